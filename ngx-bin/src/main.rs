@@ -1,0 +1,2 @@
+//! The `ngx` command.
+fn main() {}
