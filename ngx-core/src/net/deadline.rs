@@ -327,3 +327,6 @@ fn with_deadlines<R>(f: impl FnOnce(&mut Deadlines) -> R) -> Option<R> {
 thread_local! {
     static DEADLINES: RefCell<Deadlines> = RefCell::default();
 }
+
+#[cfg(test)]
+mod tests;

@@ -432,3 +432,6 @@ impl AsyncWrite for Transport {
 pub(super) fn unix(path: Option<&Path>) -> Addr {
     path.map_or_else(Addr::unix_unnamed, |path| Addr::Unix(Arc::from(path)))
 }
+
+#[cfg(test)]
+mod tests;
