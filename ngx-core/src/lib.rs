@@ -1,1 +1,4 @@
 //! ngx-core
+
+#[cfg(feature = "http")]
+pub mod http;
