@@ -1,4 +1,5 @@
 //! The writer over real sockets, with real files.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::future::poll_fn;
 use std::io::{IoSlice, Write};
