@@ -1,7 +1,7 @@
 //! Accepting when the process is out of descriptors. Alone in its process: it changes a limit.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ngx_core::log::{self, ErrorLog, Level, LogSink};
