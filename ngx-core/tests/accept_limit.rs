@@ -14,10 +14,8 @@ struct Memory(Mutex<Vec<String>>);
 
 impl LogSink for Memory {
     fn write_line(&self, line: &[u8]) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(String::from_utf8_lossy(line).into_owned());
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(String::from_utf8_lossy(line).into_owned());
     }
 }
 
