@@ -23,6 +23,13 @@ pub(super) struct Entry<C: ?Sized + 'static> {
     pub(super) set: Option<Set<C>>,
 }
 
+impl<C: ?Sized + 'static> Default for VariableTable<C> {
+    /// A table without variables.
+    fn default() -> Self {
+        Self::new(Vec::new(), 0, Vec::new())
+    }
+}
+
 impl<C: ?Sized + 'static> VariableTable<C> {
     pub(super) fn new(entries: Vec<Entry<C>>, cells: usize, prefixes: Vec<Prefix<C>>) -> Self {
         let ids = (0..).map(VarId);
