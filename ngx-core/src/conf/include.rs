@@ -64,24 +64,7 @@ impl<'s> Reader<'s> {
     }
 
     /// The directives of the files that an `include` names, with `depth` blocks around it.
-    pub(super) fn include(&mut self, name: &Word, values: &[Word], depth: usize) -> Vec<Node> {
-        let [pattern] = values else {
-            let mut problem = Problem::new(
-                name.span(),
-                "invalid number of arguments in \"include\" directive",
-            );
-            if let Some(second) = values
-                .get(1)
-                .filter(|word| word.span().line > name.span().line)
-            {
-                let end = values
-                    .first()
-                    .map_or(second.span(), |first| first.span().after());
-                problem = problem.with_note(end, "a \";\" may be missing");
-            }
-            self.problems.push(problem);
-            return Vec::new();
-        };
+    pub(super) fn include(&mut self, pattern: &Word, depth: usize) -> Vec<Node> {
         let path = self.folder.join(path_of(pattern.as_bytes()));
         if !pattern
             .as_bytes()
