@@ -8,8 +8,9 @@ use super::diagnostics::Problem;
 use super::lexer::Word;
 use super::node::Node;
 use super::parser::{Kind, Parser};
-use super::source::{ConfigSource, FileRole, describe, path_of};
+use super::source::{ConfigSource, FileRole, path_of};
 use super::span::{Origin, SourceMap, Span};
+use crate::error::errno;
 
 /// Files within files.
 const MAX_DEPTH: usize = 64;
@@ -79,7 +80,7 @@ impl<'s> Reader<'s> {
                 .flat_map(|path| self.file(path, pattern.span(), depth))
                 .collect(),
             Err(error) => {
-                let message = format!("glob() \"{}\" failed {}", path.display(), describe(&error));
+                let message = format!("glob() \"{}\" failed {}", path.display(), errno(&error));
                 self.problems.push(Problem::new(pattern.span(), message));
                 Vec::new()
             }
@@ -126,7 +127,7 @@ impl<'s> Reader<'s> {
 }
 
 fn open_failed(path: &Path, included_at: Span, error: &io::Error) -> Problem {
-    let message = format!("open() \"{}\" failed {}", path.display(), describe(error));
+    let message = format!("open() \"{}\" failed {}", path.display(), errno(error));
     Problem::new(included_at, message)
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::conf::{Record, RecordedSource, Recorder};
+use crate::error::errno;
 
 #[test]
 fn a_record_repeats_what_was_asked() {
@@ -96,7 +97,10 @@ fn the_disk_answers() {
     let missing = DiskSource
         .read(&dir.path().join("no"), FileRole::Config)
         .unwrap_err();
-    assert_eq!(describe(&missing), "(2: No such file or directory)");
+    assert_eq!(
+        errno(&missing).to_string(),
+        "(2: No such file or directory)"
+    );
     let folder = DiskSource.read(dir.path(), FileRole::Config).unwrap_err();
-    assert_eq!(describe(&folder), "(21: Is a directory)");
+    assert_eq!(errno(&folder).to_string(), "(21: Is a directory)");
 }
