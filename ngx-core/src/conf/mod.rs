@@ -32,5 +32,7 @@ pub use setting::Setting;
 pub use source::{ConfigSource, DiskSource, FileRole, MemorySource, PathKind, User, path_of};
 pub use span::{FileId, SourceMap, Span};
 
+pub use crate::error::errno as describe;
+
 pub(crate) use include::Reader;
 pub(crate) use node::Body;
