@@ -31,7 +31,8 @@ pub(super) struct Parsed {
     pub(super) odd: bool,
 }
 
-/// Parses one line, which is not empty and has no control characters but tabs (responses: but NUL and CR).
+/// Parses one line, which is not empty and has no control characters but tabs (responses: but NUL
+/// and CR).
 ///
 /// # Errors
 ///

@@ -6,8 +6,9 @@ use super::chars::find_control;
 
 /// How much a head may take: `client_header_buffer_size` and `large_client_header_buffers`.
 ///
-/// Heads are parsed out of one contiguous slice; the limits count as if each line had to lie in one buffer, the way
-/// nginx lays them out, so that a configuration accepts exactly what it accepts there.
+/// Heads are parsed out of one contiguous slice; the limits count as if each line had to lie in one
+/// buffer, the way nginx lays them out, so that a configuration accepts exactly what it accepts
+/// there.
 ///
 /// ```
 /// use ngx_core::http::parse::Limits;
@@ -130,7 +131,8 @@ impl Lines {
         let line = self.start..end;
         let len = next - self.start;
 
-        // A blank line costs nothing: those before a request are dropped, the one behind a head ends it.
+        // A blank line costs nothing: those before a request are dropped, the one behind a head
+        // ends it.
         if !line.is_empty() {
             if len > self.room {
                 self.next_buffer(len > self.size)?;

@@ -60,16 +60,19 @@ pub struct RequestLine {
     pub form: TargetForm,
     /// The scheme of an absolute target, else empty.
     pub scheme: Span,
-    /// Host and port of an absolute target or of `CONNECT`, not validated yet (see [`Host`](super::Host)); else empty.
+    /// Host and port of an absolute target or of `CONNECT`, not validated yet (see
+    /// [`Host`](super::Host)); else empty.
     pub host: Span,
-    /// Path and arguments as sent, without scheme and host: `$request_uri`. A lone `/` where the target has no path.
+    /// Path and arguments as sent, without scheme and host: `$request_uri`. A lone `/` where the
+    /// target has no path.
     pub target: Span,
     /// The path as sent, without arguments and fragment.
     pub path: Span,
-    /// The path holds no escapes, no `//` and no segment that begins with a dot, so that it is `$uri` as it stands;
-    /// else see [`normalize`](super::normalize).
+    /// The path holds no escapes, no `//` and no segment that begins with a dot, so that it is
+    /// `$uri` as it stands; else see [`normalize`](super::normalize).
     pub plain: bool,
-    /// `target` has arguments but no path (`http://host?a=1`): it cannot be sent to a backend as it is.
+    /// `target` has arguments but no path (`http://host?a=1`): it cannot be sent to a backend as it
+    /// is.
     pub no_path: bool,
     /// What follows the first `?`, without the fragment; may be empty: `$args`.
     pub args: Span,
@@ -178,7 +181,8 @@ impl RequestLine {
 
         match cursor.peek() {
             Some(b'/') => self.parse_path(cursor),
-            // Where there is no path, the `/` of the scheme stands for it: spans point into the request.
+            // Where there is no path, the `/` of the scheme stands for it: spans point into the
+            // request.
             Some(b'?') => {
                 self.path = cursor.span_of(slash, slash + 1);
                 self.plain = true;
@@ -251,7 +255,8 @@ impl RequestLine {
     }
 }
 
-/// `HTTP/1.` and a minor number of one to three digits, then nothing but spaces. Gives the length of the protocol too.
+/// `HTTP/1.` and a minor number of one to three digits, then nothing but spaces. Gives the length
+/// of the protocol too.
 fn parse_protocol(rest: &[u8]) -> Result<(Version, usize), RequestError> {
     let numbers = rest
         .strip_prefix(b"HTTP/")

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 /// A range of bytes inside a head: two 32-bit offsets from its first byte.
 ///
-/// A span stays right when the bytes move as a whole, which is why parsers hand out spans and not slices: the head may
-/// still be growing in a buffer that is reallocated.
+/// A span stays right when the bytes move as a whole, which is why parsers hand out spans and not
+/// slices: the head may still be growing in a buffer that is reallocated.
 ///
 /// ```
 /// use ngx_core::http::parse::Span;
@@ -23,7 +23,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// The span from `start` up to, not including, `end`. An end before the start gives an empty span.
+    /// The span from `start` up to, not including, `end`. An end before the start gives an empty
+    /// span.
     #[must_use]
     pub const fn new(start: u32, end: u32) -> Self {
         Self {
@@ -56,8 +57,8 @@ impl Span {
         self.start == self.end
     }
 
-    /// From offsets inside a head. Heads are bounded far below 4 GiB by [`Limits`](super::Limits); beyond, the span
-    /// saturates and reads as empty.
+    /// From offsets inside a head. Heads are bounded far below 4 GiB by [`Limits`](super::Limits);
+    /// beyond, the span saturates and reads as empty.
     pub(crate) fn at(start: usize, end: usize) -> Self {
         Self::new(
             u32::try_from(start).unwrap_or(u32::MAX),
