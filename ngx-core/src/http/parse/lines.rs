@@ -101,13 +101,14 @@ impl Lines {
         while let Some(found) = find_control(buf, self.at) {
             self.at = found;
 
-            match (buf.get(found), buf.get(found + 1)) {
-                (Some(b'\n'), _) => return self.complete(found, found + 1).map(Some),
-                (Some(b'\r'), Some(b'\n')) => return self.complete(found, found + 2).map(Some),
-                (Some(b'\r'), None) => return self.partial(found).map(|()| None),
-                (Some(b'\t'), _) => self.at = found + 1,
-                (Some(b'\r' | b'\0'), _) => return Err(LineError::Control(found)),
-                _ if self.tolerant => self.at = found + 1,
+            match buf.get(found..) {
+                Some([b'\r', b'\n', ..]) => return self.complete(found, found + 2).map(Some),
+                Some([b'\n', ..]) => return self.complete(found, found + 1).map(Some),
+                Some([b'\r']) => return self.partial(found).map(|()| None),
+                Some([b'\t', ..]) => self.at = found + 1,
+                Some([byte, ..]) if self.tolerant && *byte != b'\r' && *byte != b'\0' => {
+                    self.at = found + 1;
+                }
                 _ => return Err(LineError::Control(found)),
             }
         }

@@ -144,6 +144,8 @@ impl RequestParser {
         buf: &[u8],
         fields: &mut Vec<FieldRange>,
     ) -> Result<Progress<RequestHead>, RequestError> {
+        let buf = Span::describable(buf);
+
         loop {
             let line = match self.lines.next(buf) {
                 Ok(Some(line)) => line,
@@ -151,24 +153,17 @@ impl RequestParser {
                 Err(error) => return Err(self.refuse(buf, error)),
             };
 
-            let Some(request) = self.line else {
-                if line.is_empty() {
-                    continue;
+            match (&self.line, line.is_empty()) {
+                (Some(_), false) => self.take_field(buf, line, fields)?,
+                (Some(request), true) => return self.complete(*request),
+                (None, true) => {}
+                (None, false) => {
+                    let request = self.line.insert(RequestLine::parse(buf, line)?);
+                    if request.version < Version::HTTP_10 {
+                        let request = *request;
+                        return self.complete(request);
+                    }
                 }
-                let request = RequestLine::parse(buf, line)?;
-                self.line = Some(request);
-                if request.version < Version::HTTP_10 {
-                    return Ok(Progress::Done(self.head(request)));
-                }
-                continue;
-            };
-
-            if !line.is_empty() {
-                self.take_field(buf, line, fields)?;
-            } else if request.version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
-                return Err(RequestError::MissingHost);
-            } else {
-                return Ok(Progress::Done(self.head(request)));
             }
         }
     }
@@ -198,12 +193,15 @@ impl RequestParser {
         leading
     }
 
-    const fn head(&self, line: RequestLine) -> RequestHead {
-        RequestHead {
+    fn complete(&self, line: RequestLine) -> Result<Progress<RequestHead>, RequestError> {
+        if line.version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
+            return Err(RequestError::MissingHost);
+        }
+        Ok(Progress::Done(RequestHead {
             line,
             seen: self.seen,
             len: self.lines.start(),
-        }
+        }))
     }
 
     fn take_field(

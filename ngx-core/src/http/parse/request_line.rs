@@ -118,28 +118,26 @@ impl RequestLine {
     /// From the `/` that begins the path.
     fn parse_path(&mut self, cursor: &mut Cursor<'_>) -> Result<(), RequestError> {
         let start = cursor.at;
-        let mut after_slash = false;
         self.plain = true;
 
-        while let Some(byte) = cursor.peek() {
-            match TARGET[usize::from(byte)] {
-                TargetByte::Usual => after_slash = false,
-                TargetByte::Slash => {
-                    self.plain &= !after_slash;
-                    after_slash = true;
+        loop {
+            cursor.skip_while(|byte| matches!(TARGET[usize::from(byte)], TargetByte::Usual));
+            match cursor.peek().map(|byte| TARGET[usize::from(byte)]) {
+                Some(TargetByte::Slash) => {
+                    self.plain &= !matches!(cursor.bytes.get(cursor.at + 1), Some(b'/' | b'.'));
                 }
-                TargetByte::Dot => {
-                    self.plain &= !after_slash;
-                    after_slash = false;
-                }
-                TargetByte::Percent => self.plain = false,
-                TargetByte::Question | TargetByte::Hash | TargetByte::Space => break,
-                TargetByte::Bad => return Err(RequestError::InvalidRequest),
+                Some(TargetByte::Percent) => self.plain = false,
+                Some(TargetByte::Bad) => return Err(RequestError::InvalidRequest),
+                Some(TargetByte::Usual | TargetByte::End) | None => break,
             }
             cursor.at += 1;
         }
 
         self.path = cursor.span(start);
+        if cursor.peek() == Some(b' ') {
+            self.target = self.path;
+            return Ok(());
+        }
         self.parse_args(cursor, start)
     }
 
@@ -301,9 +299,11 @@ impl Cursor<'_> {
     }
 
     fn skip_while(&mut self, accept: impl Fn(u8) -> bool) {
-        while self.peek().is_some_and(&accept) {
-            self.at += 1;
-        }
+        let rest = self.rest();
+        self.at += rest
+            .iter()
+            .position(|&byte| !accept(byte))
+            .unwrap_or(rest.len());
     }
 
     /// Over a host name or an IP literal in brackets.
@@ -342,11 +342,9 @@ impl Cursor<'_> {
 enum TargetByte {
     Usual,
     Slash,
-    Dot,
     Percent,
-    Question,
-    Hash,
-    Space,
+    /// A space, `?` or `#`.
+    End,
     Bad,
 }
 
@@ -358,11 +356,10 @@ static TARGET: [TargetByte; 256] = {
         byte += 1;
     }
     table[0x7f] = TargetByte::Bad;
-    table[b' ' as usize] = TargetByte::Space;
+    table[b' ' as usize] = TargetByte::End;
+    table[b'?' as usize] = TargetByte::End;
+    table[b'#' as usize] = TargetByte::End;
     table[b'/' as usize] = TargetByte::Slash;
-    table[b'.' as usize] = TargetByte::Dot;
     table[b'%' as usize] = TargetByte::Percent;
-    table[b'?' as usize] = TargetByte::Question;
-    table[b'#' as usize] = TargetByte::Hash;
     table
 };

@@ -130,6 +130,8 @@ impl ResponseParser {
         buf: &[u8],
         fields: &mut Vec<FieldRange>,
     ) -> Result<Progress<ResponseHead>, ResponseError> {
+        let buf = Span::describable(buf);
+
         loop {
             let line = match self.lines.next(buf) {
                 Ok(Some(line)) => line,

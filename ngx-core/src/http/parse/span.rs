@@ -57,12 +57,18 @@ impl Span {
         self.start == self.end
     }
 
-    /// From offsets inside a head. Heads are bounded far below 4 GiB by [`Limits`](super::Limits);
-    /// beyond, the span saturates and reads as empty.
-    pub(crate) fn at(start: usize, end: usize) -> Self {
-        Self::new(
-            u32::try_from(start).unwrap_or(u32::MAX),
-            u32::try_from(end).unwrap_or(u32::MAX),
-        )
+    /// From offsets inside a head, the first not behind the second; parsers look at no more than 4
+    /// GiB.
+    pub(super) fn at(start: usize, end: usize) -> Self {
+        debug_assert!(start <= end && u32::try_from(end).is_ok());
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    /// The part of a head that spans can describe: limits are far below that.
+    pub(super) fn describable(head: &[u8]) -> &[u8] {
+        head.get(..u32::MAX as usize).unwrap_or(head)
     }
 }
