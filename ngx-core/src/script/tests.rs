@@ -317,3 +317,11 @@ proptest! {
         prop_assert_eq!(Request::new(variables).text(&template), expected);
     }
 }
+
+#[test]
+fn what_is_configured_is_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<VariableTable<Request>>();
+    shared::<Variables<Request>>();
+    shared::<Template>();
+}
