@@ -66,8 +66,8 @@ impl<C: ?Sized + 'static> VariableTable<C> {
         }
     }
 
-    /// Appends the value of the variable of this name, which nobody needs to have used in the configuration: a name made
-    /// at run time. Looks at no cell; prefer [`find`](Self::find).
+    /// Appends the value of the variable of this name, which nobody needs to have used in the
+    /// configuration: a name made at run time. Looks at no cell; prefer [`find`](Self::find).
     pub fn eval_name(&self, name: &str, cx: &C, out: &mut Vec<u8>) -> bool {
         match self.find(name) {
             Some(id) => self.eval(id, cx, out),
@@ -78,8 +78,8 @@ impl<C: ?Sized + 'static> VariableTable<C> {
         }
     }
 
-    /// The variable of this name, in any case of letters. Variables that only a prefix makes are found if the
-    /// configuration uses them.
+    /// The variable of this name, in any case of letters. Variables that only a prefix makes are
+    /// found if the configuration uses them.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<VarId> {
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -119,7 +119,8 @@ impl<C: ?Sized + 'static> VariableTable<C> {
         self.entry(id).is_some_and(|entry| entry.eval.is_none())
     }
 
-    /// Gives the value to the variable's own setter; `false` if it has none and the request's cell is to be filled.
+    /// Gives the value to the variable's own setter; `false` if it has none and the request's cell
+    /// is to be filled.
     pub fn set(&self, id: VarId, cx: &C, value: &[u8]) -> bool {
         match self.entry(id).and_then(|entry| entry.set.as_ref()) {
             Some(set) => {
