@@ -24,6 +24,8 @@ pub mod main_module;
 pub mod module;
 pub mod net;
 #[cfg(feature = "conf")]
+pub mod process;
+#[cfg(feature = "conf")]
 pub mod resolver;
 #[cfg(feature = "conf")]
 pub mod script;
