@@ -1,1 +1,25 @@
-//! ngx-core
+//! What every part of the server stands on: logs, clocks, addresses, listening sockets,
+//! connections and names; the configuration language; the HTTP core.
+//!
+//! Without features the crate has the rooms which a program that is no HTTP server needs too:
+//!
+//! * [`time`]: coarse clocks, and times as text in the forms that nginx writes;
+//! * [`log`]: the error log, with `tracing` as its façade;
+//! * [`net`]: addresses, listening sockets, connections, deadlines;
+//! * [`resolver`]: names at run time, from the name servers of the `resolver` directive.
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "conf")]
+pub mod conf;
+pub mod error;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod log;
+#[cfg(feature = "conf")]
+pub mod module;
+pub mod net;
+pub mod resolver;
+#[cfg(feature = "conf")]
+pub mod script;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Addresses, listening sockets, connections and their deadlines.

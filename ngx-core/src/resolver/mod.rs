@@ -1,0 +1,1 @@
+//! Names at run time.

@@ -1,0 +1,291 @@
+//! Coarse clocks, and times as text.
+//!
+//! The clocks are those which the kernel advances at its own tick (1 to 10 ms): reading one costs
+//! a few nanoseconds. The texts are kept per thread and made anew only when the second changes.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Write as _;
+use std::ops::Deref;
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Milliseconds on a clock that never goes back; its zero means nothing.
+#[must_use]
+pub fn now_ms() -> u64 {
+    millis(ClockId::MonotonicCoarse)
+}
+
+/// Milliseconds since 1970-01-01 00:00 UTC.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    millis(ClockId::RealtimeCoarse)
+}
+
+/// Seconds since 1970-01-01 00:00 UTC.
+#[must_use]
+pub fn unix_seconds() -> i64 {
+    clock_gettime(ClockId::RealtimeCoarse).tv_sec
+}
+
+/// The current time as HTTP writes it ([RFC 9110 §5.6.7]): `Sat, 21 Nov 2026 02:00:33 GMT`.
+///
+/// [RFC 9110 §5.6.7]: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
+#[must_use]
+pub fn http_date() -> TimeText {
+    cached(|texts| texts.http)
+}
+
+/// Hands the current [`http_date`] to `f` without copying it.
+pub fn with_http_date<R>(f: impl FnOnce(&str) -> R) -> R {
+    let text = http_date();
+    f(&text)
+}
+
+/// The current local time as the error log writes it: `2026/11/21 02:00:33`.
+#[must_use]
+pub fn log_time() -> TimeText {
+    cached(|texts| texts.log)
+}
+
+/// The current local time as the access log writes it (`$time_local`):
+/// `21/Nov/2026:02:00:33 +0000`.
+#[must_use]
+pub fn access_time() -> TimeText {
+    cached(|texts| texts.access)
+}
+
+/// The current local time in ISO 8601 (`$time_iso8601`): `2026-11-21T02:00:33+00:00`.
+#[must_use]
+pub fn iso8601() -> TimeText {
+    cached(|texts| texts.iso)
+}
+
+/// Any second since 1970 as HTTP writes it.
+///
+/// Seconds that no calendar of four-digit years has are moved to the nearest that one has.
+///
+/// ```
+/// let text = ngx_core::time::http_date_of(784_111_777);
+/// assert_eq!(text.as_str(), "Sun, 06 Nov 1994 08:49:37 GMT");
+/// ```
+#[must_use]
+pub fn http_date_of(unix_seconds: i64) -> TimeText {
+    let time = Offset::UTC.to_datetime(timestamp(unix_seconds));
+    TimeText::format(format_args!(
+        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+        WEEKDAYS[usize::from(time.weekday().to_monday_zero_offset().unsigned_abs()) % 7],
+        time.day(),
+        month(time),
+        time.year(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+    ))
+}
+
+/// A short text, kept in place: a copy costs no allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TimeText {
+    len: u8,
+    bytes: [u8; 31],
+}
+
+impl TimeText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only `format` makes values, from ASCII.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The text's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    fn format(args: fmt::Arguments<'_>) -> Self {
+        let mut bytes = [0; 31];
+        let mut rest = bytes.as_mut_slice();
+        // What does not fit is cut; the longest form has 29 bytes.
+        let _cut = rest.write_fmt(args);
+        let left = rest.len();
+        let len = u8::try_from(bytes.len().saturating_sub(left)).unwrap_or(0);
+        Self { len, bytes }
+    }
+}
+
+impl Deref for TimeText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for TimeText {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for TimeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for TimeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// The texts of one second.
+struct Texts {
+    second: i64,
+    http: TimeText,
+    log: TimeText,
+    access: TimeText,
+    iso: TimeText,
+}
+
+impl Texts {
+    fn at(second: i64) -> Self {
+        Self::in_zone(second, &ZONE)
+    }
+
+    fn in_zone(second: i64, zone: &TimeZone) -> Self {
+        let instant = timestamp(second);
+        let offset = zone.to_offset(instant);
+        let time = offset.to_datetime(instant);
+        let minutes = offset.seconds() / 60;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
+        let (year, day) = (time.year(), time.day());
+        let clock = TimeText::format(format_args!(
+            "{:02}:{:02}:{:02}",
+            time.hour(),
+            time.minute(),
+            time.second()
+        ));
+        Self {
+            second,
+            http: http_date_of(second),
+            log: TimeText::format(format_args!("{year:04}/{:02}/{day:02} {clock}", time.month())),
+            access: TimeText::format(format_args!(
+                "{day:02}/{}/{year:04}:{clock} {sign}{hours:02}{minutes:02}",
+                month(time)
+            )),
+            iso: TimeText::format(format_args!(
+                "{year:04}-{:02}-{day:02}T{clock}{sign}{hours:02}:{minutes:02}",
+                time.month()
+            )),
+        }
+    }
+}
+
+fn cached(pick: impl Fn(&Texts) -> TimeText) -> TimeText {
+    let second = unix_seconds();
+    let from_cache = TEXTS.try_with(|texts| {
+        let mut texts = texts.borrow_mut();
+        match &*texts {
+            Some(current) if current.second == second => pick(current),
+            _ => pick(texts.insert(Texts::at(second))),
+        }
+    });
+    // A thread that is ending may log still.
+    from_cache.unwrap_or_else(|_| pick(&Texts::at(second)))
+}
+
+fn millis(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// The instant of a second, within the years 0 to 9999.
+fn timestamp(unix_seconds: i64) -> Timestamp {
+    const YEAR_0: i64 = -62_167_219_200;
+    let max = Timestamp::MAX.as_second();
+    Timestamp::from_second(unix_seconds.clamp(YEAR_0, max)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn month(time: DateTime) -> &'static str {
+    MONTHS[usize::from(time.month().unsigned_abs()).wrapping_sub(1) % 12]
+}
+
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// The local zone: from `TZ`, or from /etc/localtime; read once, as the C library does.
+static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+
+thread_local! {
+    static TEXTS: RefCell<Option<Texts>> = const { RefCell::new(None) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(hours: i8) -> TimeZone {
+        TimeZone::fixed(Offset::from_hours(hours).unwrap())
+    }
+
+    #[test]
+    fn forms_of_one_second() {
+        let texts = Texts::in_zone(1_795_226_433, &TimeZone::UTC);
+        assert_eq!(texts.http.as_str(), "Sat, 21 Nov 2026 02:00:33 GMT");
+        assert_eq!(texts.log.as_str(), "2026/11/21 02:00:33");
+        assert_eq!(texts.access.as_str(), "21/Nov/2026:02:00:33 +0000");
+        assert_eq!(texts.iso.as_str(), "2026-11-21T02:00:33+00:00");
+    }
+
+    #[test]
+    fn zones_move_the_local_forms_only() {
+        let texts = Texts::in_zone(1_795_226_433, &zone(-5));
+        assert_eq!(texts.http.as_str(), "Sat, 21 Nov 2026 02:00:33 GMT");
+        assert_eq!(texts.log.as_str(), "2026/11/20 21:00:33");
+        assert_eq!(texts.access.as_str(), "20/Nov/2026:21:00:33 -0500");
+        assert_eq!(texts.iso.as_str(), "2026-11-20T21:00:33-05:00");
+    }
+
+    #[test]
+    fn half_hours_west_keep_their_sign() {
+        let offset = Offset::from_seconds(-(30 * 60)).unwrap();
+        let texts = Texts::in_zone(0, &TimeZone::fixed(offset));
+        assert_eq!(texts.access.as_str(), "31/Dec/1969:23:30:00 -0030");
+    }
+
+    #[test]
+    fn extremes_stay_in_the_calendar() {
+        assert_eq!(http_date_of(0).as_str(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date_of(i64::MAX).len(), 29);
+        assert_eq!(http_date_of(i64::MIN).len(), 29);
+    }
+
+    #[test]
+    fn current_texts_agree_with_the_clock() {
+        let before = unix_seconds();
+        let text = http_date();
+        let after = unix_seconds();
+        assert!((before..=after).any(|second| http_date_of(second) == text));
+        assert!(unix_ms() / 1000 >= before.unsigned_abs());
+        with_http_date(|date| assert_eq!(date.len(), 29));
+    }
+
+    #[test]
+    fn the_monotonic_clock_moves_on() {
+        let before = now_ms();
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let passed = now_ms() - before;
+        assert!((20..10_000).contains(&passed), "{passed} ms");
+    }
+}
