@@ -282,13 +282,13 @@ mod tests {
             (
                 b"A\r\n0123456789\r\n1;a=b;c\r\nx\r\n0;last\r\n\r\n",
                 b"0123456789x",
-                38,
+                37,
                 true,
             ),
             (
                 b"5 \t\r\nhello\r\n0\r\nA: b\r\nC: d\r\n\r\n",
                 b"hello",
-                31,
+                29,
                 true,
             ),
             (b"5\r\nhel", b"hel", 6, false),

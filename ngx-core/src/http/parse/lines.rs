@@ -103,7 +103,7 @@ impl Lines {
             match (buf.get(found), buf.get(found + 1)) {
                 (Some(b'\n'), _) => return self.complete(found, found + 1).map(Some),
                 (Some(b'\r'), Some(b'\n')) => return self.complete(found, found + 2).map(Some),
-                (Some(b'\r'), None) => return self.partial(buf.len()).map(|()| None),
+                (Some(b'\r'), None) => return self.partial(found).map(|()| None),
                 (Some(b'\t'), _) => self.at = found + 1,
                 (Some(b'\r' | b'\0'), _) => return Err(LineError::Control(found)),
                 _ if self.tolerant => self.at = found + 1,
@@ -146,7 +146,7 @@ impl Lines {
     /// Whether a line that has come in part up to `end` can still be completed within the limits.
     fn partial(&self, end: usize) -> Result<(), LineError> {
         let len = end - self.start;
-        if len < self.room {
+        if len < self.room || len == 0 {
             Ok(())
         } else {
             self.clone().next_buffer(len >= self.size)

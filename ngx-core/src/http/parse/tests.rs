@@ -36,203 +36,69 @@ fn refused(input: &[u8]) -> RequestError {
     }
 }
 
+/// Line | method | target | path | args | host | version. A path in parentheses has to be normalised.
+const REQUEST_LINES: &str = "
+GET / HTTP/1.1                        | GET        | /         | /         |           |           | 1001
+GET / HTTP/1.0                        | GET        | /         | /         |           |           | 1000
+GET / HTTP/1.20                       | GET        | /         | /         |           |           | 1020
+GET /                                 | GET        | /         | /         |           |           | 9
+GET   /a   HTTP/1.1                   | GET        | /a        | /a        |           |           | 1001
+M-SEARCH_X /a HTTP/1.1                | M-SEARCH_X | /a        | /a        |           |           | 1001
+GET /a.b/c?d=/../e?f HTTP/1.1         | GET        | /a.b/c?d=/../e?f | /a.b/c | d=/../e?f |       | 1001
+GET /a?b#c HTTP/1.1                   | GET        | /a?b#c    | /a        | b         |           | 1001
+GET /a#b?c HTTP/1.1                   | GET        | /a#b?c    | /a        |           |           | 1001
+GET /a//b HTTP/1.1                    | GET        | /a//b     | (/a//b)   |           |           | 1001
+GET /a/../b HTTP/1.1                  | GET        | /a/../b   | (/a/../b) |           |           | 1001
+GET /%61 HTTP/1.1                     | GET        | /%61      | (/%61)    |           |           | 1001
+GET http://h HTTP/1.1                 | GET        | /         | /         |           | h         | 1001
+GET http://h:80/a?b HTTP/1.1          | GET        | /a?b      | /a        | b         | h:80      | 1001
+GET http://h?b HTTP/1.1               | GET        | ?b        | /         | b         | h         | 1001
+GET s+1://[::1]:/ HTTP/1.1            | GET        | /         | /         |           | [::1]:    | 1001
+CONNECT a.b:443 HTTP/1.1              | CONNECT    | /         | /         |           | a.b:443   | 1001
+CONNECT [::1]:443 HTTP/1.1            | CONNECT    | /         | /         |           | [::1]:443 | 1001
+";
+
 #[test]
 fn request_lines() {
-    // (line, method, target, path, args, host, plain, version)
-    type Row = (
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-        bool,
-        Version,
-    );
-    const V11: Version = Version::HTTP_11;
-    let table: &[Row] = &[
-        ("GET / HTTP/1.1", "GET", "/", "/", "", "", true, V11),
-        (
-            "GET / HTTP/1.0",
-            "GET",
-            "/",
-            "/",
-            "",
-            "",
-            true,
-            Version::HTTP_10,
-        ),
-        (
-            "GET / HTTP/1.20",
-            "GET",
-            "/",
-            "/",
-            "",
-            "",
-            true,
-            Version::new(1, 20),
-        ),
-        ("GET /", "GET", "/", "/", "", "", true, Version::HTTP_09),
-        ("GET /  ", "GET", "/", "/", "", "", true, Version::HTTP_09),
-        (
-            "GET   /a   HTTP/1.1  ",
-            "GET",
-            "/a",
-            "/a",
-            "",
-            "",
-            true,
-            V11,
-        ),
-        (
-            "M-SEARCH_X /a HTTP/1.1",
-            "M-SEARCH_X",
-            "/a",
-            "/a",
-            "",
-            "",
-            true,
-            V11,
-        ),
-        (
-            "GET /a.b/c?d=/../e?f HTTP/1.1",
-            "GET",
-            "/a.b/c?d=/../e?f",
-            "/a.b/c",
-            "d=/../e?f",
-            "",
-            true,
-            V11,
-        ),
-        (
-            "GET /a?b#c HTTP/1.1",
-            "GET",
-            "/a?b#c",
-            "/a",
-            "b",
-            "",
-            true,
-            V11,
-        ),
-        (
-            "GET /a#b?c HTTP/1.1",
-            "GET",
-            "/a#b?c",
-            "/a",
-            "",
-            "",
-            true,
-            V11,
-        ),
-        (
-            "GET /a//b HTTP/1.1",
-            "GET",
-            "/a//b",
-            "/a//b",
-            "",
-            "",
-            false,
-            V11,
-        ),
-        (
-            "GET /a/../b HTTP/1.1",
-            "GET",
-            "/a/../b",
-            "/a/../b",
-            "",
-            "",
-            false,
-            V11,
-        ),
-        (
-            "GET /%61 HTTP/1.1",
-            "GET",
-            "/%61",
-            "/%61",
-            "",
-            "",
-            false,
-            V11,
-        ),
-        ("GET http://h HTTP/1.1", "GET", "/", "/", "", "h", true, V11),
-        (
-            "GET http://h:80/a?b HTTP/1.1",
-            "GET",
-            "/a?b",
-            "/a",
-            "b",
-            "h:80",
-            true,
-            V11,
-        ),
-        (
-            "GET http://h?b HTTP/1.1",
-            "GET",
-            "?b",
-            "/",
-            "b",
-            "h",
-            true,
-            V11,
-        ),
-        (
-            "GET s+1://[::1]:/ HTTP/1.1",
-            "GET",
-            "/",
-            "/",
-            "",
-            "[::1]:",
-            true,
-            V11,
-        ),
-        (
-            "CONNECT a.b:443 HTTP/1.1",
-            "CONNECT",
-            "/",
-            "/",
-            "",
-            "a.b:443",
-            true,
-            V11,
-        ),
-        (
-            "CONNECT [::1]:443 HTTP/1.1",
-            "CONNECT",
-            "/",
-            "/",
-            "",
-            "[::1]:443",
-            true,
-            V11,
-        ),
-    ];
-    for &(line, method, target, path, args, host, plain, version) in table {
-        let input = [line, "\r\nHost: x\r\n\r\n"].concat();
-        let (head, _) = request(input.as_bytes()).unwrap();
-        let of = |span: Span| str::from_utf8(span.of(input.as_bytes())).unwrap();
-        let it = head.line;
-        assert_eq!(of(it.line), line);
-        assert_eq!(
-            (
-                of(it.method_name),
-                of(it.target),
-                of(it.path),
-                of(it.args),
-                of(it.host)
-            ),
-            (method, target, path, args, host),
-            "{line}"
-        );
-        assert_eq!(
-            (it.plain, it.version, it.no_path),
-            (plain, version, target.starts_with('?')),
-            "{line}"
-        );
-        assert!(
-            version == Version::HTTP_09 || of(it.protocol).starts_with("HTTP/1."),
-            "{line}"
-        );
-        assert_eq!(it.method, Method::from_name(method.as_bytes()));
+    for row in REQUEST_LINES.lines().skip(1) {
+        let columns: Vec<_> = row.split('|').map(str::trim).collect();
+        let [line, method, target, path, args, host, version] = columns[..] else {
+            panic!("{row}")
+        };
+        let plain = path.trim_matches(['(', ')']);
+
+        for end in ["\r\n", "\n", "  \r\n"] {
+            let input = [line, end, "Host: x\r\n\r\n"].concat();
+            let (head, _) = request(input.as_bytes()).unwrap();
+            let of = |span: Span| str::from_utf8(span.of(input.as_bytes())).unwrap();
+            let it = head.line;
+
+            assert_eq!(of(it.line).trim_end(), line);
+            assert_eq!(
+                (
+                    of(it.method_name),
+                    of(it.target),
+                    of(it.path),
+                    of(it.args),
+                    of(it.host)
+                ),
+                (method, target, plain, args, host),
+                "{line}"
+            );
+            assert_eq!(it.method, Method::from_name(method.as_bytes()));
+            let version: u16 = version.parse().unwrap();
+            assert_eq!(
+                it.version,
+                Version::new((version / 1000) as u8, version % 1000),
+                "{line}"
+            );
+            assert_eq!(of(it.protocol).is_empty(), version == 9, "{line}");
+            assert_eq!(
+                (it.plain, it.no_path),
+                (path == plain, target.starts_with('?')),
+                "{line}"
+            );
+        }
     }
 }
 
