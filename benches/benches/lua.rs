@@ -41,7 +41,7 @@ fn runs(c: &mut Criterion) {
         )
         .unwrap();
     group.bench_function("a loop of 1000", |b| {
-        b.iter(|| sum.run::<_, i64>(()).unwrap())
+        b.iter(|| sum.run::<_, i64>(()).unwrap());
     });
 
     let callback = host.lua().create_function(|_, n: i64| Ok(n + 1)).unwrap();

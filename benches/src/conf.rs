@@ -108,7 +108,7 @@ fn nested(cx: &mut Cx<'_>, args: &Args<'_>, context: Contexts) -> Result<(), Pro
         return Err(args.problem("a block is expected"));
     };
     let scope = cx.with_scope(Scope::new(Level::Location), |cx| {
-        cx.evaluate(nodes, context)
+        cx.evaluate(nodes, context);
     });
     if scope.is_empty() && context.intersects(Contexts::LOCATION) {
         return Err(args.problem("an empty location"));
