@@ -12,13 +12,19 @@
 
 #[cfg(feature = "conf")]
 pub mod conf;
+#[cfg(feature = "conf")]
+pub mod cycle;
 pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
 #[cfg(feature = "conf")]
+pub mod main_module;
+#[cfg(feature = "conf")]
 pub mod module;
 pub mod net;
+#[cfg(feature = "conf")]
+pub mod process;
 pub mod resolver;
 #[cfg(feature = "conf")]
 pub mod script;

@@ -345,7 +345,7 @@ impl Request {
         // Taken out while it runs: the filters behind it see the output too.
         let mut copy = output.copy.take().unwrap_or_else(|| copy::output_chain(self));
         let result = copy.send(chain, &mut |run| self.run_body(at + 1, run));
-        output.copy_pending.set(copy.has_input().then_some(at));
+        output.copy_pending.set((!copy.is_empty()).then_some(at));
         output.copy.replace(Some(copy));
         result
     }

@@ -61,7 +61,7 @@ pub use contexts::{Arity, Contexts};
 pub use cx::Cx;
 pub use descriptor::{Directive, Module, Setter};
 pub use load::{LoadOptions, Loaded, fuzz_config, load};
-pub use parts::Parts;
+pub use parts::{Parts, SharedParts};
 pub use registry::{Registry, RegistryError, Row};
 pub use scope::Scope;
 pub use slots::{Conf, Level, Slot, Slots};

@@ -5,21 +5,19 @@ mod build;
 mod error_page;
 mod listen;
 mod path;
+mod resolving;
 mod settings;
 mod types;
 
+pub use block::{LocationKind, current_location, set_handler};
 pub use error_page::{ErrorPage, ErrorTarget};
-pub(crate) use listen::WantedAddr;
-pub use settings::{
-    IfModifiedSince, LingeringClose, LocationConf, MainConf, ServerConf,
-};
+pub use path::Root;
+pub use settings::{IfModifiedSince, LingeringClose, LocationConf, ServerConf};
 pub use types::Types;
 
 use super::module::HttpModule;
 use crate::module::{Level, Module, Slot};
 
-/// Settings of the `http` block.
-pub static MAIN: Slot<MainConf> = Slot::new(Level::Main);
 /// Settings of a server.
 pub static SERVER: Slot<ServerConf> = Slot::new(Level::Server);
 /// Settings of a location.
