@@ -1,4 +1,4 @@
-//! Chains and the chain writer.
+//! Chains, the output chain, the chain writer.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,12 +6,15 @@
 )]
 
 use std::hint::black_box;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ngx_buf::{Buf, Chain, ChainWriter, Flow, Sink};
+use ngx_buf::{
+    Buf, Chain, ChainWriter, FileBuf, Flow, OutputChain, OutputContext, OutputError, Sink, Tag,
+};
 
 /// Takes whatever comes, `most` bytes at a time: leaves the cost of the chain alone.
 struct Drain {
@@ -60,6 +63,42 @@ fn chains(c: &mut Criterion) {
     group.finish();
 }
 
+fn output(c: &mut Criterion) {
+    const TAG: Tag = Tag::new(&"benches");
+    let mut group = c.benchmark_group("buf/output");
+
+    let body = Bytes::from(vec![b'x'; 1024]);
+    let mut memory = OutputChain::new(OutputContext::new(TAG));
+    group.bench_function("a response in memory, as it is", |b| {
+        b.iter_batched(
+            || response(&body),
+            |chain| memory.send::<OutputError>(chain, &mut drop_run).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+
+    let size = 256 * 1024;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&vec![b'x'; size]).unwrap();
+    let file = Arc::new(FileBuf::open(file.path()).unwrap());
+    let mut copies = OutputChain::new(OutputContext::new(TAG));
+    group.throughput(Throughput::Bytes(size as u64));
+    group.bench_function("a file of 256 KiB, read into 2 buffers of 32 KiB", |b| {
+        b.iter(|| {
+            let chain = Chain::from(Buf::file(Arc::clone(&file), 0..size as u64));
+            let flow = copies.send::<OutputError>(chain, &mut drop_run).unwrap();
+            assert_eq!(flow, Flow::Done);
+        });
+    });
+    group.finish();
+}
+
+/// A receiver that is faster than any client.
+fn drop_run(run: Chain) -> Result<Flow, OutputError> {
+    drop(black_box(run));
+    Ok(Flow::Done)
+}
+
 fn writer(c: &mut Criterion) {
     let body = Bytes::from(vec![b'x'; 1024]);
     let mut group = c.benchmark_group("buf/writer");
@@ -102,5 +141,5 @@ fn writer(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, chains, writer);
+criterion_group!(benches, chains, output, writer);
 criterion_main!(benches);
