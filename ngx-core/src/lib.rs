@@ -24,7 +24,6 @@ pub mod main_module;
 pub mod module;
 pub mod net;
 #[cfg(feature = "conf")]
-pub mod process;
 pub mod resolver;
 #[cfg(feature = "conf")]
 pub mod script;

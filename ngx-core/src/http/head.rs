@@ -47,7 +47,7 @@ impl Head {
     }
 
     /// Whether the target names arguments but no path.
-    pub(crate) fn target_has_no_path(&self) -> bool {
+    pub fn target_has_no_path(&self) -> bool {
         self.line.no_path
     }
 

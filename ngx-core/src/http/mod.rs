@@ -30,7 +30,7 @@ mod worker;
 
 pub use conf::{Handler, HttpConf, Location, Server};
 pub use core::{
-    IfModifiedSince, LOCATION, LingeringClose, LocationConf, LocationKind, Root, SERVER,
+    ErrorPage, ErrorTarget, IfModifiedSince, LOCATION, LingeringClose, LocationConf, LocationKind, Root, SERVER,
     ServerConf, Types, current_location, set_handler,
 };
 pub use ctx::CtxSlot;

@@ -58,6 +58,13 @@ pub struct Ordered<F: 'static> {
     pub run: F,
 }
 
+impl<F> Ordered<F> {
+    /// The same place for another function.
+    pub(crate) const fn with<G>(&self, run: G) -> Ordered<G> {
+        Ordered { name: self.name, before: self.before, after: self.after, run }
+    }
+}
+
 /// One HTTP module: a table of directives and what it adds to the processing of requests.
 pub struct HttpModule {
     /// Its name and directives.

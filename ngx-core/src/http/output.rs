@@ -64,6 +64,14 @@ pub(crate) struct Output {
     /// The copy filter, at this index, has kept input that it could not hand on yet.
     copy_pending: Cell<Option<usize>>,
     last_seen: Cell<bool>,
+    /// A filter behind the copy filter looks at the bytes.
+    needs_memory: Cell<bool>,
+}
+
+impl Output {
+    pub(crate) fn needs_memory(&self) -> bool {
+        self.needs_memory.get()
+    }
 }
 
 /// A body filter that waits, and what has come for it meanwhile.
@@ -90,6 +98,11 @@ impl Request {
                 Err(SendError::Failed)
             }
         }
+    }
+
+    /// Asks for the body in memory: for header filters whose body filter looks at the bytes.
+    pub fn need_body_in_memory(&self) {
+        self.inner().output.needs_memory.set(true);
     }
 
     /// Whether the response header has begun to go out.
@@ -133,7 +146,7 @@ impl Request {
     /// As [`send_header`](Self::send_header).
     pub fn respond(&self, mut body: Chain) -> Result<Flow, SendError> {
         body.push(Buf::special(Flags::LAST_BUF));
-        self.send_header()?;
+        let _ = self.send_header()?;
         self.output(body)
     }
 
@@ -192,7 +205,7 @@ impl Request {
             }
             let Some(at) = output.copy_pending.get() else { break };
             // The client has taken what there was: the copy filter's buffers are free again.
-            self.run_copy(at, Chain::new())?;
+            let _ = self.run_copy(at, Chain::new())?;
         }
         let idle = output.header.get() == Header::Sent && !waiting;
         if idle { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -252,12 +265,14 @@ impl Request {
                     output.header_wait.replace(Some((at, future)));
                     return Ok(());
                 }
-                Poll::Ready(step) => self.header_step(at, step)?,
-            };
+                Poll::Ready(step) => {
+                    let _ = self.header_step(at, step)?;
+                }
+            }
         }
         if output.header.get() == Header::Sent && !output.early.borrow().is_empty() {
             let early = output.early.take();
-            self.output(early)?;
+            let _ = self.output(early)?;
         }
         Ok(())
     }
@@ -316,7 +331,7 @@ impl Request {
                 }
                 Poll::Ready(step) => {
                     let wait = waits.borrow_mut().remove(at);
-                    self.body_step(wait.filter, step)?;
+                    let _ = self.body_step(wait.filter, step)?;
                     if !wait.queue.is_empty() {
                         self.refill(wait)?;
                     }

@@ -5,7 +5,8 @@ use pcre2::bytes::{Regex, RegexBuilder};
 use super::request::Request;
 use crate::script::{VarId, Variables};
 
-/// A compiled regular expression. Its named groups are variables of the request.
+/// A compiled regular expression. A clone shares what was compiled. Its named groups are variables of the request.
+#[derive(Clone)]
 pub struct Pattern {
     regex: Regex,
     named: Vec<(usize, VarId)>,

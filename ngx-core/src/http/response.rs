@@ -42,13 +42,6 @@ struct Own {
 }
 
 impl Response {
-    /// Back to nothing, keeping the storage.
-    pub(crate) fn reset(&self) {
-        self.status.set(0);
-        self.no_body.set(false);
-        self.clear_header();
-    }
-
     /// Forgets header lines, length, type and validators, but not the status: what an error
     /// response starts with.
     pub fn clear_header(&self) {

@@ -9,7 +9,6 @@ use std::task::Waker;
 use super::connection;
 use super::generation::Generation;
 use crate::cycle::Cycle;
-use crate::log::ErrorLog;
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
 use crate::warn;
@@ -137,9 +136,4 @@ impl Drop for Place {
         drop(waker);
         worker.free.borrow_mut().push(self.index);
     }
-}
-
-/// Logs of a request that has none of its own go here.
-pub(crate) fn default_log(generation: &Generation) -> Option<Arc<ErrorLog>> {
-    generation.cycle().error_log()
 }

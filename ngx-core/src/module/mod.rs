@@ -55,6 +55,7 @@ mod load;
 mod parts;
 mod registry;
 mod scope;
+mod settings;
 mod slots;
 
 pub use contexts::{Arity, Contexts};
@@ -64,4 +65,5 @@ pub use load::{LoadOptions, Loaded, fuzz_config, load};
 pub use parts::{Parts, SharedParts};
 pub use registry::{Registry, RegistryError, Row};
 pub use scope::Scope;
+pub use settings::millis;
 pub use slots::{Conf, Level, Slot, Slots};

@@ -26,6 +26,7 @@ use read_head::{HeadRead, ReadHead};
 
 use super::conf::VhostsId;
 use super::core;
+use super::downstream::Downstream as _;
 use super::generation::Generation;
 use super::phases::Ended;
 use super::request::Request;
@@ -165,7 +166,6 @@ impl Serve {
     }
 
     fn after(&self, request: &Request, ended: Ended) -> After {
-        use super::downstream::Downstream;
         if self.http1.is_aborted() {
             return After::Close;
         }
@@ -173,7 +173,6 @@ impl Serve {
             return if self.http1.body_ended() { After::Next } else { After::Skip };
         }
         let mode = *request.conf(&core::LOCATION).lingering_close;
-        self.http1.set_lingering(request.conf(&core::LOCATION));
         match mode {
             core::LingeringClose::Off => After::Close,
             core::LingeringClose::Always => After::Linger,
@@ -195,7 +194,6 @@ impl Serve {
             self.scope.set_request(None);
             request.cancel();
             if !request.header_sent() {
-                use super::downstream::Downstream;
                 self.http1.forbid_keepalive();
                 let _ = self.http1.send_interim(
                     b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -214,8 +212,8 @@ impl Future for Serve {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         this.place.set_waker(cx.waker());
-        let scope = Rc::clone(&this.scope);
-        let _entered = error_log::enter(scope);
+        let scope: Rc<dyn error_log::LogScope> = Rc::clone(&this.scope) as _;
+        let _entered = error_log::enter(&scope);
         loop {
             match catch_unwind(AssertUnwindSafe(|| this.step(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
@@ -237,7 +235,7 @@ fn log_request(request: &Request, scope: &Rc<log::Scope>) {
         let scope = scope.for_log_phase(&request);
         tokio::task::spawn_local(async move {
             std::future::poll_fn(|cx| {
-                let _entered = error_log::enter(Rc::clone(&scope));
+                let _entered = error_log::enter(&scope);
                 request.poll_log(cx)
             })
             .await;

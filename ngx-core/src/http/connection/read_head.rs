@@ -135,14 +135,16 @@ impl ReadHead {
         match result {
             Ok(Progress::More) => {
                 let leading = partial.parser.take_leading();
-                unread.advance(leading.min(unread.len()));
+                let leading = leading.min(unread.len());
+                unread.advance(leading);
                 self.partial = Some(partial);
                 None
             }
             Ok(Progress::Done(head)) => {
                 let request = new_request(http1, generation, server);
                 request.with_head_mut(|own| own.set(&unread, &head, &partial.fields));
-                unread.advance(head.len.min(unread.len()));
+                let len = head.len.min(unread.len());
+                unread.advance(len);
                 drop(unread);
                 http1.deadline.clear();
                 if let Err(error) = start(&request, http1, &head, &partial.fields, vhosts) {
@@ -231,7 +233,7 @@ fn choose_server(request: &Request, vhosts: VhostsId) -> Result<(), RequestError
         let text = if in_line.is_empty() { in_field.unwrap_or_default() } else { in_line };
         if !text.is_empty() {
             let host = Host::parse(text).map_err(|_| RequestError::InvalidHostInRequestLine)?;
-            host.write_name(&mut name);
+            name.extend_from_slice(host.name.as_bytes());
         }
     }
     request.with_head_mut(|own| own.set_host(&name));

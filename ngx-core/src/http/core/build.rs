@@ -30,7 +30,8 @@ pub(super) fn http(
 ) -> Result<(), Problem> {
     let servers = std::mem::take(&mut scope.conf(&SERVERS).0);
     let slots = scope.finish(&Slots::default(), cx.diagnostics());
-    let mut http = HttpConf { slots, ..HttpConf::default() };
+    let mut http = HttpConf::default();
+    http.slots = slots;
     let order = |error: crate::http::module::OrderError| args.problem(error.to_string());
     http.phases = PhaseTable::new(modules.0).map_err(order)?;
     let header_filters: Vec<_> = modules.0.iter().flat_map(|m| m.header_filters).collect();
@@ -39,7 +40,7 @@ pub(super) fn http(
         .0
         .iter()
         .flat_map(|module| module.body_filters)
-        .map(|entry| entry.map(BodyStage::Filter))
+        .map(|entry| entry.with(BodyStage::Filter(entry.run)))
         .collect();
     let stages: Vec<&Ordered<BodyStage>> = body_filters.iter().chain([&COPY]).collect();
     http.body_filters = in_order("body filters", &stages).map_err(order)?;

@@ -1,6 +1,7 @@
 //! `listen` and `server_name`
 
-use crate::conf::{Args, Problem, Span, Word, flag, size_of};
+use crate::conf::values::{flag, size};
+use crate::conf::{Args, Problem, Span, Word};
 use crate::http::core::block::HEAD;
 use crate::http::regex::Pattern;
 use crate::http::request::Request;
@@ -62,7 +63,7 @@ fn set_option(wanted: &mut WantedAddr, word: &Word) -> Result<(), String> {
     let invalid = || format!("invalid parameter \"{text}\"");
     let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
     let bytes = |value: Option<&str>| {
-        value.and_then(|v| size_of(v.as_bytes()).ok()).filter(|n| *n > 0).ok_or_else(invalid)
+        value.and_then(|v| size(v.as_bytes()).ok()).filter(|n| *n > 0).ok_or_else(invalid)
     };
     match (name, value) {
         ("default_server" | "default", None) => {
@@ -133,8 +134,11 @@ fn parse_name(
     }
     let lower = text.to_ascii_lowercase();
     if lower == "$hostname" {
-        let name = cx.source().hostname().to_ascii_lowercase();
-        return Ok(ServerName::Exact(name.as_bytes().into()));
+        let name = cx
+            .source()
+            .hostname()
+            .map_err(|error| args.problem_at(i, format!("gethostname() failed: {error}")))?;
+        return Ok(ServerName::Exact(name.to_ascii_lowercase().as_bytes().into()));
     }
     if let Some(rest) = lower.strip_prefix('*') {
         let fits = rest.starts_with('.') && rest.len() > 1 && !rest.contains('*');

@@ -24,7 +24,7 @@ pub static SERVER: Slot<ServerConf> = Slot::new(Level::Server);
 pub static LOCATION: Slot<LocationConf> = Slot::new(Level::Location);
 
 /// The core module: `http`, `server`, `location` and what they all understand.
-pub static MODULE: HttpModule = HttpModule {
+pub(super) static MODULE: HttpModule = HttpModule {
     variables: Some(super::variables::register),
     ..HttpModule::new(&CORE)
 };

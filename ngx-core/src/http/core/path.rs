@@ -97,7 +97,7 @@ impl Request {
     }
 
     /// Whether the location has an `alias`.
-    pub(crate) fn has_alias(&self) -> bool {
+    pub fn has_alias(&self) -> bool {
         self.conf(&LOCATION).root.alias
     }
 }

@@ -11,7 +11,7 @@ use crate::http::step::Step;
 use crate::module::Module;
 
 /// The filter that frames bodies in chunks.
-pub static MODULE: HttpModule = HttpModule {
+pub(in crate::http) static MODULE: HttpModule = HttpModule {
     header_filters: &[Ordered { name: "chunked", before: &[], after: &["range"], run: header }],
     body_filters: &[Ordered { name: "chunked", before: &[], after: &["copy"], run: body }],
     ..HttpModule::new(&DESCRIPTOR)

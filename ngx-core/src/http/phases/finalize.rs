@@ -115,6 +115,7 @@ fn respond(r: &Request, status: u16) -> PhaseStep {
     let response = r.response();
     let sent = sent_as(status);
     response.set_status(sent);
+    r.inner().engine.error_status.set(sent);
     response.set_content_length(None);
     response.allow_ranges(false);
     response.set_last_modified(None);

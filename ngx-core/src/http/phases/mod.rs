@@ -70,6 +70,13 @@ impl Default for Engine {
     }
 }
 
+impl Engine {
+    /// The status that `error_page` gives the response; 0 for its own.
+    pub(crate) fn error_status(&self) -> u16 {
+        self.error_status.get()
+    }
+}
+
 /// How the connection goes on after a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ended {
@@ -216,6 +223,17 @@ impl Request {
         if let Poll::Ready(Err(error)) = self.poll_output(cx) {
             info!("{error} while sending to client");
         }
+    }
+
+    /// No content handler wanted the request.
+    fn no_content(&self) -> PhaseStep {
+        if self.path().ends_with(b"/") {
+            let (name, _) = self.file_name();
+            error!("directory index of \"{}\" is forbidden", name.display());
+            return Step::Finish(403);
+        }
+        error!("no handler found");
+        Step::Finish(404)
     }
 
     fn run_phase(&self, at: usize) -> PhaseStep {

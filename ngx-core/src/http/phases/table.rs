@@ -15,6 +15,7 @@ pub(crate) enum Entry {
 }
 
 /// All handlers in the order they run in.
+#[derive(Default)]
 pub(crate) struct PhaseTable {
     entries: Vec<(Phase, Entry)>,
     /// Index of the first entry of the server rewrite phase.
