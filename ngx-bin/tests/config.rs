@@ -67,14 +67,9 @@ fn a_directive_almost_right_gets_a_suggestion() {
     if !ours("suggestions") {
         return;
     }
-    refused(
-        "server { location / { prox_pass http://a; } }",
-        "unknown directive \"prox_pass\"",
-    );
-    refused(
-        "server { location / { prox_pass http://a; } }",
-        "did you mean \"proxy_pass\"",
-    );
+    let ran = Setup::http("server { location / { prox_pass http://a; } }").run(&["-t"]);
+    ran.expect(1, "unknown directive \"prox_pass\"");
+    ran.expect(1, "did you mean").expect(1, "proxy_pass");
 }
 
 #[test]
@@ -360,8 +355,11 @@ fn stock_directives_to_come_warn_once_by_name() {
     }
     let ran = debian().run(&["-t"]);
     for name in ["gzip", "ssl_protocols", "ssl_prefer_server_ciphers"] {
-        let word = format!("\"{name}\"");
-        let warned = |line: &&str| line.contains("[warn]") && line.contains(&word);
+        let warned = |line: &&str| {
+            let mut words =
+                line.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+            line.contains("[warn]") && words.any(|word| word == name)
+        };
         let count = ran.stderr.lines().filter(warned).count();
         assert_eq!(count, 1, "{name}: {}", ran.stderr);
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Backend, Client, Server, Setup, ours, pause};
+use support::{Backend, Client, Request, Server, Setup, ours, pause};
 
 const ECHO: &str = r#"server {
     listen 127.0.0.1:{port};
@@ -159,7 +159,7 @@ fn empty_lines_before_a_request_are_ignored() {
 
 #[test]
 fn expect_continue_is_answered_before_the_body_is_read() {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = Setup::http(
         "server { listen 127.0.0.1:{port}; location / { proxy_pass http://{backend}; } }",
     )
@@ -175,7 +175,7 @@ fn expect_continue_is_answered_before_the_body_is_read() {
 
 #[test]
 fn a_chunked_request_body_is_decoded() {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = Setup::http(
         "server { listen 127.0.0.1:{port}; location / { proxy_pass http://{backend}; } }",
     )
@@ -192,7 +192,7 @@ fn a_chunked_request_body_is_decoded() {
 
 #[test]
 fn a_malformed_chunk_is_refused() {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = Setup::http(
         "server { listen 127.0.0.1:{port}; location / { proxy_pass http://{backend}; } }",
     )

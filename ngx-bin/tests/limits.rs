@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Instant;
 
-use support::{Backend, Client, Server, Setup, pattern, wait_until};
+use support::{Backend, Client, Request, Server, Setup, pattern, wait_until};
 
 fn log_of_statuses(content: &str) -> Setup {
     Setup::http(&format!(
@@ -212,7 +212,7 @@ fn a_body_shorter_than_announced_is_not_passed_on() {
 
 #[test]
 fn a_body_longer_than_announced_is_the_next_request() {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = Setup::http(
         "server { listen 127.0.0.1:{port}; location / { proxy_pass http://{backend}; } }",
     )

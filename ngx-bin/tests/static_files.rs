@@ -2,28 +2,20 @@
 
 mod support;
 
-use std::fs::File;
-use std::time::{Duration, SystemTime};
-
 use support::{Server, Setup, pattern};
 
-/// 1994-11-15 12:45:26 UTC.
+/// 1994-11-15 12:45:26 UTC, in seconds since 1970.
 const MODIFIED: u64 = 784_903_526;
 const LAST_MODIFIED: &str = "Tue, 15 Nov 1994 12:45:26 GMT";
 const ETAG: &str = "\"2ec8ad66-a\"";
 
 fn server_with(content: &str) -> Server {
-    let setup = Setup::http(content)
+    Setup::http(content)
         .file("html/ten.txt", "0123456789")
+        .modified("html/ten.txt", MODIFIED)
         .file("html/empty", "")
-        .file("html/dir/x.txt", "x");
-    let file = File::options()
-        .write(true)
-        .open(setup.path("html/ten.txt"))
-        .expect("the file");
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(MODIFIED);
-    file.set_modified(time).expect("set the time");
-    setup.start()
+        .file("html/dir/x.txt", "x")
+        .start()
 }
 
 fn server() -> Server {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use support::{Backend, Client, Server, Setup, pattern, pause, wait_until};
+use support::{Backend, Client, Request, Server, Setup, pattern, pause, wait_until};
 
 fn proxy(backend: &Backend, directives: &str) -> Server {
     Setup::http(&format!(
@@ -201,7 +201,7 @@ fn a_chunked_upload_is_passed_with_a_length() {
 
 #[test]
 fn with_request_buffering_the_backend_is_asked_when_the_body_is_there() {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = proxy(&backend, "proxy_request_buffering on;");
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Backend, Port, Server, Setup, pause};
+use support::{Backend, Port, Request, Server, Setup, pause};
 
 /// One worker, an `upstream u` with these servers, `/` proxied to it.
 fn group(servers: &str, directives: &str, backends: &[(&str, String)]) -> Server {
@@ -254,7 +254,7 @@ fn a_post_is_not_repeated_after_it_was_sent() {
 
 #[test]
 fn a_post_is_repeated_when_asked() {
-    let a = Backend::http(|request| request.text());
+    let a = Backend::http(Request::text);
     let bad = Backend::script(|conn| drop(conn.request()));
     let backends = [("bad", bad.addr()), ("a", a.addr())];
     let directives = "proxy_next_upstream error non_idempotent;";
@@ -268,7 +268,7 @@ fn a_post_is_repeated_when_asked() {
 
 #[test]
 fn a_post_that_was_not_sent_goes_to_the_next_server() {
-    let a = Backend::http(|request| request.text());
+    let a = Backend::http(Request::text);
     let port = Port::reserve();
     let backends = [("dead", port.addr()), ("a", a.addr())];
     let server = group("server {dead}; server {a};", "", &backends);

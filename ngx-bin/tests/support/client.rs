@@ -162,10 +162,13 @@ impl Client {
     }
 
     /// Closes with a reset.
-    pub fn reset(self) {
-        self.reader
-            .inner
-            .set_linger(Some(Duration::ZERO))
-            .expect("linger");
+    pub fn reset(mut self) {
+        self.reset_on_drop();
+    }
+
+    /// Makes the coming close a reset.
+    pub fn reset_on_drop(&mut self) {
+        let socket = &self.reader.inner;
+        socket.set_linger(Some(Duration::ZERO)).expect("linger");
     }
 }

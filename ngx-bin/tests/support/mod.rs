@@ -29,6 +29,7 @@ mod server;
 
 use std::env;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,21 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         println!("skipped: no {name}");
     }
     found
+}
+
+/// Runs curl with these arguments: whether it succeeded, and what it printed; nothing, with a note,
+/// where it is not installed.
+#[track_caller]
+pub fn curl(args: &[&str]) -> Option<(bool, Vec<u8>)> {
+    let program = tool("curl")?;
+    let output = Command::new(program)
+        .args(["-sS", "--max-time", "10", "--noproxy", "*"])
+        .args(args)
+        .output()
+        .expect("run curl");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.is_empty(), "{complaint}");
+    Some((output.status.success(), output.stdout))
 }
 
 /// Asks `condition` until it is true; fails with `what` after [`PATIENCE`].

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::process::geteuid;
+
 /// A port nobody listens on, reserved by a locked file until dropped.
 pub struct Port {
     number: u16,
@@ -17,7 +19,8 @@ impl Port {
         const FIRST: u32 = 12_000;
         const COUNT: u32 = 18_000;
 
-        let dir = std::env::temp_dir().join("ngx-test-ports");
+        let user = geteuid().as_raw();
+        let dir = std::env::temp_dir().join(format!("ngx-test-ports-{user}"));
         fs::create_dir_all(&dir).unwrap();
         let start = std::process::id().wrapping_mul(997);
         for _ in 0..COUNT {

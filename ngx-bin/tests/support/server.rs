@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
@@ -81,6 +81,14 @@ impl Setup {
         self
     }
 
+    /// Sets when a file of the prefix folder was modified, in seconds since 1970.
+    pub fn modified(self, name: &str, seconds: u64) -> Self {
+        let file = File::options().write(true).open(self.path(name)).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(time).expect("set a time");
+        self
+    }
+
     /// Lets the error log contain this `[alert]` or `[emerg]`.
     pub fn allow(mut self, message: &'static str) -> Self {
         self.allowed.push(message);
@@ -94,10 +102,16 @@ impl Setup {
 
     /// Writes `nginx.conf`, starts the binary, and returns once it listens.
     #[track_caller]
-    pub fn start(mut self) -> Server {
+    pub fn start(self) -> Server {
+        self.start_with(&binary())
+    }
+
+    /// As [`start`](Self::start), with another binary than the one under test.
+    #[track_caller]
+    pub fn start_with(mut self, program: &Path) -> Server {
         self.write(&self.template.clone());
-        let child = self
-            .command(&[])
+        let mut command = self.command(program, &[]);
+        let child = command
             .stderr(self.output("stderr"))
             .spawn()
             .expect("start");
@@ -131,7 +145,7 @@ impl Setup {
     pub fn run(&mut self, args: &[&str]) -> Ran {
         self.write(&self.template.clone());
         let (out, err) = (self.output("stdout"), self.output("stderr"));
-        Ran::of(self.command(args).stdout(out).stderr(err), self)
+        Ran::of(self.command(&binary(), args).stdout(out).stderr(err), self)
     }
 
     /// Runs the binary with exactly `args` in the prefix folder.
@@ -179,8 +193,8 @@ impl Setup {
         fs::write(self.path("nginx.conf"), text).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+    fn command(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(["-p", self.dir.path().to_str().unwrap(), "-c", "nginx.conf"]);
         if !args.contains(&"-e") {
             command.args(["-e", "error.log"]);
@@ -377,7 +391,7 @@ impl Server {
             self.setup.output("control-out"),
             self.setup.output("control-err"),
         );
-        let mut command = self.setup.command(args);
+        let mut command = self.setup.command(&binary(), args);
         let mut child = command
             .stdout(out)
             .stderr(err)
