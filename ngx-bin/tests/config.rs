@@ -239,7 +239,7 @@ fn units_of_sizes_and_times_are_understood() {
     accepted(
         "client_max_body_size 1M; client_body_buffer_size 16k; client_header_timeout 500ms;
          keepalive_timeout 1m; client_body_timeout 1h; send_timeout 1m30s;
-         large_client_header_buffers 4 8k; server { listen 127.0.0.1:1; }",
+         large_client_header_buffers 4 8k; server { listen 127.0.0.1:{port}; }",
     );
 }
 

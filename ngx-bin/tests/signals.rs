@@ -287,12 +287,10 @@ fn a_port_in_use_at_reload_keeps_the_old_configuration() {
 
 #[test]
 fn an_address_that_is_not_here_is_said() {
-    let mut setup = Setup::http("server { listen 192.0.2.1:80; }");
+    let mut setup = Setup::http("server { listen 192.0.2.1:{port}; }");
+    let addr = setup.fill("192.0.2.1:{port}");
     let ran = setup.run(&[]);
-    ran.expect(
-        1,
-        "[emerg] bind() to 192.0.2.1:80 failed (99: Cannot assign requested address)",
-    );
+    ran.expect(1, &format!("[emerg] bind() to {addr} failed (99: Cannot assign requested address)"));
 }
 
 #[test]
