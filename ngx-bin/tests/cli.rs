@@ -137,14 +137,19 @@ fn quiet_still_says_errors() {
 
 #[test]
 fn capital_t_dumps_every_file_read() {
-    let mut setup = Setup::http("include extra.conf; # a comment\n")
-        .file("extra.conf", "server_tokens off;\n");
+    let mut setup =
+        Setup::http("include extra.conf; # a comment\n").file("extra.conf", "server_tokens off;\n");
     let ran = setup.run(&["-T"]);
     ran.expect(0, "test is successful");
     let main = setup.path("nginx.conf").display().to_string();
     let extra = setup.path("extra.conf").display().to_string();
-    let main = ran.stdout.find(&format!("# configuration file {main}:\n")).expect("the main file");
-    let extra = ran.stdout.find(&format!("# configuration file {extra}:\nserver_tokens off;\n"));
+    let main = ran
+        .stdout
+        .find(&format!("# configuration file {main}:\n"))
+        .expect("the main file");
+    let extra = ran.stdout.find(&format!(
+        "# configuration file {extra}:\nserver_tokens off;\n"
+    ));
     assert!(main < extra.expect("the included file"), "{}", ran.stdout);
     assert!(ran.stdout.contains("# a comment"));
 }

@@ -290,7 +290,10 @@ fn an_address_that_is_not_here_is_said() {
     let mut setup = Setup::http("server { listen 192.0.2.1:{port}; }");
     let addr = setup.fill("192.0.2.1:{port}");
     let ran = setup.run(&[]);
-    ran.expect(1, &format!("[emerg] bind() to {addr} failed (99: Cannot assign requested address)"));
+    ran.expect(
+        1,
+        &format!("[emerg] bind() to {addr} failed (99: Cannot assign requested address)"),
+    );
 }
 
 #[test]
