@@ -273,16 +273,6 @@ fn a_module_nobody_knows_warns_once() {
     ran.expect(0, "[warn]").expect(0, "ngx_http_bogus_module");
 }
 
-#[test]
-fn load_module_of_a_file_that_is_not_there_fails() {
-    if support::binary().ends_with("ngx") {
-        println!("skipped: ours takes modules by name, see the test above");
-        return;
-    }
-    let mut setup = Setup::raw("load_module modules/ngx_http_bogus_module.so;\nevents { }\n");
-    setup.run(&["-t"]).expect(1, "[emerg]");
-}
-
 /// What a freshly installed Debian has in `/etc/nginx/nginx.conf`, in its own order.
 const DEBIAN: &str = r"
 worker_processes auto;
