@@ -20,7 +20,7 @@ use super::conf::BodyStage;
 use super::filter::copy;
 use super::request::Request;
 use super::step::{Step, Waiting};
-use crate::{alert, error};
+use crate::{alert, error, info};
 
 /// Why a response cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,18 @@ pub enum SendError {
     /// The response has already failed.
     #[error("the response has already failed")]
     Failed,
+}
+
+impl SendError {
+    /// Writes it to the error log, once: what follows from it is not worth a line.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Replaced(_) | Self::Failed | Self::Write(WriteError::Ended) => {}
+            Self::Copy(error) => alert!("{error} while sending to client"),
+            Self::Write(error @ WriteError::File(_)) => alert!("{error} while sending to client"),
+            Self::Write(error) => info!("{error} while sending to client"),
+        }
+    }
 }
 
 /// Where the response header is.
