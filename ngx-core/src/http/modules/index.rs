@@ -102,13 +102,10 @@ fn handler(r: &Request) -> PhaseStep {
         if name.starts_with(b"/") {
             return go_to(r, name);
         }
-        let error = match rustix::fs::stat(file.as_slice()) {
-            Ok(_) => {
-                let mut path = r.path().to_vec();
-                path.extend_from_slice(name);
-                return go_to(r, &path);
-            }
-            Err(error) => error,
+        let Err(error) = rustix::fs::stat(file.as_slice()) else {
+            let mut path = r.path().to_vec();
+            path.extend_from_slice(name);
+            return go_to(r, &path);
         };
         if matches!(error, Errno::NOTDIR | Errno::NAMETOOLONG | Errno::ACCESS) {
             return refuse(r, &file, error);
