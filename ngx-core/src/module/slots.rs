@@ -104,7 +104,10 @@ impl<T: Conf> Slot<T> {
     /// blocks within do not inherit.
     pub fn own<'a>(&self, slots: &'a Slots) -> Option<&'a T> {
         let index = self.index();
-        slots.own.contains(&index).then(|| slots.value(index)?.downcast_ref())?
+        slots
+            .own
+            .contains(&index)
+            .then(|| slots.value(index)?.downcast_ref())?
     }
 
     /// Whether a directive of this module stands in the block or around it.

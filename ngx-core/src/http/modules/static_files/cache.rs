@@ -227,7 +227,7 @@ mod tests {
         let identity = || Identity::of(&rustix::fs::stat(file.path()).unwrap());
         let before = identity();
         assert_eq!(before, identity());
-        let none = std::fs::Permissions::from_mode(0);
+        let none = std::fs::Permissions::from_mode(0o000);
         std::fs::set_permissions(file.path(), none).unwrap();
         assert_ne!(before, identity());
     }
