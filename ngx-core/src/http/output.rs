@@ -18,6 +18,7 @@ use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 use super::conf::BodyStage;
 use super::filter::copy;
+use super::parse::Method;
 use super::request::Request;
 use super::step::{Step, Waiting};
 use crate::{alert, error, info};
@@ -276,6 +277,10 @@ impl Request {
     fn write_header(&self) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         output.header.set(Header::Sent);
+        // The filters have seen what a GET would have been answered (RFC 9110 §9.3.2).
+        if self.method() == Method::Head {
+            self.response().set_header_only(true);
+        }
         if let Some(downstream) = self.downstream() {
             downstream
                 .send_header(self)
