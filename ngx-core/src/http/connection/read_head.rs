@@ -25,6 +25,8 @@ pub(super) struct ReadHead {
     /// The first head of a connection has `client_header_timeout` from the start; a later one
     /// has `keepalive_timeout` to begin.
     first: bool,
+    /// The head was there before the response to the last one was out.
+    pipelined: bool,
 }
 
 struct Partial {
@@ -40,11 +42,11 @@ pub(super) enum HeadRead {
 
 impl ReadHead {
     pub(super) fn first() -> Self {
-        Self { partial: None, first: true }
+        Self { partial: None, first: true, pipelined: false }
     }
 
     pub(super) fn next() -> Self {
-        Self { partial: None, first: false }
+        Self { partial: None, first: false, pipelined: false }
     }
 
     /// Whether nothing of a request has come yet.
@@ -63,6 +65,9 @@ impl ReadHead {
         let conf = core::SERVER.of(&generation.http().server(server).slots);
         if self.first && !http1.deadline.is_set() {
             http1.deadline.set(*conf.client_header_timeout);
+        }
+        if self.is_idle() && !self.first && !http1.is_quiet() {
+            self.pipelined = true;
         }
         loop {
             if !http1.is_quiet() {
@@ -143,6 +148,9 @@ impl ReadHead {
             Ok(Progress::Done(head)) => {
                 let request = new_request(http1, generation, server);
                 request.with_head_mut(|own| own.set(&unread, &head, &partial.fields));
+                if self.pipelined {
+                    request.set_pipelined();
+                }
                 let len = head.len.min(unread.len());
                 unread.advance(len);
                 drop(unread);

@@ -15,6 +15,8 @@ pub use path::Root;
 pub use settings::{IfModifiedSince, LingeringClose, LocationConf, ServerConf};
 pub use types::Types;
 
+pub(super) use block::any_server;
+
 use super::module::HttpModule;
 use crate::module::{Level, Module, Slot};
 
