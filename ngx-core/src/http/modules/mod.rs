@@ -2,6 +2,8 @@
 
 mod autoindex;
 mod index;
+mod log;
+mod pending;
 mod static_files;
 mod try_files;
 
@@ -16,4 +18,6 @@ pub static ALL: &[&HttpModule] = &[
     &index::MODULE,
     &static_files::MODULE,
     &try_files::MODULE,
+    &log::MODULE,
+    &pending::MODULE,
 ];
