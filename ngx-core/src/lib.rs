@@ -24,6 +24,7 @@ pub mod main_module;
 pub mod module;
 pub mod net;
 #[cfg(feature = "conf")]
+pub mod process;
 pub mod resolver;
 #[cfg(feature = "conf")]
 pub mod script;
