@@ -25,6 +25,7 @@ pub mod module;
 pub mod net;
 #[cfg(feature = "conf")]
 pub mod process;
+#[cfg(feature = "conf")]
 pub mod resolver;
 #[cfg(feature = "conf")]
 pub mod script;

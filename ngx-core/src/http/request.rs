@@ -81,7 +81,9 @@ impl Request {
         peer: Rc<Peer>,
         server: ServerId,
     ) -> Self {
-        let parts = SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default();
+        let parts = SPARE
+            .with(|spare| spare.borrow_mut().pop())
+            .unwrap_or_default();
         let cells = Cells::new(generation.http().variables.len());
         let location = generation.http().server(server).root;
         Self(Rc::new(Inner {
@@ -91,7 +93,9 @@ impl Request {
             server: Cell::new(server),
             location: Cell::new(location),
             internal: Cell::new(false),
-            started: Started { monotonic: crate::time::now_ms() },
+            started: Started {
+                monotonic: crate::time::now_ms(),
+            },
             log_upstream: RefCell::default(),
             parts,
             cells,
@@ -209,7 +213,10 @@ impl Request {
     }
 
     pub(crate) fn with_uri_mut<R>(&self, f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
-        f(&mut self.0.parts.path.borrow_mut(), &mut self.0.parts.args.borrow_mut())
+        f(
+            &mut self.0.parts.path.borrow_mut(),
+            &mut self.0.parts.args.borrow_mut(),
+        )
     }
 
     /// Whether the request was redirected inside the server, and may see `internal` locations.

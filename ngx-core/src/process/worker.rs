@@ -149,10 +149,7 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
         };
         match command {
             Some(Command::Swap(next)) => {
-                service.swap(
-                    Arc::clone(&next),
-                    next.events().worker_connections(),
-                );
+                service.swap(Arc::clone(&next), next.events().worker_connections());
                 if let Err(error) = accepting.take(&next) {
                     emerg!("worker thread {} cannot listen: {error}", post.id);
                 }

@@ -47,7 +47,9 @@ impl Request {
 
     /// Descends from the current location to the one that fits best.
     fn look_up(&self) -> LookUp {
-        let Some(tree) = &self.location().tree else { return LookUp::Unchanged };
+        let Some(tree) = &self.location().tree else {
+            return LookUp::Unchanged;
+        };
         let mut result = LookUp::Unchanged;
         let found = tree.find_static(&self.path());
         match found {
