@@ -27,7 +27,8 @@ use tokio::sync::Notify;
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::timeout;
 
-/// Answers each byte with the number of the generation, `p` with a panic of the thread's own.
+/// Answers each byte with the number of the generation. Directives that mean nothing here make it
+/// misbehave: see `serve` and `close_gracefully`.
 struct Echo {
     number: Cell<u64>,
     connections: Rc<Cell<usize>>,
@@ -51,7 +52,7 @@ impl Service for Echo {
     }
 
     fn serve(self: &Rc<Self>, transport: Transport, _peer: Addr, _listener: &Addr) {
-        // `user`s of a port that says so make the accept loop die.
+        // A panic here is one of the accept loop, and with it of the thread.
         assert!(self.cycle.borrow().core().priority() != Some(1), "as asked");
         let service = Rc::clone(self);
         self.connections.set(self.connections.get() + 1);
@@ -65,7 +66,7 @@ impl Service for Echo {
     }
 
     fn close_gracefully(&self) {
-        // A client is at something until it has sent this many bytes: see `STUBBORN`.
+        // With a limit of files, connections never end by themselves.
         if self.cycle.borrow().core().rlimit_nofile().is_none() {
             self.closing.notify_waiters();
         }
