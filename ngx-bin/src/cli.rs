@@ -111,7 +111,9 @@ fn command() -> Command {
     };
     let path = ValueParser::from(value_parser!(PathBuf));
     Command::new("nginx")
-        .override_usage("nginx [-?hvVtTq] [-s signal] [-p prefix] [-e file] [-c file] [-g directives]")
+        .override_usage(
+            "nginx [-?hvVtTq] [-s signal] [-p prefix] [-e file] [-c file] [-g directives]",
+        )
         .args_override_self(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -123,14 +125,34 @@ fn command() -> Command {
             flag("t", "Tests the configuration and ends"),
             flag("T", "Tests the configuration, prints it and ends"),
             flag("q", "Says nothing but errors while testing"),
-            option("s", "signal", "Tells the running server to stop, quit, reopen or reload"),
-            option("p", "prefix", "Where relative names of files begin [default: /etc/ngx]")
-                .value_parser(path.clone()),
-            option("e", "file", "The error log until the configuration names one, or stderr")
-                .value_parser(path.clone()),
-            option("c", "file", "The configuration [default: nginx.conf in the prefix]")
-                .value_parser(path),
-            option("g", "directives", "Directives that come before the configuration"),
+            option(
+                "s",
+                "signal",
+                "Tells the running server to stop, quit, reopen or reload",
+            ),
+            option(
+                "p",
+                "prefix",
+                "Where relative names of files begin [default: /etc/ngx]",
+            )
+            .value_parser(path.clone()),
+            option(
+                "e",
+                "file",
+                "The error log until the configuration names one, or stderr",
+            )
+            .value_parser(path.clone()),
+            option(
+                "c",
+                "file",
+                "The configuration [default: nginx.conf in the prefix]",
+            )
+            .value_parser(path),
+            option(
+                "g",
+                "directives",
+                "Directives that come before the configuration",
+            ),
         ])
 }
 
