@@ -46,6 +46,6 @@ pub use phases::status;
 pub use regex::{Pattern, PatternError};
 pub use request::Request;
 pub use response::{Field, Response};
-pub use special::{SERVER as SERVER_HEADER, SERVER_SHORT};
+pub use special::{NGINX_VERSION, SERVER as SERVER_HEADER, SERVER_SHORT};
 pub use step::{PhaseStep, Step, Verdict, Waiting};
 pub use worker::HttpWorker;

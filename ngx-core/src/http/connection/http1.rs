@@ -271,17 +271,17 @@ impl Downstream for Http1 {
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
         let conf = r.conf(&core::LOCATION);
-        if *conf.limit_rate > 0 {
-            let limit = Limit::new(*conf.limit_rate, *conf.limit_rate_after, Instant::now());
-            self.writer
-                .borrow_mut()
-                .set_limit(Some(limit), Instant::now());
+        let rate = r.limit_rate();
+        if rate > 0 {
+            let limit = Limit::new(rate, *conf.limit_rate_after, Instant::now());
+            self.writer.borrow_mut().set_limit(Some(limit), Instant::now());
         }
         let head = HEADS.with_borrow_mut(|heads| {
             heads.reserve(HEADS_SIZE);
             header::write(r, heads);
             heads.split().freeze()
         });
+        r.set_header_size(head.len() as u64);
         let mut buf = Buf::from(head);
         if r.response().is_header_only() {
             buf.insert_flags(Flags::LAST_BUF);

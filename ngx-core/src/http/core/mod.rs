@@ -16,6 +16,8 @@ pub(crate) use path::with_name_buffer;
 pub use settings::{IfModifiedSince, LingeringClose, LocationConf, ServerConf};
 pub use types::Types;
 
+pub(super) use block::any_server;
+
 use super::module::HttpModule;
 use crate::module::{Level, Module, Slot};
 

@@ -4,6 +4,8 @@ mod autoindex;
 mod index;
 mod static_files;
 mod try_files;
+mod log;
+mod pending;
 
 use super::module::HttpModule;
 
@@ -16,4 +18,6 @@ pub static ALL: &[&HttpModule] = &[
     &index::MODULE,
     &static_files::MODULE,
     &try_files::MODULE,
+    &log::MODULE,
+    &pending::MODULE,
 ];

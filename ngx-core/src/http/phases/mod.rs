@@ -75,6 +75,11 @@ impl Engine {
     pub(crate) fn error_status(&self) -> u16 {
         self.error_status.get()
     }
+
+    /// Whether the client was given the whole response.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.stage.get(), Stage::Logging(_) | Stage::Over) && !self.broken.get()
+    }
 }
 
 /// How the connection goes on after a response.
