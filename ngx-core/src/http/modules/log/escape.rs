@@ -39,15 +39,18 @@ impl Escape {
         let value = line.get(start..).unwrap_or_default();
         // Nearly all values are fine as they are.
         let Some(first) = value.iter().position(special) else { return };
+        let first = start + first;
         VALUE.with_borrow_mut(|rest| {
             rest.clear();
-            rest.extend_from_slice(value.get(first..).unwrap_or_default());
-            line.truncate(start + first);
+            rest.extend_from_slice(line.get(first..).unwrap_or_default());
+            line.truncate(first);
             for &byte in rest.iter() {
                 match self {
                     _ if !special(&byte) => line.push(byte),
                     Self::Json => json(byte, line),
-                    Self::Default | Self::None => line.extend_from_slice(&[b'\\', b'x', high(byte), low(byte)]),
+                    Self::Default | Self::None => {
+                        line.extend_from_slice(&[b'\\', b'x', high(byte), low(byte)]);
+                    }
                 }
             }
         });
