@@ -108,7 +108,9 @@ impl Request {
             server: Cell::new(server),
             location: Cell::new(location),
             internal: Cell::new(false),
-            started: Started { monotonic: crate::time::now_ms() },
+            started: Started {
+                monotonic: crate::time::now_ms(),
+            },
             sent: Sent::default(),
             limit_rate: Cell::new(None),
             pipelined: Cell::new(false),
@@ -212,7 +214,10 @@ impl Request {
     /// Bytes per second that the response may take, 0 for no limit: of `set $limit_rate`, else
     /// of the location.
     pub fn limit_rate(&self) -> u64 {
-        self.0.limit_rate.get().unwrap_or_else(|| *self.conf(&LOCATION).limit_rate)
+        self.0
+            .limit_rate
+            .get()
+            .unwrap_or_else(|| *self.conf(&LOCATION).limit_rate)
     }
 
     /// Limits the response of this request alone; 0 lifts the limit. Counts if the header was not

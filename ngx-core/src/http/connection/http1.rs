@@ -274,7 +274,9 @@ impl Downstream for Http1 {
         let rate = r.limit_rate();
         if rate > 0 {
             let limit = Limit::new(rate, *conf.limit_rate_after, Instant::now());
-            self.writer.borrow_mut().set_limit(Some(limit), Instant::now());
+            self.writer
+                .borrow_mut()
+                .set_limit(Some(limit), Instant::now());
         }
         let head = HEADS.with_borrow_mut(|heads| {
             heads.reserve(HEADS_SIZE);

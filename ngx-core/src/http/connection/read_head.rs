@@ -60,11 +60,19 @@ pub(super) enum HeadRead {
 
 impl ReadHead {
     pub(super) fn first() -> Self {
-        Self { partial: None, first: true, pipelined: false }
+        Self {
+            partial: None,
+            first: true,
+            pipelined: false,
+        }
     }
 
     pub(super) fn next() -> Self {
-        Self { partial: None, first: false, pipelined: false }
+        Self {
+            partial: None,
+            first: false,
+            pipelined: false,
+        }
     }
 
     /// Whether nothing of a request has come yet.

@@ -2,10 +2,10 @@
 
 mod autoindex;
 mod index;
-mod static_files;
-mod try_files;
 mod log;
 mod pending;
+mod static_files;
+mod try_files;
 
 use super::module::HttpModule;
 

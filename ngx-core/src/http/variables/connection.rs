@@ -38,8 +38,12 @@ const FIXED: [(&str, Append); 12] = [
     ("hostname", |_, out| put(out, HOSTNAME.as_bytes())),
     ("nginx_version", |_, out| put(out, NGINX_VERSION.as_bytes())),
     // A worker is a thread here.
-    ("pid", |_, out| write!(out, "{}", rustix::thread::gettid()).is_ok()),
-    ("connection_requests", |r, out| put_number(out, r.peer().requests.get())),
+    ("pid", |_, out| {
+        write!(out, "{}", rustix::thread::gettid()).is_ok()
+    }),
+    ("connection_requests", |r, out| {
+        put_number(out, r.peer().requests.get())
+    }),
 ];
 
 const MOVING: [(&str, Append); 4] = [
@@ -47,8 +51,12 @@ const MOVING: [(&str, Append); 4] = [
         put_seconds(out, time::now_ms().saturating_sub(r.peer().since))
     }),
     ("msec", |_, out| put_seconds(out, time::unix_ms())),
-    ("time_local", |_, out| put(out, time::access_time().as_bytes())),
-    ("time_iso8601", |_, out| put(out, time::iso8601().as_bytes())),
+    ("time_local", |_, out| {
+        put(out, time::access_time().as_bytes())
+    }),
+    ("time_iso8601", |_, out| {
+        put(out, time::iso8601().as_bytes())
+    }),
 ];
 
 /// The name of the machine, in lower case; asked for once.
@@ -66,5 +74,6 @@ fn put_addr(out: &mut Vec<u8>, addr: &Addr) -> bool {
 
 /// A Unix-domain socket has an empty port.
 fn put_port(out: &mut Vec<u8>, addr: &Addr) -> bool {
-    addr.port().is_none_or(|port| put_number(out, u64::from(port)))
+    addr.port()
+        .is_none_or(|port| put_number(out, u64::from(port)))
 }

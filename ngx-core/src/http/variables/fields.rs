@@ -33,9 +33,10 @@ fn family(
 ) {
     variables.register_prefix(prefix, move |rest: &str| {
         let name: Box<[u8]> = rest.as_bytes().into();
-        Variable::new(format!("{prefix}{rest}"), move |r: &Request, out: &mut Vec<u8>| {
-            append(r, &name, out)
-        })
+        Variable::new(
+            format!("{prefix}{rest}"),
+            move |r: &Request, out: &mut Vec<u8>| append(r, &name, out),
+        )
         .with_flags(VariableFlags::CHEAP)
     });
 }
@@ -70,14 +71,15 @@ pub(super) fn join<'a>(
 /// The value of the first cookie of this name, in any case of letters.
 pub(super) fn cookie<'a>(head: &'a Head, name: &[u8]) -> Option<&'a [u8]> {
     let known = |(known, _, value)| (known == parse::Known::Cookie).then_some(value);
-    head.fields().filter_map(known).flat_map(|value: &[u8]| value.split(|&b| b == b';')).find_map(
-        |pair| {
+    head.fields()
+        .filter_map(known)
+        .flat_map(|value: &[u8]| value.split(|&b| b == b';'))
+        .find_map(|pair| {
             let at = pair.iter().position(|&byte| byte == b'=')?;
             let (key, value) = pair.split_at(at);
             let found = key.trim_ascii().eq_ignore_ascii_case(name);
             found.then(|| value.get(1..).unwrap_or_default().trim_ascii_start())
-        },
-    )
+        })
 }
 
 /// A field of the response as the client gets it, wherever the response keeps it.
@@ -85,7 +87,9 @@ fn sent(r: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
     let response = r.response();
     match name {
         b"content_type" => {
-            let Some(media) = response.content_type() else { return false };
+            let Some(media) = response.content_type() else {
+                return false;
+            };
             put(out, &media);
             if let Some(charset) = response.charset() {
                 put(out, b"; charset=");
@@ -93,7 +97,9 @@ fn sent(r: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
             }
             true
         }
-        b"content_length" => response.content_length().is_some_and(|len| put_number(out, len)),
+        b"content_length" => response
+            .content_length()
+            .is_some_and(|len| put_number(out, len)),
         b"last_modified" => response
             .last_modified()
             .is_some_and(|at| put(out, time::http_date_of(at).as_bytes())),
@@ -120,12 +126,26 @@ fn sent(r: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
             let seconds = *r.conf(&LOCATION).keepalive_header;
             seconds > 0 && r.keeps_alive() && put(out, b"timeout=") && put_number(out, seconds)
         }
-        b"transfer_encoding" => put_some(out, if response.is_chunked() { b"chunked" } else { b"" }),
+        b"transfer_encoding" => put_some(
+            out,
+            if response.is_chunked() {
+                b"chunked"
+            } else {
+                b""
+            },
+        ),
         _ => join_sent(r, name, out),
     }
 }
 
 fn join_sent(r: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
     let fields = r.response().fields();
-    join(fields.iter().map(|field| (&field.name[..], &field.value[..])), name, b',', out)
+    join(
+        fields
+            .iter()
+            .map(|field| (&field.name[..], &field.value[..])),
+        name,
+        b',',
+        out,
+    )
 }

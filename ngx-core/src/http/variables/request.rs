@@ -21,7 +21,9 @@ pub(super) fn list() -> Vec<Variable<Request>> {
     list.extend(FILES.map(|(name, append)| volatile(name, append)));
     list.extend(["args", "query_string"].map(|name| {
         let flags = VariableFlags::NOCACHEABLE | VariableFlags::CHANGEABLE;
-        let args = Variable::new(name, |r: &Request, out: &mut Vec<u8>| put_some(out, &r.args()));
+        let args = Variable::new(name, |r: &Request, out: &mut Vec<u8>| {
+            put_some(out, &r.args())
+        });
         // nginx lets `set` change the first of the two alone.
         if name == "args" {
             args.with_flags(flags).with_set(Request::set_args)
@@ -38,9 +40,10 @@ pub(super) fn list() -> Vec<Variable<Request>> {
             }),
     );
     // One number for the whole request: it is kept.
-    list.push(Variable::new("request_id", |_: &Request, out: &mut Vec<u8>| {
-        write!(out, "{:016x}{:016x}", random(), random()).is_ok()
-    }));
+    list.push(Variable::new(
+        "request_id",
+        |_: &Request, out: &mut Vec<u8>| write!(out, "{:016x}{:016x}", random(), random()).is_ok(),
+    ));
     list
 }
 
@@ -48,7 +51,9 @@ pub(super) fn list() -> Vec<Variable<Request>> {
 const LINE: [(&str, Append); 8] = [
     ("uri", |r, out| put_some(out, &r.path())),
     ("document_uri", |r, out| put_some(out, &r.path())),
-    ("is_args", |r, out| put(out, if r.args().is_empty() { b"" } else { b"?" })),
+    ("is_args", |r, out| {
+        put(out, if r.args().is_empty() { b"" } else { b"?" })
+    }),
     ("request_method", |r, out| {
         let head = r.head();
         // An error page is asked for with GET, whatever the client has sent.
@@ -62,11 +67,25 @@ const LINE: [(&str, Append); 8] = [
         put_number(out, head + r.body_received())
     }),
     ("request_completion", |r, out| {
-        put(out, if r.inner().engine.is_complete() { b"OK" } else { b"" })
+        put(
+            out,
+            if r.inner().engine.is_complete() {
+                b"OK"
+            } else {
+                b""
+            },
+        )
     }),
     ("host", |r, out| {
         let head = r.head();
-        put(out, if head.host().is_empty() { &r.server().name } else { head.host() })
+        put(
+            out,
+            if head.host().is_empty() {
+                &r.server().name
+            } else {
+                head.host()
+            },
+        )
     }),
     ("server_name", |r, out| put(out, &r.server().name)),
 ];
@@ -92,19 +111,29 @@ const HEADER: [(&str, Append); 9] = [
         });
         user.is_some_and(|user| put_some(out, user))
     }),
-    ("content_length", |r, out| known(r, Known::ContentLength, out)),
+    ("content_length", |r, out| {
+        known(r, Known::ContentLength, out)
+    }),
     ("content_type", |r, out| known(r, Known::ContentType, out)),
     ("request_port", |r, out| {
         port(&r.head()).is_some_and(|port| put_number(out, u64::from(port)))
     }),
-    ("is_request_port", |r, out| put(out, if port(&r.head()).is_some() { b":" } else { b"" })),
-    ("pipe", |r, out| put(out, if r.is_pipelined() { b"p" } else { b"." })),
+    ("is_request_port", |r, out| {
+        put(out, if port(&r.head()).is_some() { b":" } else { b"" })
+    }),
+    ("pipe", |r, out| {
+        put(out, if r.is_pipelined() { b"p" } else { b"." })
+    }),
 ];
 
 /// Names of files, and the body.
 const FILES: [(&str, Append); 5] = [
-    ("request_filename", |r, out| put(out, r.file_name().0.as_os_str().as_bytes())),
-    ("document_root", |r, out| put(out, r.document_root().as_os_str().as_bytes())),
+    ("request_filename", |r, out| {
+        put(out, r.file_name().0.as_os_str().as_bytes())
+    }),
+    ("document_root", |r, out| {
+        put(out, r.document_root().as_os_str().as_bytes())
+    }),
     ("realpath_root", |r, out| {
         let root = r.document_root();
         match root.canonicalize() {
@@ -120,12 +149,16 @@ const FILES: [(&str, Append); 5] = [
         if body.is_empty() || body.iter().any(|buf| buf.is_file()) {
             return false;
         }
-        body.iter().filter_map(|buf| buf.as_slice()).for_each(|bytes| _ = put(out, bytes));
+        body.iter()
+            .filter_map(|buf| buf.as_slice())
+            .for_each(|bytes| _ = put(out, bytes));
         true
     }),
     ("request_body_file", |r, out| {
         let body = r.body_bufs();
-        let Some(file) = body.iter().find_map(|buf| buf.shared_file()) else { return false };
+        let Some(file) = body.iter().find_map(|buf| buf.shared_file()) else {
+            return false;
+        };
         // The file has lost its name when it was made; this one leads to it.
         let name = Path::new("/proc").join(std::process::id().to_string());
         put(out, name.as_os_str().as_bytes());
@@ -140,7 +173,11 @@ fn known(r: &Request, name: Known, out: &mut Vec<u8>) -> bool {
 /// The port that the client has named with the host.
 fn port(head: &Head) -> Option<u16> {
     let in_line = head.line().host.of(head.bytes());
-    let text = if in_line.is_empty() { head.get(Known::Host)? } else { in_line };
+    let text = if in_line.is_empty() {
+        head.get(Known::Host)?
+    } else {
+        in_line
+    };
     Host::parse(text).ok()?.port
 }
 
@@ -155,7 +192,10 @@ pub(super) fn basic_credentials(value: &[u8]) -> Option<Vec<u8>> {
 
 /// Decodes Base64 (RFC 4648 §4) with or without padding.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let end = text.iter().position(|&byte| byte == b'=').unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|&byte| byte == b'=')
+        .unwrap_or(text.len());
     let text = text.get(..end)?;
     if text.len() % 4 == 1 {
         return None;

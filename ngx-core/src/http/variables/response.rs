@@ -12,7 +12,9 @@ pub(super) fn list() -> Vec<Variable<Request>> {
 const LIST: [(&str, Append); 4] = [
     ("status", |r, out| put_padded(out, u64::from(status(r)))),
     ("bytes_sent", |r, out| put_number(out, r.bytes_sent())),
-    ("body_bytes_sent", |r, out| put_number(out, r.body_bytes_sent())),
+    ("body_bytes_sent", |r, out| {
+        put_number(out, r.body_bytes_sent())
+    }),
     ("request_time", |r, out| put_seconds(out, r.elapsed_ms())),
 ];
 

@@ -40,7 +40,10 @@ fn fields_of_one_name_are_joined() {
         "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1\r\nCookie: a=1\r\n\
          x-forwarded-for: 2, 3\r\nCookie: b=2\r\nX-Empty:\r\n\r\n",
     );
-    assert_eq!(field(&head, "x_forwarded_for", b',').as_deref(), Some("1, 2, 3"));
+    assert_eq!(
+        field(&head, "x_forwarded_for", b',').as_deref(),
+        Some("1, 2, 3")
+    );
     assert_eq!(field(&head, "cookie", b';').as_deref(), Some("a=1; b=2"));
     assert_eq!(field(&head, "x_empty", b',').as_deref(), Some(""));
     assert_eq!(field(&head, "x_forwarded", b','), None);
@@ -63,18 +66,33 @@ fn cookies_are_found_in_all_fields() {
 #[test]
 fn basic_credentials_are_decoded() {
     let decoded = |text: &str| basic_credentials(text.as_bytes());
-    assert_eq!(decoded("Basic dXNlcjpwYXNz").as_deref(), Some(&b"user:pass"[..]));
+    assert_eq!(
+        decoded("Basic dXNlcjpwYXNz").as_deref(),
+        Some(&b"user:pass"[..])
+    );
     assert_eq!(decoded("bAsIc   dXNlcjpw").as_deref(), Some(&b"user:p"[..]));
     assert_eq!(decoded("Basic dTo=").as_deref(), Some(&b"u:"[..]));
     assert_eq!(decoded("Basic dXNlcjo").as_deref(), Some(&b"user:"[..]));
-    for wrong in ["Basic", "BasicdXNl", "Bearer dXNl", "Basic d", "Basic d!Nl", "Basic d\u{e4}A"] {
+    for wrong in [
+        "Basic",
+        "BasicdXNl",
+        "Bearer dXNl",
+        "Basic d",
+        "Basic d!Nl",
+        "Basic d\u{e4}A",
+    ] {
         assert_eq!(decoded(wrong), None, "{wrong}");
     }
 }
 
 #[test]
 fn seconds_have_three_decimals() {
-    for (millis, text) in [(0, "0.000"), (5, "0.005"), (1_050, "1.050"), (61_999, "61.999")] {
+    for (millis, text) in [
+        (0, "0.000"),
+        (5, "0.005"),
+        (1_050, "1.050"),
+        (61_999, "61.999"),
+    ] {
         let mut out = Vec::new();
         put_seconds(&mut out, millis);
         assert_eq!(out, text.as_bytes());

@@ -38,7 +38,9 @@ impl Escape {
         };
         let value = line.get(start..).unwrap_or_default();
         // Nearly all values are fine as they are.
-        let Some(first) = value.iter().position(special) else { return };
+        let Some(first) = value.iter().position(special) else {
+            return;
+        };
         let first = start + first;
         VALUE.with_borrow_mut(|rest| {
             rest.clear();
@@ -89,7 +91,11 @@ mod tests {
         let mut line = b"\"\n".to_vec();
         line.extend_from_slice(value);
         escape.apply(&mut line, 2);
-        assert_eq!(line[..2], *b"\"\n", "what stands before the value is left alone");
+        assert_eq!(
+            line[..2],
+            *b"\"\n",
+            "what stands before the value is left alone"
+        );
         line[2..].to_vec()
     }
 
@@ -122,7 +128,10 @@ mod tests {
     #[test]
     fn the_rest_of_a_value_is_kept() {
         assert_eq!(escaped(Escape::Default, b"a\"b c\"d"), b"a\\x22b c\\x22d");
-        assert_eq!(escaped(Escape::Json, "ü\"€".as_bytes()), "ü\\\"€".as_bytes());
+        assert_eq!(
+            escaped(Escape::Json, "ü\"€".as_bytes()),
+            "ü\\\"€".as_bytes()
+        );
         assert_eq!(escaped(Escape::Default, b""), b"");
     }
 }

@@ -49,7 +49,10 @@ impl Format {
             Part::Variable(id) => Piece::Variable(id),
             Part::Capture(n) => Piece::Capture(usize::from(n)),
         });
-        Ok(Self { pieces: pieces.collect(), escape })
+        Ok(Self {
+            pieces: pieces.collect(),
+            escape,
+        })
     }
 
     /// Makes the line for `cx`, line feed included, and hands it to `f`.
@@ -104,7 +107,11 @@ mod tests {
 
     fn line(text: &str, escape: Escape) -> String {
         let mut variables = Variables::<Fake>::new();
-        for (name, value) in [("nasty", Some("a\"b\\c\u{e4}\n")), ("empty", Some("")), ("none", None)] {
+        for (name, value) in [
+            ("nasty", Some("a\"b\\c\u{e4}\n")),
+            ("empty", Some("")),
+            ("none", None),
+        ] {
             let variable = Variable::new(name, move |_: &Fake, out: &mut Vec<u8>| {
                 out.extend_from_slice(value.unwrap_or_default().as_bytes());
                 value.is_some()
@@ -119,8 +126,14 @@ mod tests {
     #[test]
     fn values_are_escaped_and_literals_are_not() {
         let text = "\"\\\u{e4}|$nasty|${empty}|$none|";
-        assert_eq!(line(text, Escape::Default), "\"\\\u{e4}|a\\x22b\\x5Cc\\xC3\\xA4\\x0A||-|\n");
-        assert_eq!(line(text, Escape::Json), "\"\\\u{e4}|a\\\"b\\\\c\u{e4}\\n|||\n");
+        assert_eq!(
+            line(text, Escape::Default),
+            "\"\\\u{e4}|a\\x22b\\x5Cc\\xC3\\xA4\\x0A||-|\n"
+        );
+        assert_eq!(
+            line(text, Escape::Json),
+            "\"\\\u{e4}|a\\\"b\\\\c\u{e4}\\n|||\n"
+        );
         assert_eq!(line(text, Escape::None), "\"\\\u{e4}|a\"b\\c\u{e4}\n|||\n");
     }
 

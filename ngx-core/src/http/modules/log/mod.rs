@@ -27,7 +27,15 @@ use crate::script::{Template, Variables};
 
 /// The module of access logs.
 pub(in crate::http) static MODULE: HttpModule = HttpModule {
-    phases: &[(Phase::Log, Ordered { name: "log", before: &[], after: &[], run: log })],
+    phases: &[(
+        Phase::Log,
+        Ordered {
+            name: "log",
+            before: &[],
+            after: &[],
+            run: log,
+        },
+    )],
     finish: Some(add_default),
     ..HttpModule::new(&DESCRIPTOR)
 };
@@ -126,10 +134,17 @@ fn set_log_format(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
                 .with_help("it must be one of \"default\", \"json\", \"none\""));
         }
     };
-    let text: String = args.values().iter().skip(first).map(|word| word.as_str()).collect();
+    let text: String = args
+        .values()
+        .iter()
+        .skip(first)
+        .map(|word| word.as_str())
+        .collect();
     let format = Format::compile(&text, escape, cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(first, error.to_string()))?;
-    cx.part::<Known>().formats.insert(name.to_owned(), Arc::new(format));
+    cx.part::<Known>()
+        .formats
+        .insert(name.to_owned(), Arc::new(format));
     Ok(())
 }
 
@@ -158,7 +173,11 @@ fn set_access_log(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let options = Options::read(cx, args)?;
     let target = open(cx, cx.full_path(args.arg(0)), &options)
         .map_err(|message| args.problem_at(0, message))?;
-    let log = AccessLog { target, format, condition: options.condition };
+    let log = AccessLog {
+        target,
+        format,
+        condition: options.condition,
+    };
     cx.conf(&LOGS).list.set_mut(args.span()).push(log);
     Ok(())
 }
@@ -171,7 +190,10 @@ fn refuse_path(args: &Args<'_>, path: &str) -> Result<(), Problem> {
     }
     if path.contains('$') {
         return Err(args
-            .problem_at(0, "variables in the path of an \"access_log\" are not implemented")
+            .problem_at(
+                0,
+                "variables in the path of an \"access_log\" are not implemented",
+            )
             .with_help("log to a file with a fixed name"));
     }
     Ok(())
@@ -230,7 +252,9 @@ fn find_format(cx: &mut Cx<'_>, name: &str) -> Option<Arc<Format>> {
     // Compiled when it is used for the first time: its variables are in use then.
     let variables = cx.part::<Variables<Request>>();
     let format = Arc::new(Format::compile(COMBINED, Escape::Default, variables).ok()?);
-    cx.part::<Known>().formats.insert(name.to_owned(), Arc::clone(&format));
+    cx.part::<Known>()
+        .formats
+        .insert(name.to_owned(), Arc::clone(&format));
     Some(format)
 }
 
@@ -245,7 +269,9 @@ fn open(cx: &mut Cx<'_>, path: PathBuf, options: &Options) -> Result<Arc<Target>
         }
         if target.buffer != 0 {
             let path = path.display();
-            return Err(format!("access_log \"{path}\" already defined with conflicting parameters"));
+            return Err(format!(
+                "access_log \"{path}\" already defined with conflicting parameters"
+            ));
         }
     }
     let Some(files) = cx.registry().extension::<Arc<LogFiles>>() else {
@@ -266,11 +292,17 @@ fn add_default(cx: &mut Cx<'_>) -> Result<(), Problem> {
     {
         return Ok(());
     }
-    let Some(format) = find_format(cx, "combined") else { return Ok(()) };
+    let Some(format) = find_format(cx, "combined") else {
+        return Ok(());
+    };
     let path = cx.prefix().join("logs/access.log");
     let target = open(cx, path, &Options::default())
         .map_err(|message| Problem::new(Span::NOWHERE, message))?;
-    let log = AccessLog { target, format, condition: None };
+    let log = AccessLog {
+        target,
+        format,
+        condition: None,
+    };
     cx.conf(&LOGS).list.set_mut(Span::NOWHERE).push(log);
     Ok(())
 }

@@ -74,7 +74,11 @@ impl Target {
         let last = self.complained.load(Ordering::Relaxed);
         if last == 0 || now.saturating_sub(last) >= COMPLAIN {
             self.complained.store(now, Ordering::Relaxed);
-            alert!("write() to \"{}\" failed {}", self.file.path().display(), errno(&error));
+            alert!(
+                "write() to \"{}\" failed {}",
+                self.file.path().display(),
+                errno(&error)
+            );
         }
     }
 }

@@ -38,14 +38,19 @@ impl Place {
     fn load(&self, http: &str) -> Result<Loaded, Diagnostics> {
         let (registry, source) = self.parts(http);
         let prefix = self.0.path().to_owned();
-        let options = LoadOptions { prefix, ..LoadOptions::default() };
+        let options = LoadOptions {
+            prefix,
+            ..LoadOptions::default()
+        };
         load(&registry, &source, Path::new("/ngx.conf"), &options)
     }
 
     /// The names of the files that each location logs to, those of the servers themselves
     /// included.
     fn logs(&self, http: &str) -> Vec<String> {
-        let loaded = self.load(http).unwrap_or_else(|problems| panic!("{problems}"));
+        let loaded = self
+            .load(http)
+            .unwrap_or_else(|problems| panic!("{problems}"));
         let http: &HttpConf = loaded.parts.get().unwrap();
         let of = |location: &crate::http::Location| {
             let logs = LOGS.of(&location.slots).list.iter();
@@ -61,7 +66,11 @@ impl Place {
 
     fn errors(&self, http: &str) -> Vec<String> {
         let problems = self.load(http).map(|_| ()).unwrap_err();
-        problems.problems().iter().map(|problem| problem.message.clone()).collect()
+        problems
+            .problems()
+            .iter()
+            .map(|problem| problem.message.clone())
+            .collect()
     }
 }
 
@@ -80,7 +89,15 @@ fn a_block_with_logs_of_its_own_has_those_alone() {
     );
     assert_eq!(
         logs,
-        ["http.log", "a.log b.log", "", "on.log", "http.log", "server.log", "server.log"]
+        [
+            "http.log",
+            "a.log b.log",
+            "",
+            "on.log",
+            "http.log",
+            "server.log",
+            "server.log"
+        ]
     );
 }
 
@@ -120,7 +137,10 @@ fn one_path_is_one_target() {
     let http: &HttpConf = loaded.parts.get().unwrap();
     let target = |i: usize| &LOGS.of(&http.locations[i].slots).list[0].target;
     assert!(Arc::ptr_eq(target(0), target(1)));
-    assert_eq!((target(0).buffer, target(0).flush), (4096, Some(Duration::from_secs(1))));
+    assert_eq!(
+        (target(0).buffer, target(0).flush),
+        (4096, Some(Duration::from_secs(1)))
+    );
 }
 
 #[test]
@@ -155,22 +175,52 @@ fn what_is_wrong_is_said_in_nginx_words() {
     let place = Place::new();
     let server = |access: &str| format!("server {{ listen 1; {access} }}");
     for (http, expected) in [
-        ("log_format x a; log_format x b;".to_owned(), "duplicate \"log_format\" name \"x\""),
-        ("log_format combined a;".to_owned(), "duplicate \"log_format\" name \"combined\""),
-        ("log_format x escape=xml a;".to_owned(), "unknown log format escaping \"xml\""),
-        ("log_format x $;".to_owned(), "invalid variable name in \"$\""),
-        ("log_format x $no_such;".to_owned(), "unknown \"no_such\" variable"),
+        (
+            "log_format x a; log_format x b;".to_owned(),
+            "duplicate \"log_format\" name \"x\"",
+        ),
+        (
+            "log_format combined a;".to_owned(),
+            "duplicate \"log_format\" name \"combined\"",
+        ),
+        (
+            "log_format x escape=xml a;".to_owned(),
+            "unknown log format escaping \"xml\"",
+        ),
+        (
+            "log_format x $;".to_owned(),
+            "invalid variable name in \"$\"",
+        ),
+        (
+            "log_format x $no_such;".to_owned(),
+            "unknown \"no_such\" variable",
+        ),
         (server("access_log a x;"), "unknown log format \"x\""),
         (server("access_log off x;"), "invalid parameter \"x\""),
-        (server("access_log a combined buffer=0;"), "invalid buffer size \"0\""),
-        (server("access_log a combined buffer=4k flush=x;"), "invalid flush time \"x\""),
+        (
+            server("access_log a combined buffer=0;"),
+            "invalid buffer size \"0\"",
+        ),
+        (
+            server("access_log a combined buffer=4k flush=x;"),
+            "invalid flush time \"x\"",
+        ),
         (
             server("access_log a combined flush=1s;"),
             "no buffer is defined for access_log \"a\"",
         ),
-        (server("access_log a combined what;"), "invalid parameter \"what\""),
-        (server("access_log a combined gzip;"), "compressed access logs are not implemented"),
-        (server("access_log syslog:server=a;"), "\"syslog:\" logs are not implemented"),
+        (
+            server("access_log a combined what;"),
+            "invalid parameter \"what\"",
+        ),
+        (
+            server("access_log a combined gzip;"),
+            "compressed access logs are not implemented",
+        ),
+        (
+            server("access_log syslog:server=a;"),
+            "\"syslog:\" logs are not implemented",
+        ),
         (
             server("access_log $host.log;"),
             "variables in the path of an \"access_log\" are not implemented",
@@ -183,10 +233,14 @@ fn what_is_wrong_is_said_in_nginx_words() {
         place.errors(&server(
             "access_log a combined buffer=1k; access_log a combined buffer=2k;"
         )),
-        [format!("access_log \"{path}/a\" already defined with conflicting parameters")]
+        [format!(
+            "access_log \"{path}/a\" already defined with conflicting parameters"
+        )]
     );
     assert_eq!(
         place.errors(&server("access_log no/a;")),
-        [format!("open() \"{path}/no/a\" failed (2: No such file or directory)")]
+        [format!(
+            "open() \"{path}/no/a\" failed (2: No such file or directory)"
+        )]
     );
 }

@@ -29,7 +29,10 @@ impl Client {
             requests: Cell::new(3),
             since: crate::time::now_ms(),
         };
-        Rc::new(Self { peer: Rc::new(peer), sent: Cell::new(0) })
+        Rc::new(Self {
+            peer: Rc::new(peer),
+            sent: Cell::new(0),
+        })
     }
 }
 
@@ -87,7 +90,10 @@ impl Downstream for Client {
 fn logged(http: &str, text: &str) -> String {
     let place = Place::new();
     let (registry, source) = place.parts(http);
-    let mut options = BuildOptions { test: true, ..BuildOptions::default() };
+    let mut options = BuildOptions {
+        test: true,
+        ..BuildOptions::default()
+    };
     options.load.prefix = place.0.path().to_owned();
     let file = std::path::Path::new("/ngx.conf");
     let cycle = Cycle::build(&registry, &source, file, &options, None).unwrap();
@@ -191,7 +197,10 @@ fn request_ids_are_kept_and_differ() {
     for id in &ids {
         let (first, second) = id.trim_end().split_once(' ').unwrap();
         assert_eq!(first, second);
-        assert!(first.len() == 32 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+        assert!(
+            first.len() == 32 && first.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{first}"
+        );
     }
     assert_ne!(ids[0], ids[1]);
 }
