@@ -41,16 +41,17 @@ impl Escape {
         let Some(first) = value.iter().position(special) else {
             return;
         };
+        let first = start + first;
         VALUE.with_borrow_mut(|rest| {
             rest.clear();
-            rest.extend_from_slice(line.get(start + first..).unwrap_or_default());
-            line.truncate(start + first);
+            rest.extend_from_slice(line.get(first..).unwrap_or_default());
+            line.truncate(first);
             for &byte in rest.iter() {
                 match self {
                     _ if !special(&byte) => line.push(byte),
                     Self::Json => json(byte, line),
                     Self::Default | Self::None => {
-                        line.extend_from_slice(&[b'\\', b'x', high(byte), low(byte)])
+                        line.extend_from_slice(&[b'\\', b'x', high(byte), low(byte)]);
                     }
                 }
             }

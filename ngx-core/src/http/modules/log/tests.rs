@@ -1,3 +1,5 @@
+mod request;
+
 use std::path::Path;
 
 use super::*;
@@ -17,7 +19,8 @@ impl Place {
         Self(dir)
     }
 
-    fn load(&self, http: &str) -> Result<Loaded, Diagnostics> {
+    /// The modules, and a configuration with this `http` block.
+    fn parts(&self, http: &str) -> (Registry, MemorySource) {
         static HTTP: &[&HttpModule] = &[&crate::http::core::MODULE, &MODULE];
         let modules: Vec<&'static Module> = main_module::ALL
             .iter()
@@ -29,7 +32,11 @@ impl Place {
             .with_extension(Arc::new(LogFiles::default()))
             .with_extension(HttpModules(HTTP));
         let text = format!("events {{ }} http {{ {http} }}");
-        let source = MemorySource::new().with_file("/ngx.conf", text);
+        (registry, MemorySource::new().with_file("/ngx.conf", text))
+    }
+
+    fn load(&self, http: &str) -> Result<Loaded, Diagnostics> {
+        let (registry, source) = self.parts(http);
         let prefix = self.0.path().to_owned();
         let options = LoadOptions {
             prefix,
