@@ -227,7 +227,10 @@ mod tests {
     #[test]
     fn statuses() {
         assert_eq!(Error::new(ErrorKind::TimedOut, Phase::Body).status(), 504);
-        assert_eq!(Error::new(ErrorKind::ClientClosed, Phase::Body).status(), 499);
+        assert_eq!(
+            Error::new(ErrorKind::ClientClosed, Phase::Body).status(),
+            499
+        );
         assert_eq!(Error::new(ErrorKind::NoLive, Phase::Connect).status(), 502);
     }
 }

@@ -1,1 +1,16 @@
 //! ngx-upstream
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod exchange;
+pub mod proto;
+pub mod protocol;
+pub mod retry;
+mod state;
+pub mod testing;
+pub mod timeouts;
+
+pub use error::ProtocolError;
+pub use protocol::{
+    BodySink, BodyStep, HeadSink, Input, Literal, Outcome, Protocol, Reuse, Step, Trailers,
+};

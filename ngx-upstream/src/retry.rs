@@ -69,7 +69,10 @@ impl Conditions {
         if word == "off" {
             return Some(Self::OFF);
         }
-        Self::WORDS.iter().find(|(name, _)| *name == word).map(|&(_, condition)| condition)
+        Self::WORDS
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|&(_, condition)| condition)
     }
 
     /// The condition that a status of a response is, if it is one.
@@ -233,45 +236,111 @@ mod tests {
     const NEXT: Decision = Decision::Next { refund: false };
 
     fn with(conditions: Conditions, failure: Failure) -> Decision {
-        decide(&RetryPolicy { conditions, ..RetryPolicy::default() }, &failure)
+        decide(
+            &RetryPolicy {
+                conditions,
+                ..RetryPolicy::default()
+            },
+            &failure,
+        )
     }
 
     #[test]
     fn the_mask_rules() {
         assert_eq!(with(Conditions::ERROR, FAILURE), NEXT);
         assert_eq!(with(Conditions::TIMEOUT, FAILURE), Decision::Stop);
-        assert_eq!(with(Conditions::ERROR | Conditions::OFF, FAILURE), Decision::Stop);
-        let busy = Failure { condition: Conditions::HTTP_503, ..FAILURE };
+        assert_eq!(
+            with(Conditions::ERROR | Conditions::OFF, FAILURE),
+            Decision::Stop
+        );
+        let busy = Failure {
+            condition: Conditions::HTTP_503,
+            ..FAILURE
+        };
         assert_eq!(with(Conditions::ERROR, busy), Decision::Stop);
         assert_eq!(with(Conditions::HTTP_503, busy), NEXT);
     }
 
     #[test]
     fn requests_with_effects_are_repeated_only_on_demand() {
-        let post = Failure { idempotent: false, ..FAILURE };
+        let post = Failure {
+            idempotent: false,
+            ..FAILURE
+        };
         assert_eq!(with(Conditions::ERROR, post), Decision::Stop);
-        assert_eq!(with(Conditions::ERROR | Conditions::NON_IDEMPOTENT, post), NEXT);
-        assert_eq!(with(Conditions::ERROR, Failure { sent: false, ..post }), NEXT);
+        assert_eq!(
+            with(Conditions::ERROR | Conditions::NON_IDEMPOTENT, post),
+            NEXT
+        );
+        assert_eq!(
+            with(
+                Conditions::ERROR,
+                Failure {
+                    sent: false,
+                    ..post
+                }
+            ),
+            NEXT
+        );
     }
 
     #[test]
     fn too_late_is_too_late() {
-        assert_eq!(with(Conditions::ERROR, Failure { head_passed: true, ..FAILURE }), Decision::Stop);
-        assert_eq!(with(Conditions::ERROR, Failure { replayable: false, ..FAILURE }), Decision::Stop);
-        let policy = RetryPolicy { timeout: Duration::from_secs(1), ..RetryPolicy::default() };
+        assert_eq!(
+            with(
+                Conditions::ERROR,
+                Failure {
+                    head_passed: true,
+                    ..FAILURE
+                }
+            ),
+            Decision::Stop
+        );
+        assert_eq!(
+            with(
+                Conditions::ERROR,
+                Failure {
+                    replayable: false,
+                    ..FAILURE
+                }
+            ),
+            Decision::Stop
+        );
+        let policy = RetryPolicy {
+            timeout: Duration::from_secs(1),
+            ..RetryPolicy::default()
+        };
         assert_eq!(decide(&policy, &FAILURE), Decision::Stop);
-        let early = Failure { elapsed: Duration::from_millis(999), ..FAILURE };
+        let early = Failure {
+            elapsed: Duration::from_millis(999),
+            ..FAILURE
+        };
         assert_eq!(decide(&policy, &early), NEXT);
     }
 
     #[test]
     fn a_stale_connection_gives_its_try_back() {
-        let last = Failure { tries_left: 0, ..FAILURE };
+        let last = Failure {
+            tries_left: 0,
+            ..FAILURE
+        };
         assert_eq!(with(Conditions::ERROR, last), Decision::Stop);
-        let stale = Failure { reused: true, ..last };
-        assert_eq!(with(Conditions::ERROR, stale), Decision::Next { refund: true });
-        let slow = Failure { condition: Conditions::TIMEOUT, ..stale };
-        assert_eq!(with(Conditions::ERROR | Conditions::TIMEOUT, slow), Decision::Stop);
+        let stale = Failure {
+            reused: true,
+            ..last
+        };
+        assert_eq!(
+            with(Conditions::ERROR, stale),
+            Decision::Next { refund: true }
+        );
+        let slow = Failure {
+            condition: Conditions::TIMEOUT,
+            ..stale
+        };
+        assert_eq!(
+            with(Conditions::ERROR | Conditions::TIMEOUT, slow),
+            Decision::Stop
+        );
     }
 
     #[test]

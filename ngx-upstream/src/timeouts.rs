@@ -32,7 +32,11 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        Self { connect: minute, send: minute, read: minute }
+        Self {
+            connect: minute,
+            send: minute,
+            read: minute,
+        }
     }
 }
 
@@ -76,9 +80,9 @@ impl TimerTable {
 
     /// A timer whose deadline is not after `now`.
     pub fn expired(&self, now: u64) -> Option<Timer> {
-        Timer::ALL.into_iter().find(|&timer| {
-            self.deadlines[timer as usize].is_some_and(|deadline| deadline <= now)
-        })
+        Timer::ALL
+            .into_iter()
+            .find(|&timer| self.deadlines[timer as usize].is_some_and(|deadline| deadline <= now))
     }
 }
 

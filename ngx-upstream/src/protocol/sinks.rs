@@ -45,7 +45,11 @@ impl<'a> BodySink<'a> {
         body: &'a mut Chain,
         trailers: &'a mut Trailers,
     ) -> Self {
-        Self { to_peer, body, trailers }
+        Self {
+            to_peer,
+            body,
+            trailers,
+        }
     }
 
     /// Appends a piece to the body. Empty pieces are dropped.

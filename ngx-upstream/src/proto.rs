@@ -1,0 +1,3 @@
+//! Protocols, without sockets and without HTTP server types.
+
+pub mod memcached;
