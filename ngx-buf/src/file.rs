@@ -108,6 +108,11 @@ impl FileBuf {
     }
 }
 
+/// Reads once at `offset`.
+pub(crate) fn read_some_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(into, offset)
+}
+
 impl fmt::Debug for FileBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FileBuf({})", self.name.display())

@@ -1,6 +1,7 @@
 //! Stands in for `file.rs` without the feature `file`: there are no files, and the type says so.
 
 use std::fs::File;
+use std::io;
 
 use crate::error::FileError;
 
@@ -20,4 +21,8 @@ impl FileBuf {
     pub(crate) fn truncated(&self, _offset: u64, _missing: u64) -> FileError {
         match *self {}
     }
+}
+
+pub(crate) fn read_some_at(_file: &File, _into: &mut [u8], _offset: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }

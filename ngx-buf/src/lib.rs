@@ -10,15 +10,28 @@ mod file;
 #[path = "file_none.rs"]
 mod file;
 mod flags;
+mod limit;
+mod pool;
+mod recycle;
+mod sink;
 mod tag;
+pub mod testing;
+mod writer;
 
 pub use buf::Buf;
 pub use chain::{Chain, IntoIter, Iter, IterMut};
-pub use error::FileError;
+pub use error::{FileError, OutputError, WriteError};
 #[cfg(feature = "file")]
 pub use file::FileBuf;
 pub use flags::Flags;
+pub use limit::{Allowance, Limit};
+pub use pool::{BufPool, PoolStats};
+pub use recycle::update_chains;
+pub use sink::Sink;
+#[cfg(feature = "tokio")]
+pub use sink::net::AsyncSink;
 pub use tag::Tag;
+pub use writer::{ChainWriter, Pause};
 
 /// Whether to go on producing, the answer of everything that takes a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

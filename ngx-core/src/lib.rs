@@ -1,5 +1,5 @@
 //! What every part of the server stands on: logs, clocks, addresses, listening sockets,
-//! connections and names.
+//! connections and names; the configuration language; the HTTP core.
 //!
 //! Without features the crate has the rooms which a program that is no HTTP server needs too:
 //!
@@ -10,8 +10,16 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "conf")]
+pub mod conf;
 pub mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod log;
+#[cfg(feature = "conf")]
+pub mod module;
 pub mod net;
 pub mod resolver;
+#[cfg(feature = "conf")]
+pub mod script;
 pub mod time;

@@ -177,7 +177,10 @@ impl Texts {
         Self {
             second,
             http: http_date_of(second),
-            log: TimeText::format(format_args!("{year:04}/{:02}/{day:02} {clock}", time.month())),
+            log: TimeText::format(format_args!(
+                "{year:04}/{:02}/{day:02} {clock}",
+                time.month()
+            )),
             access: TimeText::format(format_args!(
                 "{day:02}/{}/{year:04}:{clock} {sign}{hours:02}{minutes:02}",
                 month(time)
@@ -221,8 +224,9 @@ fn month(time: DateTime) -> &'static str {
 }
 
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// The local zone: from `TZ`, or from /etc/localtime; read once, as the C library does.
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);

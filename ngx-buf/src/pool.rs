@@ -1,0 +1,203 @@
+//! A bounded pool of buffers of one size.
+
+use bytes::BytesMut;
+
+/// A bounded number of buffers of one size, that come back to be used again.
+///
+/// What is taken has the length of the pool, filled with whatever the last user left in it. To
+/// know when a buffer that was handed on is free again its producer keeps a clone of the frozen
+/// memory ([`update_chains`](crate::update_chains)). A buffer that comes and goes in this way
+/// costs no allocation.
+///
+/// ```
+/// use ngx_buf::BufPool;
+///
+/// let mut pool = BufPool::new(2, 4096);
+/// let first = pool.take().ok_or("empty")?;
+/// let second = pool.take().ok_or("empty")?;
+/// assert!(pool.take().is_none()); // bounded
+///
+/// pool.give(first);
+/// assert!(pool.take().is_some());
+/// assert_eq!(pool.stats().reused, 1);
+/// # drop(second);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Debug)]
+pub struct BufPool {
+    num: usize,
+    size: usize,
+    /// `free.len() <= allocated`
+    free: Vec<BytesMut>,
+    /// `allocated <= num`
+    allocated: usize,
+    peak: usize,
+    reused: u64,
+}
+
+/// What a [`BufPool`] has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PoolStats {
+    /// Buffers that exist now, free or in use.
+    pub allocated: usize,
+    /// Buffers that are in use now.
+    pub in_use: usize,
+    /// The most buffers that ever existed at once.
+    pub peak: usize,
+    /// How often a buffer was used again instead of being made.
+    pub reused: u64,
+}
+
+impl BufPool {
+    /// A pool of up to `num` buffers (at least one) of `size` bytes each (at least one). None is
+    /// made before it is needed.
+    #[must_use]
+    pub fn new(num: usize, size: usize) -> Self {
+        Self {
+            num: num.max(1),
+            size: size.max(1),
+            free: Vec::new(),
+            allocated: 0,
+            peak: 0,
+            reused: 0,
+        }
+    }
+
+    /// A buffer of the pool's size, or `None` if all are in use.
+    pub fn take(&mut self) -> Option<BytesMut> {
+        self.take_free().or_else(|| self.take_new(self.size))
+    }
+
+    /// Gives a buffer back. One that is not of the pool's size is not kept.
+    pub fn give(&mut self, buffer: BytesMut) {
+        if buffer.len() == self.size && self.free.len() < self.allocated {
+            self.free.push(buffer);
+        } else {
+            self.forget(1);
+        }
+    }
+
+    /// The size of the buffers, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many buffers there may be.
+    #[must_use]
+    pub fn num(&self) -> usize {
+        self.num
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        PoolStats {
+            allocated: self.allocated,
+            in_use: self.allocated - self.free.len(),
+            peak: self.peak,
+            reused: self.reused,
+        }
+    }
+
+    pub(crate) fn take_free(&mut self) -> Option<BytesMut> {
+        let buffer = self.free.pop()?;
+        self.reused += 1;
+        Some(buffer)
+    }
+
+    /// A buffer of another size, that counts as one of the pool's while it is in use.
+    pub(crate) fn take_new(&mut self, size: usize) -> Option<BytesMut> {
+        if self.allocated == self.num {
+            return None;
+        }
+        self.allocated += 1;
+        self.peak = self.peak.max(self.allocated);
+        Some(block(size))
+    }
+
+    /// `n` buffers that are in use will not come back.
+    pub(crate) fn forget(&mut self, n: usize) {
+        self.allocated = self.allocated.saturating_sub(n).max(self.free.len());
+    }
+}
+
+/// Memory that can be frozen, shared and taken back without an allocation.
+pub(crate) fn block(size: usize) -> BytesMut {
+    let mut block = BytesMut::zeroed(size);
+    // Splitting makes the memory refcounted once and for all; otherwise every round of freezing
+    // and sharing would allocate a counter.
+    drop(block.split_off(size));
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounded_and_counted() {
+        let mut pool = BufPool::new(2, 8);
+        assert_eq!(pool.stats(), PoolStats::default());
+        let (a, b) = (pool.take().unwrap(), pool.take().unwrap());
+        assert_eq!((a.len(), b.len()), (8, 8));
+        assert!(pool.take().is_none());
+        pool.give(a);
+        assert_eq!(
+            pool.stats(),
+            PoolStats {
+                allocated: 2,
+                in_use: 1,
+                peak: 2,
+                reused: 0
+            }
+        );
+        assert!(pool.take().is_some());
+        assert_eq!(
+            pool.stats(),
+            PoolStats {
+                allocated: 2,
+                in_use: 2,
+                peak: 2,
+                reused: 1
+            }
+        );
+    }
+
+    #[test]
+    fn another_size_is_not_kept() {
+        let mut pool = BufPool::new(1, 8);
+        let odd = pool.take_new(3).unwrap();
+        assert!(pool.take().is_none());
+        pool.give(odd);
+        assert_eq!(
+            pool.stats(),
+            PoolStats {
+                allocated: 0,
+                in_use: 0,
+                peak: 1,
+                reused: 0
+            }
+        );
+        assert_eq!(pool.take().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn more_given_than_taken_is_not_kept() {
+        let mut pool = BufPool::new(1, 8);
+        pool.give(block(8));
+        assert_eq!(pool.stats().allocated, 0);
+    }
+
+    #[test]
+    fn the_same_memory_comes_back() {
+        let block = block(16);
+        let address = block.as_ptr();
+        let bytes = block.freeze();
+        let window = bytes.slice(4..9);
+        assert!(!bytes.is_unique());
+        drop(window);
+        let block = bytes.try_into_mut().unwrap();
+        assert_eq!((block.as_ptr(), block.len()), (address, 16));
+    }
+}

@@ -1,0 +1,440 @@
+//! The chain writer: the unsent rest of a chain on its way into a sink.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::pool::block;
+use crate::{Allowance, Buf, Chain, Flags, Flow, Limit, Sink, WriteError};
+
+/// Keeps what was not sent yet, and sends it as the sink takes it.
+///
+/// ```text
+///   push(chain) --> out: [ head | body | file 0..9000 | LAST ]
+///                         '--one writev--'  '-sendfile-'
+///                          (more follows)                --> Sink
+/// ```
+///
+/// Memory goes out in one vectored write per 64 pieces, files by `sendfile` where the sink can do
+/// it, and head and file without a small packet between them. One call writes 2 MiB at most
+/// ([`set_turn`](Self::set_turn)), so that a fast peer cannot starve the others on its thread.
+///
+/// The first error is the end: what is left is dropped, and every later call is
+/// [`WriteError::Ended`].
+///
+/// ```
+/// use ngx_buf::testing::{Call, TestSink};
+/// use ngx_buf::{Buf, Chain, ChainWriter, Flow};
+///
+/// # fn main() -> Result<(), ngx_buf::WriteError> {
+/// let mut writer = ChainWriter::new();
+/// writer.push(Chain::from_iter(["head".into(), "body".into(), Buf::last()]));
+/// let mut sink = TestSink::new();
+/// assert_eq!(writer.try_write(&mut sink)?, Flow::Done);
+/// assert_eq!(sink.calls, [Call::Write { pieces: 2, taken: 8, more: false }]);
+/// assert_eq!(writer.sent(), 8);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ChainWriter {
+    out: Chain,
+    /// `pending == out.size()`
+    pending: u64,
+    sent: u64,
+    turn: u64,
+    postpone: u64,
+    limit: Option<Limited>,
+    /// Nothing in `out` may be postponed any more.
+    hurry: bool,
+    /// Bytes were given to the sink since it was last flushed.
+    unflushed: bool,
+    ended: bool,
+    /// The sink refused a file, so that files are read and written.
+    reads_files: bool,
+    pause: Option<Pause>,
+    /// The memory that files were read into, taken again when the sink has all of it.
+    scratch: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct Limited {
+    limit: Limit,
+    now: Instant,
+    /// What was sent before the limit began.
+    base: u64,
+}
+
+/// Why a writer keeps something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// The sink takes nothing now: wait for it ([`Sink::poll_ready`]).
+    Sink,
+    /// The share of this turn is used up: let others run, then go on.
+    Turn,
+    /// The limit allows nothing before this time.
+    Until(Instant),
+    /// Less than [`set_postpone`](ChainWriter::set_postpone) says is worth sending.
+    Postponed,
+}
+
+impl Default for ChainWriter {
+    fn default() -> Self {
+        Self {
+            out: Chain::new(),
+            pending: 0,
+            sent: 0,
+            turn: TURN,
+            postpone: 0,
+            limit: None,
+            hurry: false,
+            unflushed: false,
+            ended: false,
+            reads_files: false,
+            pause: None,
+            scratch: None,
+        }
+    }
+}
+
+impl ChainWriter {
+    /// A writer with nothing to write.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How much one call writes, in bytes (nginx: `sendfile_max_chunk`, 2 MiB).
+    pub fn set_turn(&mut self, bytes: u64) {
+        self.turn = bytes.max(1);
+    }
+
+    /// Below so many bytes nothing is written, unless the chain holds a flush, the last buf or a
+    /// recycled one (nginx: `postpone_output`). 0, as at the beginning, postpones nothing.
+    pub fn set_postpone(&mut self, bytes: u64) {
+        self.postpone = bytes;
+    }
+
+    /// Limits the speed of what is sent from now on (nginx: `limit_rate`), or no longer does.
+    /// `now` is the time until [`set_now`](Self::set_now) says a later one.
+    pub fn set_limit(&mut self, limit: Option<Limit>, now: Instant) {
+        self.limit = limit.map(|limit| Limited {
+            limit,
+            now,
+            base: self.sent,
+        });
+    }
+
+    /// Tells the time to the limit. Without a limit there is no need to.
+    pub fn set_now(&mut self, now: Instant) {
+        if let Some(limited) = &mut self.limit {
+            limited.now = now;
+        }
+    }
+
+    /// Appends a chain. Nothing is written yet. After an error it is dropped.
+    pub fn push(&mut self, chain: Chain) {
+        if self.ended {
+            return;
+        }
+        for buf in &chain {
+            self.pending += buf.len();
+            self.hurry |= buf.flags().intersects(HURRY);
+        }
+        self.out.append(chain);
+    }
+
+    /// Ends the postponing of what is kept now: the next call writes it.
+    pub fn flush(&mut self) {
+        self.hurry = true;
+    }
+
+    /// Writes what the sink takes, for one turn.
+    ///
+    /// [`Flow::Done`] means that nothing is kept, or that what is kept is postponed until more
+    /// comes; with [`Flow::Again`] [`pause`](Self::pause) says what to wait for.
+    ///
+    /// # Errors
+    ///
+    /// The sink or a file failed. This is the end of the writer.
+    pub fn try_write<S: Sink + ?Sized>(&mut self, sink: &mut S) -> Result<Flow, WriteError> {
+        let mut left = self.turn;
+        self.run(sink, &mut left)
+    }
+
+    /// Writes until nothing is kept, or only what is postponed.
+    ///
+    /// When the turn is used up the task is woken at once, behind the others. When the limit
+    /// allows nothing ([`Pause::Until`]) nobody is woken: the caller has the clock, and calls
+    /// again at that time, after [`set_now`](Self::set_now).
+    ///
+    /// # Errors
+    ///
+    /// The sink or a file failed. This is the end of the writer.
+    pub fn poll_write<S: Sink + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut S,
+    ) -> Poll<Result<(), WriteError>> {
+        let mut left = self.turn;
+        loop {
+            if self.run(sink, &mut left)? == Flow::Done {
+                return Poll::Ready(Ok(()));
+            }
+            match self.pause {
+                Some(Pause::Sink) => match sink.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(self.end(error.into()))),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Some(Pause::Turn) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Pause::Until(_) | Pause::Postponed) | None => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Why the last call kept something; `None` if it did not.
+    #[must_use]
+    pub fn pause(&self) -> Option<Pause> {
+        self.pause
+    }
+
+    /// How many bytes are kept.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// Whether nothing is kept, neither here nor, as far as it says, in the sink.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty() && !self.unflushed
+    }
+
+    /// How many bytes the sink has taken since the beginning.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether an error has ended this writer.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What is kept, in order.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.out
+    }
+
+    fn run<S: Sink + ?Sized>(&mut self, sink: &mut S, left: &mut u64) -> Result<Flow, WriteError> {
+        if self.ended {
+            return Err(WriteError::Ended);
+        }
+        let pause = match self.write_turn(sink, left) {
+            Ok(pause) => pause,
+            Err(error) => return Err(self.end(error)),
+        };
+        self.pause = pause;
+        Ok(match pause {
+            None | Some(Pause::Postponed) => Flow::Done,
+            Some(Pause::Sink | Pause::Turn | Pause::Until(_)) => {
+                // What was begun is not worth postponing.
+                self.hurry = true;
+                Flow::Again
+            }
+        })
+    }
+
+    fn write_turn<S: Sink + ?Sized>(
+        &mut self,
+        sink: &mut S,
+        left: &mut u64,
+    ) -> Result<Option<Pause>, WriteError> {
+        if !self.hurry && self.pending < self.postpone {
+            return Ok((!self.out.is_empty()).then_some(Pause::Postponed));
+        }
+        loop {
+            // Specials have their turn when everything before them has gone.
+            self.out.advance(0);
+            if self.out.is_empty() {
+                return self.flush_sink(sink);
+            }
+            let most = match self.allowance() {
+                Allowance::Wait(at) => return Ok(Some(Pause::Until(at))),
+                Allowance::Bytes(_) if *left == 0 => return Ok(Some(Pause::Turn)),
+                Allowance::Bytes(bytes) => bytes.min(*left),
+            };
+            match self.write_front(sink, most) {
+                Ok(n) => {
+                    self.out.advance(n);
+                    self.pending -= n;
+                    self.sent += n;
+                    *left -= n;
+                    self.unflushed |= n > 0;
+                }
+                Err(WriteError::Io(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(WriteError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Some(Pause::Sink));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn flush_sink<S: Sink + ?Sized>(&mut self, sink: &mut S) -> Result<Option<Pause>, WriteError> {
+        self.hurry = false;
+        if self.unflushed {
+            match sink.try_flush() {
+                Ok(()) => self.unflushed = false,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Pause::Sink)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    fn allowance(&self) -> Allowance {
+        match &self.limit {
+            Some(Limited { limit, now, base }) => limit.allowance(*now, self.sent - base),
+            None => Allowance::Bytes(u64::MAX),
+        }
+    }
+
+    /// Writes up to `most` bytes of what is at the front, by one call of the sink. 0 bytes is
+    /// possible when the front was only made ready.
+    fn write_front<S: Sink + ?Sized>(
+        &mut self,
+        sink: &mut S,
+        most: u64,
+    ) -> Result<u64, WriteError> {
+        if self.out.front().is_some_and(Buf::is_file) {
+            if sink.sends_files() && !self.reads_files {
+                return self.send_file(sink, most);
+            }
+            self.read_file(most)?;
+        }
+        let (pieces, more) = gather(&self.out, most);
+        match sink.try_write_vectored(&pieces, more)? {
+            0 => Err(WriteError::Closed(io::ErrorKind::WriteZero.into())),
+            n => Ok(n as u64),
+        }
+    }
+
+    fn send_file<S: Sink + ?Sized>(&mut self, sink: &mut S, most: u64) -> Result<u64, WriteError> {
+        let mut ranges = self.out.iter().map_while(Buf::file_parts);
+        let Some((file, first)) = ranges.next() else {
+            return Ok(0);
+        };
+        let mut end = first.end;
+        for (other, range) in ranges {
+            if !Arc::ptr_eq(file, other) || range.start != end || end - first.start >= most {
+                break;
+            }
+            end = range.end;
+        }
+        let len = (end - first.start).min(most);
+        let count = usize::try_from(len).unwrap_or(usize::MAX);
+        match sink.try_send_file(file.file(), first.start, count) {
+            Ok(0) => Err(file.truncated(first.start, len).into()),
+            Ok(n) => Ok(n as u64),
+            Err(e) if refuses_file(e.kind()) => {
+                self.reads_files = true;
+                Ok(0)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Puts memory in place of the first bytes of the file at the front.
+    fn read_file(&mut self, most: u64) -> Result<(), WriteError> {
+        let Some(front) = self.out.front_mut() else {
+            return Ok(());
+        };
+        let Some((file, range)) = front.file_parts() else {
+            return Ok(());
+        };
+        let len = (range.end - range.start).min(most).min(SCRATCH as u64) as usize;
+        let mut memory = self
+            .scratch
+            .take()
+            .and_then(|bytes| bytes.try_into_mut().ok())
+            .unwrap_or_else(|| block(SCRATCH));
+        let into = memory.get_mut(..len).unwrap_or_default();
+        file.read_exact_at(into, range.start)?;
+        let bytes = memory.freeze();
+        let mut read = Buf::from(bytes.slice(..len));
+        self.scratch = Some(bytes);
+        // The marks of the file go to the memory with its last byte.
+        read.set_flags(front.split_to(len as u64).flags() - Flags::TEMP_FILE);
+        if front.is_empty() {
+            self.out.pop_front();
+        }
+        self.out.push_front(read);
+        Ok(())
+    }
+
+    fn end(&mut self, error: WriteError) -> WriteError {
+        self.ended = true;
+        self.out.clear();
+        self.pending = 0;
+        self.unflushed = false;
+        self.pause = None;
+        self.scratch = None;
+        error
+    }
+}
+
+type Pieces<'a> = SmallVec<[IoSlice<'a>; IOV]>;
+
+/// The memory at the front, up to `most` bytes, and whether the next thing to be sent is there
+/// already, so that what goes now had better wait for it.
+fn gather(out: &Chain, most: u64) -> (Pieces<'_>, bool) {
+    let mut pieces = Pieces::new();
+    let mut left = usize::try_from(most).unwrap_or(usize::MAX);
+    for buf in out {
+        if buf.is_empty() {
+            continue;
+        }
+        if left == 0 {
+            return (pieces, false);
+        }
+        match buf.as_slice() {
+            Some(bytes) if pieces.len() < IOV => {
+                let part = bytes.get(..left).unwrap_or(bytes);
+                pieces.push(IoSlice::new(part));
+                left -= part.len();
+            }
+            Some(_) | None => return (pieces, true),
+        }
+    }
+    (pieces, false)
+}
+
+fn refuses_file(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
+    )
+}
+
+/// What ends the postponing: nginx's `flush`, `last_buf` and `recycled`.
+const HURRY: Flags = Flags::FLUSH.union(Flags::LAST_BUF).union(Flags::RECYCLED);
+/// How much a turn writes.
+const TURN: u64 = 2 * 1024 * 1024;
+/// Pieces in one vectored write.
+const IOV: usize = 64;
+/// How much of a file is read at once when the sink cannot send files.
+const SCRATCH: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+use super::*;
+use crate::Limit;
+use crate::testing::{Call, Step, TestSink};
+use proptest::prelude::*;
+use std::task::Waker;
+use std::time::Duration;
+
+fn chain(parts: &[&'static str]) -> Chain {
+    parts.iter().map(|part| Buf::from(*part)).collect()
+}
+
+fn writer(parts: &[&'static str]) -> ChainWriter {
+    let mut writer = ChainWriter::new();
+    writer.push(chain(parts));
+    writer.push(Buf::last().into());
+    writer
+}
+
+#[test]
+fn a_response_is_one_write() {
+    let mut writer = writer(&["head", "", "body"]);
+    let mut sink = TestSink::new();
+    assert_eq!(writer.pending(), 8);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(
+        sink.calls,
+        [Call::Write {
+            pieces: 2,
+            taken: 8,
+            more: false
+        }]
+    );
+    assert!(writer.is_empty() && writer.chain().is_empty());
+    assert_eq!(
+        (writer.sent(), writer.pending(), writer.pause()),
+        (8, 0, None)
+    );
+}
+
+#[test]
+fn a_byte_at_a_time() {
+    let mut writer = writer(&["ab", "c", "de"]);
+    let mut sink = TestSink::new().portion(1);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"abcde");
+    assert_eq!(sink.calls.len(), 5);
+}
+
+#[test]
+fn would_block_at_every_step() {
+    for at in 0..5 {
+        let steps = (0..at).map(|_| Step::Accept(1)).chain([Step::WouldBlock]);
+        let mut writer = writer(&["ab", "c", "de"]);
+        let mut sink = TestSink::new().script(steps);
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Again);
+        assert_eq!(writer.pause(), Some(Pause::Sink));
+        assert_eq!((writer.sent(), writer.pending()), (at, 5 - at));
+        assert!(writer.chain().has_last_buf());
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert_eq!(sink.received, b"abcde");
+    }
+}
+
+#[test]
+fn interrupted_is_tried_again() {
+    let mut sink = TestSink::new().script([Step::Error(io::ErrorKind::Interrupted)]);
+    assert_eq!(writer(&["ab"]).try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"ab");
+}
+
+#[test]
+fn the_end_is_told_once() {
+    let cases = [
+        (Step::Error(io::ErrorKind::BrokenPipe), true),
+        (Step::Error(io::ErrorKind::ConnectionReset), true),
+        (Step::Accept(0), true),
+        (Step::Error(io::ErrorKind::PermissionDenied), false),
+    ];
+    for (step, closed) in cases {
+        let mut writer = writer(&["ab"]);
+        let mut sink = TestSink::new().script([Step::Accept(1), step]);
+        let error = writer.try_write(&mut sink).unwrap_err();
+        assert_eq!(error.is_closed(), closed, "{error}");
+        assert!(writer.has_ended() && writer.is_empty());
+        writer.push(chain(&["more"]));
+        assert_eq!(writer.pending(), 0);
+        assert!(matches!(
+            writer.try_write(&mut sink),
+            Err(WriteError::Ended)
+        ));
+        assert_eq!(sink.received, b"a");
+    }
+}
+
+#[test]
+fn many_pieces_go_in_batches() {
+    let mut writer = ChainWriter::new();
+    writer.push((0..130).map(|_| Buf::from("x")).collect());
+    let mut sink = TestSink::new();
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    let write = |taken, more| Call::Write {
+        pieces: taken,
+        taken,
+        more,
+    };
+    assert_eq!(
+        sink.calls,
+        [write(64, true), write(64, true), write(2, false)]
+    );
+}
+
+#[test]
+fn a_turn_has_an_end() {
+    let mut writer = ChainWriter::new();
+    writer.set_turn(10);
+    writer.push(chain(&["0123456", "789abc"]));
+    let mut sink = TestSink::new().portion(4);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Again);
+    assert_eq!(writer.pause(), Some(Pause::Turn));
+    assert_eq!(sink.received, b"0123456789");
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"0123456789abc");
+}
+
+#[test]
+fn little_is_postponed_until_something_hurries() {
+    for hurry in [Flags::FLUSH, Flags::LAST_BUF, Flags::RECYCLED] {
+        let mut writer = ChainWriter::new();
+        writer.set_postpone(10);
+        let mut sink = TestSink::new();
+        writer.push(chain(&["1234"]));
+        writer.push(Buf::special(Flags::SYNC | Flags::LAST_IN_CHAIN).into());
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert_eq!(
+            (writer.pause(), writer.pending()),
+            (Some(Pause::Postponed), 4)
+        );
+        writer.push(Buf::from("5").with_flags(hurry).into());
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert_eq!(sink.received, b"12345");
+        writer.push(chain(&["6"]));
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert_eq!(writer.pending(), 1, "the hurry is over");
+        writer.flush();
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert_eq!(sink.received, b"123456");
+    }
+}
+
+#[test]
+fn enough_is_not_postponed_and_its_rest_neither() {
+    let mut writer = ChainWriter::new();
+    writer.set_postpone(4);
+    writer.push(chain(&["1234"]));
+    let mut sink = TestSink::new().script([Step::Accept(3), Step::WouldBlock]);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Again);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"1234");
+}
+
+#[test]
+fn a_limit_lets_through_what_it_allows() {
+    let start = Instant::now();
+    let mut writer = ChainWriter::new();
+    writer.push(chain(&["unlimited"]));
+    let mut sink = TestSink::new();
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+
+    writer.set_limit(Some(Limit::new(4, 2, start)), start);
+    writer.push(chain(&["0123456789"]));
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Again);
+    assert_eq!(sink.received, b"unlimited012345");
+    let Some(Pause::Until(at)) = writer.pause() else {
+        panic!("{:?}", writer.pause())
+    };
+    assert_eq!(at, start + Duration::from_millis(250));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(writer.poll_write(&mut cx, &mut sink).is_pending());
+    writer.set_now(at);
+    assert!(writer.poll_write(&mut cx, &mut sink).is_pending());
+    assert_eq!(sink.received, b"unlimited0123456");
+    writer.set_limit(None, at);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"unlimited0123456789");
+}
+
+/// A sink that keeps bytes itself and lets them go at the second flush.
+struct Keeping(TestSink, bool);
+
+impl Sink for Keeping {
+    fn try_write_vectored(&mut self, bufs: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        self.0.try_write_vectored(bufs, more)
+    }
+
+    fn try_flush(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.1) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1 = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn done_means_flushed() {
+    let mut writer = writer(&["ab"]);
+    let mut sink = Keeping(TestSink::new(), false);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Again);
+    assert!(!writer.is_empty() && writer.pending() == 0);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(
+        writer.poll_write(&mut cx, &mut sink),
+        Poll::Ready(Ok(()))
+    ));
+    assert!(writer.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn what_goes_in_comes_out(
+        parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..100),
+        script in proptest::collection::vec(
+            prop_oneof![(1..30usize).prop_map(Step::Accept), Just(Step::WouldBlock)],
+            0..100,
+        ),
+        portion in 1..40usize,
+        turn in 1..200u64,
+    ) {
+        let mut writer = ChainWriter::new();
+        writer.set_turn(turn);
+        let mut sink = TestSink::new().script(script).portion(portion);
+        let mut model = Vec::new();
+        for part in parts {
+            model.extend_from_slice(&part);
+            writer.push(Buf::from(part).into());
+            if writer.try_write(&mut sink).unwrap() == Flow::Again {
+                prop_assert!(writer.pending() > 0);
+            }
+            prop_assert_eq!(writer.sent() + writer.pending(), model.len() as u64);
+            prop_assert_eq!(writer.chain().size(), writer.pending());
+        }
+        for _ in 0..5000 {
+            if writer.try_write(&mut sink).unwrap() == Flow::Done {
+                break;
+            }
+        }
+        prop_assert!(writer.is_empty());
+        prop_assert_eq!(sink.received, model);
+    }
+}
+
+#[cfg(feature = "file")]
+mod file;

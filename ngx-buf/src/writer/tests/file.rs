@@ -1,0 +1,127 @@
+use super::*;
+use crate::{FileBuf, FileError};
+use std::io::Write;
+
+fn file(content: &[u8]) -> Arc<FileBuf> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    Arc::new(FileBuf::new(file, "f"))
+}
+
+fn numbered(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i % 251) as u8).collect()
+}
+
+#[test]
+fn head_and_file_are_told_to_stay_together() {
+    let file = file(b"0123456789");
+    let mut writer = ChainWriter::new();
+    let mut out = chain(&["head", "er"]);
+    out.push(Buf::file(Arc::clone(&file), 0..4));
+    out.push(Buf::file(file, 4..9).with_flags(Flags::LAST_BUF));
+    writer.push(out);
+    let mut sink = TestSink::new().with_files();
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"header012345678");
+    let head = Call::Write {
+        pieces: 2,
+        taken: 6,
+        more: true,
+    };
+    assert_eq!(
+        sink.calls,
+        [
+            head,
+            Call::File {
+                offset: 0,
+                len: 9,
+                taken: 9
+            }
+        ]
+    );
+}
+
+#[test]
+fn only_what_is_adjacent_goes_together() {
+    let (a, b) = (file(b"0123456789"), file(b"abcdefghij"));
+    let mut writer = ChainWriter::new();
+    for (file, range) in [(&a, 0..3), (&a, 4..6), (&b, 6..8)] {
+        writer.push(Buf::file(Arc::clone(file), range).into());
+    }
+    let mut sink = TestSink::new().with_files();
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"01245gh");
+    assert_eq!(sink.calls.len(), 3);
+}
+
+#[test]
+fn a_turn_ends_within_a_file() {
+    let content = numbered(5000);
+    let mut writer = ChainWriter::new();
+    writer.set_turn(2000);
+    let file = file(&content);
+    writer.push(Buf::file(Arc::clone(&file), 0..1500).into());
+    writer.push(Buf::file(file, 1500..5000).into());
+    let mut sink = TestSink::new().with_files();
+    for sent in [2000, 4000] {
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Again);
+        assert_eq!((writer.sent(), writer.pause()), (sent, Some(Pause::Turn)));
+    }
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, content);
+}
+
+#[test]
+fn a_sink_without_files_gets_memory() {
+    let content = numbered(3 * SCRATCH + 17);
+    for portion in [1000, SCRATCH - 1, usize::MAX] {
+        let mut writer = ChainWriter::new();
+        writer.push(chain(&["head"]));
+        let buf = Buf::file(file(&content), 5..content.len() as u64);
+        writer.push(buf.with_flags(Flags::LAST_BUF | Flags::TEMP_FILE).into());
+        let mut sink = TestSink::new().portion(portion);
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert_eq!(sink.received[..4], *b"head");
+        assert!(sink.received[4..] == content[5..]);
+    }
+}
+
+#[test]
+fn a_sink_that_refuses_a_file_gets_memory() {
+    let mut writer = ChainWriter::new();
+    writer.push(Buf::file(file(b"0123456789"), 0..10).into());
+    let refusal = Step::Error(io::ErrorKind::InvalidInput);
+    let mut sink = TestSink::new().with_files().script([refusal]);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert_eq!(sink.received, b"0123456789");
+    assert_eq!(
+        sink.calls[1],
+        Call::Write {
+            pieces: 1,
+            taken: 10,
+            more: false
+        }
+    );
+}
+
+#[test]
+fn a_truncated_file_ends_the_writer() {
+    for sink in [TestSink::new(), TestSink::new().with_files()] {
+        let mut sink = sink;
+        let mut writer = ChainWriter::new();
+        writer.push(Buf::file(file(b"0123456789"), 0..15).into());
+        let error = writer.try_write(&mut sink).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                WriteError::File(FileError::Truncated {
+                    offset: 10,
+                    missing: 5,
+                    ..
+                })
+            ),
+            "{error}"
+        );
+        assert!(writer.has_ended() && !error.is_closed());
+    }
+}

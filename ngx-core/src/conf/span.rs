@@ -1,0 +1,142 @@
+//! Where a word stands: files of a run, and positions in them.
+
+use std::sync::Arc;
+
+/// One reading of a file. A file that is included twice has two ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(u32);
+
+/// A stretch of a configuration file.
+///
+/// Positions are in bytes; `line` and `column` count from one and belong to `start`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last one; never less than `start`.
+    pub end: u32,
+    /// The line of `start`.
+    pub line: u32,
+    /// The byte column of `start`.
+    pub column: u32,
+}
+
+impl Span {
+    /// The span of something that stands in no file. It renders without a location.
+    pub const NOWHERE: Self = Self {
+        file: FileId(u32::MAX),
+        start: 0,
+        end: 0,
+        line: 0,
+        column: 0,
+    };
+
+    /// The empty span right after this one, provided that this one does not cross a line.
+    #[must_use]
+    pub const fn after(self) -> Self {
+        let width = self.end - self.start;
+        Self {
+            start: self.end,
+            column: self.column + width,
+            ..self
+        }
+    }
+
+    /// Whether the span stands in a file.
+    #[must_use]
+    pub fn is_somewhere(self) -> bool {
+        self != Self::NOWHERE
+    }
+}
+
+/// What a text was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A file by this name.
+    File(Arc<str>),
+    /// The `-g` option.
+    CommandLine,
+}
+
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    pub(crate) origin: Origin,
+    pub(crate) text: Arc<[u8]>,
+    /// The `include` that brought it in; [`Span::NOWHERE`] for the main file.
+    pub(crate) included_at: Span,
+}
+
+/// The texts of one run, for rendering.
+#[derive(Debug, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+impl SourceMap {
+    /// The name of the file in which `span` stands, if it stands in a file.
+    #[must_use]
+    pub fn file_name(&self, span: Span) -> Option<&str> {
+        match &self.file(span.file)?.origin {
+            Origin::File(name) => Some(name),
+            Origin::CommandLine => None,
+        }
+    }
+
+    /// `/etc/nginx.conf:12`, `command line`, or nothing for [`Span::NOWHERE`].
+    #[must_use]
+    pub fn locate(&self, span: Span) -> Option<String> {
+        Some(match &self.file(span.file)?.origin {
+            Origin::File(name) => format!("{name}:{}", span.line),
+            Origin::CommandLine => "command line".to_owned(),
+        })
+    }
+
+    pub(crate) fn add(&mut self, origin: Origin, text: Arc<[u8]>, included_at: Span) -> FileId {
+        // Includes are limited to far fewer files than that; see `include::MAX_FILES`.
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(SourceFile {
+            origin,
+            text,
+            included_at,
+        });
+        id
+    }
+
+    pub(crate) fn file(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(usize::try_from(id.0).ok()?)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The line on which `span` starts, without its end.
+    pub(crate) fn line_of(&self, span: Span) -> Option<&[u8]> {
+        let text = &self.file(span.file)?.text;
+        let start = usize::try_from(span.start).ok()?;
+        let column = usize::try_from(span.column).ok()?;
+        let rest = text.get((start + 1).checked_sub(column)?..)?;
+        let line = rest.split(|&byte| byte == b'\n').next()?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+
+    /// A key that sorts spans in the order in which a reader meets them, includes in place.
+    pub(crate) fn reading_order(&self, span: Span) -> Vec<u32> {
+        let mut key = vec![span.start];
+        let mut file = span.file;
+        while let Some(source) = self.file(file) {
+            if !source.included_at.is_somewhere() {
+                break;
+            }
+            // Files of one glob stand at the same include; their ids keep them apart.
+            key.push(file.0);
+            key.push(source.included_at.start);
+            file = source.included_at.file;
+        }
+        key.push(file.0);
+        key.reverse();
+        key
+    }
+}

@@ -1,0 +1,352 @@
+//! Sizes, times, numbers and choices as nginx writes them.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::diagnostics::Problem;
+use super::directive::Args;
+use super::lexer::Word;
+
+/// Why a text is not a value of its kind. `Display` says what would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not a size.
+    #[error("a size is a number of bytes with an optional unit \"k\" or \"m\", such as \"8k\"")]
+    Size,
+    /// Not an offset.
+    #[error(
+        "a size is a number of bytes with an optional unit \"k\", \"m\" or \"g\", such as \"1m\""
+    )]
+    Offset,
+    /// Not a time.
+    #[error(
+        "a time is made of numbers with the units \"y\", \"M\", \"w\", \"d\", \"h\", \"m\", \"s\" \
+         in this order, such as \"1h30m\""
+    )]
+    Seconds,
+    /// Not a time, where milliseconds count.
+    #[error(
+        "a time is made of numbers with the units \"w\", \"d\", \"h\", \"m\", \"s\", \"ms\" in \
+         this order, such as \"1m30s\" or \"500ms\""
+    )]
+    Millis,
+    /// Not a number.
+    #[error("a number is made of digits alone")]
+    Number,
+    /// Too large to be stored.
+    #[error("the value is too large")]
+    Overflow,
+}
+
+/// A number of bytes with an optional unit `k` or `m`.
+///
+/// # Errors
+///
+/// [`ValueError::Size`], [`ValueError::Overflow`].
+pub fn size(text: &[u8]) -> Result<usize, ValueError> {
+    let (digits, scale) = match text {
+        [digits @ .., b'k' | b'K'] => (digits, 1 << 10),
+        [digits @ .., b'm' | b'M'] => (digits, 1 << 20),
+        digits => (digits, 1),
+    };
+    let bytes = scaled(digits, scale, ValueError::Size)?;
+    usize::try_from(bytes).map_err(|_| ValueError::Overflow)
+}
+
+/// A number of bytes with an optional unit `k`, `m` or `g`, for what may exceed memory.
+///
+/// # Errors
+///
+/// [`ValueError::Offset`], [`ValueError::Overflow`].
+pub fn offset(text: &[u8]) -> Result<u64, ValueError> {
+    let (digits, scale) = match text {
+        [digits @ .., b'k' | b'K'] => (digits, 1 << 10),
+        [digits @ .., b'm' | b'M'] => (digits, 1 << 20),
+        [digits @ .., b'g' | b'G'] => (digits, 1 << 30),
+        digits => (digits, 1),
+    };
+    scaled(digits, scale, ValueError::Offset)
+}
+
+/// A number without sign and unit.
+///
+/// # Errors
+///
+/// [`ValueError::Number`], [`ValueError::Overflow`].
+pub fn number(text: &[u8]) -> Result<u64, ValueError> {
+    scaled(text, 1, ValueError::Number)
+}
+
+/// A time in which a plain number means seconds; `ms` is a unit, years and months are not.
+///
+/// ```
+/// use std::time::Duration;
+/// use ngx_core::conf::values;
+///
+/// assert_eq!(values::time(b"1m30s"), Ok(Duration::from_secs(90)));
+/// assert_eq!(values::time(b"500ms"), Ok(Duration::from_millis(500)));
+/// ```
+///
+/// # Errors
+///
+/// [`ValueError::Millis`], [`ValueError::Overflow`].
+pub fn time(text: &[u8]) -> Result<Duration, ValueError> {
+    units(text, MILLIS, ValueError::Millis).map(Duration::from_millis)
+}
+
+/// A time in whole seconds, for those that are told to others: years and months are units, `ms`
+/// is not.
+///
+/// # Errors
+///
+/// [`ValueError::Seconds`], [`ValueError::Overflow`].
+pub fn seconds(text: &[u8]) -> Result<Duration, ValueError> {
+    let millis = units(text, SECONDS, ValueError::Seconds)?;
+    Ok(Duration::from_secs(millis / 1000))
+}
+
+/// `on` or `off`, in any case.
+#[must_use]
+pub fn flag(text: &[u8]) -> Option<bool> {
+    if text.eq_ignore_ascii_case(b"on") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case(b"off") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Arguments as values. All errors are nginx's, with advice added.
+impl Args<'_> {
+    /// Argument `i` as [`size`].
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid value`.
+    pub fn size(&self, i: usize) -> Result<usize, Problem> {
+        self.value(i, size)
+    }
+
+    /// Argument `i` as [`offset`].
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid value`.
+    pub fn offset(&self, i: usize) -> Result<u64, Problem> {
+        self.value(i, offset)
+    }
+
+    /// Argument `i` as [`time`].
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid value`.
+    pub fn time(&self, i: usize) -> Result<Duration, Problem> {
+        self.value(i, time)
+    }
+
+    /// Argument `i` as [`seconds`].
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid value`.
+    pub fn seconds(&self, i: usize) -> Result<Duration, Problem> {
+        self.value(i, seconds)
+    }
+
+    /// Argument `i` as [`number`].
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid number`.
+    pub fn number(&self, i: usize) -> Result<u64, Problem> {
+        let word = self.arg(i);
+        number(word.as_bytes()).map_err(|error| {
+            Problem::of_directive(word.span(), "invalid number").with_help(error.to_string())
+        })
+    }
+
+    /// Argument `i` as a number within `bounds`.
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid number`, `value must be between A and B`.
+    pub fn number_in(&self, i: usize, bounds: RangeInclusive<u64>) -> Result<u64, Problem> {
+        let value = self.number(i)?;
+        if bounds.contains(&value) {
+            return Ok(value);
+        }
+        let (low, high) = bounds.into_inner();
+        Err(self.problem_at(
+            i,
+            if high == u64::MAX {
+                format!("value must be equal to or greater than {low}")
+            } else {
+                format!("value must be between {low} and {high}")
+            },
+        ))
+    }
+
+    /// Argument `i` as [`flag`].
+    ///
+    /// # Errors
+    ///
+    /// `invalid value "X" in "NAME" directive, it must be "on" or "off"`.
+    pub fn flag(&self, i: usize) -> Result<bool, Problem> {
+        let word = self.arg(i);
+        flag(word.as_bytes()).ok_or_else(|| {
+            let name = self.name();
+            self.problem_at(
+                i,
+                format!(
+                    "invalid value \"{word}\" in \"{name}\" directive, it must be \"on\" or \
+                     \"off\""
+                ),
+            )
+        })
+    }
+
+    /// Argument `i` as one of `choices`, in any case.
+    ///
+    /// # Errors
+    ///
+    /// `invalid value "X"`.
+    pub fn choice<T: Copy>(&self, i: usize, choices: &[(&str, T)]) -> Result<T, Problem> {
+        pick(self.arg(i), choices)
+    }
+
+    /// The arguments from `first` on as a sum of `choices`, starting from `none`; `join` adds one.
+    /// The problems beside the value are warnings, for values given twice.
+    ///
+    /// # Errors
+    ///
+    /// `invalid value "X"`.
+    pub fn bits<T: Copy + PartialEq>(
+        &self,
+        first: usize,
+        choices: &[(&str, T)],
+        none: T,
+        join: fn(T, T) -> T,
+    ) -> Result<(T, Vec<Problem>), Problem> {
+        let mut bits = none;
+        let mut warnings = Vec::new();
+        for word in self.values().iter().skip(first) {
+            let bit = pick(word, choices)?;
+            if bit != none && join(bits, bit) == bits {
+                let message = format!("duplicate value \"{word}\"");
+                warnings.push(Problem::warn(word.span(), message));
+            }
+            bits = join(bits, bit);
+        }
+        Ok((bits, warnings))
+    }
+
+    fn value<T>(&self, i: usize, read: fn(&[u8]) -> Result<T, ValueError>) -> Result<T, Problem> {
+        let word = self.arg(i);
+        read(word.as_bytes()).map_err(|error| {
+            Problem::of_directive(word.span(), "invalid value").with_help(error.to_string())
+        })
+    }
+}
+
+fn pick<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, Problem> {
+    let found = choices
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word.as_str()));
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        let names: Vec<_> = choices
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
+        Problem::new(word.span(), format!("invalid value \"{word}\""))
+            .with_help(format!("it must be one of {}", names.join(", ")))
+    })
+}
+
+fn scaled(digits: &[u8], scale: u64, error: ValueError) -> Result<u64, ValueError> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(error);
+    }
+    digits
+        .iter()
+        .try_fold(0_u64, |value, digit| {
+            value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        })
+        .and_then(|value| value.checked_mul(scale))
+        .filter(|&value| i64::try_from(value).is_ok())
+        .ok_or(ValueError::Overflow)
+}
+
+/// A unit of time; those of one value come in the order of their table.
+type Unit = (&'static [u8], u64);
+
+const MILLIS: &[Unit] = &[
+    (b"w", WEEK),
+    (b"d", DAY),
+    (b"h", HOUR),
+    (b"m", MINUTE),
+    (b"s", SECOND),
+    (b"ms", 1),
+];
+const SECONDS: &[Unit] = &[
+    (b"y", 365 * DAY),
+    (b"M", 30 * DAY),
+    (b"w", WEEK),
+    (b"d", DAY),
+    (b"h", HOUR),
+    (b"m", MINUTE),
+    (b"s", SECOND),
+];
+const WEEK: u64 = 7 * DAY;
+const DAY: u64 = 24 * HOUR;
+const HOUR: u64 = 60 * MINUTE;
+const MINUTE: u64 = 60 * SECOND;
+const SECOND: u64 = 1000;
+
+/// Milliseconds of a sequence such as `1h 30m`; a number without a unit counts seconds and comes
+/// last.
+fn units(text: &[u8], table: &[Unit], error: ValueError) -> Result<u64, ValueError> {
+    let mut rest = text;
+    let mut total = 0_u64;
+    let mut table = table;
+    let mut ended = false;
+    while !rest.is_empty() {
+        let (digits, tail) = split(rest, u8::is_ascii_digit);
+        let (name, tail) = split(tail, u8::is_ascii_alphabetic);
+        let scale = if name.is_empty() {
+            if std::mem::replace(&mut ended, true) {
+                return Err(error);
+            }
+            table = &[];
+            SECOND
+        } else {
+            let place = table
+                .iter()
+                .position(|&(unit, _)| unit == name)
+                .ok_or(error)?;
+            let (passed, later) = table.split_at(place + 1);
+            table = later;
+            passed.last().map_or(SECOND, |&(_, scale)| scale)
+        };
+        let value = scaled(digits, scale, error)?;
+        total = total.checked_add(value).ok_or(ValueError::Overflow)?;
+        rest = tail.trim_ascii_start();
+    }
+    if text.is_empty() || i64::try_from(total).is_err() {
+        return Err(if text.is_empty() {
+            error
+        } else {
+            ValueError::Overflow
+        });
+    }
+    Ok(total)
+}
+
+fn split(text: &[u8], belongs: fn(&u8) -> bool) -> (&[u8], &[u8]) {
+    let len = text.iter().take_while(|&ch| belongs(ch)).count();
+    text.split_at(len)
+}
+
+#[cfg(test)]
+mod tests;

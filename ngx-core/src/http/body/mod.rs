@@ -1,0 +1,114 @@
+//! Request bodies: read into memory or a temporary file, streamed, or skipped.
+
+mod read;
+mod spool;
+
+use std::cell::{Cell, RefCell};
+
+use ngx_buf::Chain;
+
+use super::parse::{BodyFraming, Known, Version};
+use super::request::Request;
+
+/// What a request knows of its body.
+pub(crate) struct BodyState {
+    framing: Cell<BodyFraming>,
+    stage: Cell<Stage>,
+    expect_tested: Cell<bool>,
+    /// The body, once it was read.
+    bufs: RefCell<Chain>,
+    received: Cell<u64>,
+}
+
+/// Who has the body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// On the wire.
+    Unread,
+    /// A reader is at it; another one is an error of the program.
+    Reading,
+    /// Read whole into `bufs`.
+    Read,
+    /// Not wanted.
+    Discarded,
+}
+
+impl Default for BodyState {
+    fn default() -> Self {
+        Self {
+            framing: Cell::new(BodyFraming::None),
+            stage: Cell::new(Stage::Unread),
+            expect_tested: Cell::new(false),
+            bufs: RefCell::default(),
+            received: Cell::new(0),
+        }
+    }
+}
+
+impl BodyState {
+    /// The length that was announced.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        match self.framing.get() {
+            BodyFraming::Length(length) => Some(length),
+            BodyFraming::None | BodyFraming::Chunked => None,
+        }
+    }
+}
+
+impl Request {
+    pub(crate) fn set_body_framing(&self, framing: BodyFraming) {
+        self.inner().body.framing.set(framing);
+    }
+
+    /// How the body of the request is delimited on the wire.
+    pub fn body_framing(&self) -> BodyFraming {
+        self.inner().body.framing.get()
+    }
+
+    /// Whether there is, or was, anything to read.
+    pub fn has_body(&self) -> bool {
+        !matches!(self.body_framing(), BodyFraming::None | BodyFraming::Length(0))
+    }
+
+    /// The body as it was read, shared: sending it again costs no copy. Empty before it was read.
+    pub fn body_bufs(&self) -> Chain {
+        let mut chain = Chain::new();
+        chain.add_copy(&self.inner().body.bufs.borrow());
+        chain
+    }
+
+    /// Bytes of body received so far.
+    pub fn body_received(&self) -> u64 {
+        self.inner().body.received.get()
+    }
+
+    /// The body is not wanted. What has not been read is skipped, or ends the connection.
+    pub fn discard_body(&self) {
+        let body = &self.inner().body;
+        if body.stage.replace(Stage::Discarded) == Stage::Discarded {
+            return;
+        }
+        body.expect_tested.set(true);
+        body.bufs.take();
+        if let Some(downstream) = self.downstream() {
+            downstream.discard_body();
+        }
+    }
+
+    /// Tells a client that waits for it that its body is welcome (RFC 9110 §10.1.1).
+    pub(crate) fn test_expect(&self) {
+        let body = &self.inner().body;
+        if body.expect_tested.replace(true) || !self.has_body() {
+            return;
+        }
+        let asked = {
+            let head = self.head();
+            head.version() >= Version::HTTP_11
+                && head.get(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"))
+        };
+        if asked && let Some(downstream) = self.downstream() {
+            // A client that is gone is noticed by the read that follows.
+            let _ = downstream.send_interim(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Reading a request body: whole, or piece by piece.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use ngx_buf::{Buf, Chain};
+
+use super::spool::Spool;
+use super::{BodyFraming, Stage};
+use crate::http::core;
+use crate::http::downstream::{BodyError, BodyPiece};
+use crate::http::request::Request;
+use crate::{error, info};
+
+/// Bytes asked for in one read while a body streams.
+const PIECE: usize = 64 * 1024;
+
+impl Request {
+    /// Reads the whole body: into memory up to `client_body_buffer_size`, beyond that into a
+    /// temporary file. Afterwards [`body_bufs`](Self::body_bufs) has it.
+    ///
+    /// # Errors
+    /// The status to end the request with: 400, 408, 413, 500.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses what was read: the request can only end then.
+    pub async fn read_body(&self) -> Result<(), u16> {
+        let body = &self.inner().body;
+        match body.stage.get() {
+            Stage::Read | Stage::Discarded => return Ok(()),
+            Stage::Reading => {
+                error!("the request body is being read by somebody else");
+                return Err(500);
+            }
+            Stage::Unread => {}
+        }
+        if !self.has_body() {
+            body.stage.set(Stage::Read);
+            return Ok(());
+        }
+        let conf = self.conf(&core::LOCATION);
+        let in_memory = *conf.client_body_buffer_size;
+        let mut collected = Collected { memory: BytesMut::new(), spool: None };
+        if let BodyFraming::Length(length) = self.body_framing() {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            collected.memory.reserve(length.min(in_memory));
+        }
+        while let Some(piece) = self.next_body_piece().await? {
+            collected.add(self, &piece, in_memory)?;
+        }
+        body.bufs.replace(collected.finish());
+        body.stage.set(Stage::Read);
+        Ok(())
+    }
+
+    /// The next piece of the body as it comes, unframed; `None` at its end.
+    ///
+    /// # Errors
+    /// As [`read_body`](Self::read_body).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_body_piece(&self) -> Result<Option<Bytes>, u16> {
+        poll_fn(|cx| self.poll_body_piece(cx)).await
+    }
+
+    /// The poll form of [`next_body_piece`](Self::next_body_piece).
+    pub fn poll_body_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, u16>> {
+        let body = &self.inner().body;
+        if !self.has_body() || matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
+            return Poll::Ready(Ok(None));
+        }
+        body.stage.set(Stage::Reading);
+        self.test_expect();
+        let Some(downstream) = self.downstream() else { return Poll::Ready(Ok(None)) };
+        let polled = ready!(downstream.poll_body(cx, PIECE));
+        Poll::Ready(match polled {
+            Ok(BodyPiece::End) => {
+                body.stage.set(Stage::Read);
+                Ok(None)
+            }
+            Ok(BodyPiece::Data(data)) => self.count_body(data.len() as u64).map(|()| Some(data)),
+            Err(failed) => {
+                info!("{failed} while reading client request body");
+                downstream.forbid_keepalive();
+                Err(failed.status())
+            }
+        })
+    }
+
+    /// A chunked body has no announced length to check: it is checked while it grows.
+    fn count_body(&self, more: u64) -> Result<(), u16> {
+        let received = &self.inner().body.received;
+        received.set(received.get() + more);
+        let max = *self.conf(&core::LOCATION).client_max_body_size;
+        if max != 0 && received.get() > max {
+            error!("client intended to send too large chunked body: {} bytes", received.get());
+            self.discard_body();
+            return Err(BodyError::TooLarge.status());
+        }
+        Ok(())
+    }
+}
+
+/// A body that is being collected.
+struct Collected {
+    memory: BytesMut,
+    spool: Option<Spool>,
+}
+
+impl Collected {
+    fn add(&mut self, r: &Request, piece: &[u8], in_memory: usize) -> Result<(), u16> {
+        if let Some(spool) = &mut self.spool {
+            return spool.write(piece);
+        }
+        if self.memory.len() + piece.len() <= in_memory {
+            self.memory.extend_from_slice(piece);
+            return Ok(());
+        }
+        let mut spool = Spool::create(r)?;
+        spool.write(&self.memory)?;
+        spool.write(piece)?;
+        self.memory = BytesMut::new();
+        self.spool = Some(spool);
+        Ok(())
+    }
+
+    fn finish(self) -> Chain {
+        match self.spool {
+            Some(spool) => spool.finish(),
+            None if self.memory.is_empty() => Chain::new(),
+            None => Chain::from(Buf::from(self.memory.freeze())),
+        }
+    }
+}

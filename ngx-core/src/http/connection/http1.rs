@@ -1,0 +1,449 @@
+//! HTTP/1 as a [`Downstream`]: framing of bodies, writing, timeouts.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, WriteError};
+
+use crate::http::core::{self, LocationConf};
+use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
+use crate::http::filter::header;
+use crate::http::parse::{BodyFraming, ChunkedDecoder, Known, Version};
+use crate::http::request::Request;
+use crate::net::addr::Addr;
+use crate::net::deadline::Deadline;
+use crate::net::transport::{Peek, Transport};
+use crate::time::now_ms;
+
+/// The connection as requests see it.
+pub(crate) struct Http1 {
+    transport: Transport,
+    peer: Rc<Peer>,
+    pub(super) deadline: Deadline,
+    writer: RefCell<ChainWriter>,
+    /// Bytes that were read but not used yet: a head in parts, pipelined requests, a body.
+    pub(super) unread: RefCell<BytesMut>,
+    body: RefCell<Body>,
+    keepalive: Cell<bool>,
+    aborted: Cell<bool>,
+    timeouts: Cell<Timeouts>,
+    /// Bytes the writer had sent when the current response began.
+    sent_before: Cell<u64>,
+    /// Bytes the writer had sent when `send_timeout` was last started.
+    sent_at_timer: Cell<Option<u64>>,
+}
+
+/// How the rest of the request body is framed.
+enum Body {
+    /// All of it was read.
+    Ended,
+    /// So many bytes are missing.
+    Length(u64),
+    Chunked(Box<ChunkedDecoder>),
+    /// After an upgrade: bytes up to the end of the connection.
+    Raw,
+}
+
+/// Milliseconds, from the location of the request.
+#[derive(Clone, Copy, Default)]
+struct Timeouts {
+    send: u64,
+    body: u64,
+    linger: u64,
+    linger_total: u64,
+    keepalive: u64,
+}
+
+thread_local! {
+    /// Heads and bodies are read into memory of the thread; what a connection must keep it copies.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
+    /// Response heads are built in one growing buffer, given back when the client has them.
+    static HEADS: RefCell<BytesMut> = const { RefCell::new(BytesMut::new()) };
+}
+const SCRATCH_SIZE: usize = 64 * 1024;
+const HEADS_SIZE: usize = 16 * 1024;
+
+impl Http1 {
+    pub(super) fn new(transport: Transport, peer: Addr, listener: &Addr, number: u64) -> Self {
+        let local = transport.local_addr().unwrap_or_else(|_| listener.clone());
+        let peer = Rc::new(Peer {
+            number,
+            addr: peer,
+            local,
+            requests: Cell::new(0),
+            since: now_ms(),
+        });
+        Self {
+            transport,
+            peer,
+            deadline: Deadline::new(),
+            writer: RefCell::default(),
+            unread: RefCell::default(),
+            body: RefCell::new(Body::Ended),
+            keepalive: Cell::new(false),
+            aborted: Cell::new(false),
+            timeouts: Cell::default(),
+            sent_before: Cell::new(0),
+            sent_at_timer: Cell::new(None),
+        }
+    }
+
+    pub(super) fn peer_rc(&self) -> &Rc<Peer> {
+        &self.peer
+    }
+
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Prepares for the response to `r`: framing of its body, and whether another may follow.
+    pub(super) fn begin(&self, r: &Request, framing: BodyFraming, closing: bool) {
+        let requests = self.peer.requests.get();
+        self.body.replace(match framing {
+            BodyFraming::None | BodyFraming::Length(0) => Body::Ended,
+            BodyFraming::Length(length) => Body::Length(length),
+            BodyFraming::Chunked => Body::Chunked(Box::default()),
+        });
+        let head = r.head();
+        let wanted = match head.version() {
+            version if version >= Version::HTTP_11 => !head.connection_has(b"close"),
+            _ => head.connection_has(b"keep-alive"),
+        };
+        drop(head);
+        self.keepalive.set(wanted && !closing);
+        self.sent_before.set(self.writer.borrow().sent());
+        self.set_location(r.conf(&core::LOCATION), requests);
+    }
+
+    /// Takes the limits of the location that answers the request.
+    pub(crate) fn set_location(&self, conf: &LocationConf, requests: u64) {
+        self.timeouts.set(Timeouts {
+            send: *conf.send_timeout,
+            body: *conf.client_body_timeout,
+            linger: *conf.lingering_timeout,
+            linger_total: *conf.lingering_time,
+            keepalive: *conf.keepalive_timeout,
+        });
+        if *conf.keepalive_timeout == 0 || requests >= *conf.keepalive_requests {
+            self.keepalive.set(false);
+        }
+        self.writer.borrow_mut().set_postpone(*conf.postpone_output);
+    }
+
+    pub(super) fn linger_ms(&self) -> (u64, u64) {
+        let timeouts = self.timeouts.get();
+        (timeouts.linger, timeouts.linger_total)
+    }
+
+    pub(super) fn is_aborted(&self) -> bool {
+        self.aborted.get()
+    }
+
+    /// Whether nothing has been received that waits for an answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.unread.borrow().is_empty()
+    }
+
+    pub(super) fn body_ended(&self) -> bool {
+        matches!(&*self.body.borrow(), Body::Ended)
+    }
+
+    /// Whether the client has sent, or is about to send, what nobody will read.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.body_ended()
+            || !self.is_quiet()
+            || matches!(self.transport.peek(), Ok(Peek::Data))
+    }
+
+    pub(super) fn next_request(&self) {
+        self.sent_at_timer.set(None);
+        self.deadline.set(self.timeouts.get().keepalive);
+        // An idle connection keeps no memory for bytes that are not there.
+        let mut unread = self.unread.borrow_mut();
+        if unread.is_empty() {
+            *unread = BytesMut::new();
+        }
+    }
+
+    /// Reads once into the thread's memory and hands the bytes to `f`; 0 bytes are the end.
+    pub(super) fn poll_read<R>(
+        &self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            ready!(self.transport.poll_read_ready(cx))?;
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let most = limit.clamp(1, scratch.len());
+                let n = self.transport.try_read(&mut scratch[..most])?;
+                Ok(scratch.get(..n).map(Bytes::copy_from_slice).unwrap_or_default())
+            });
+            match read {
+                Ok(bytes) => return Poll::Ready(Ok(f(&bytes))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Skips the rest of the body; `false` if the client does not send it in time.
+    pub(super) fn poll_skip(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if self.body_ended() {
+                return Poll::Ready(true);
+            }
+            match ready!(self.poll_body(cx, SCRATCH_SIZE)) {
+                Ok(BodyPiece::Data(_)) => {}
+                Ok(BodyPiece::End) => return Poll::Ready(true),
+                Err(_) => return Poll::Ready(false),
+            }
+        }
+    }
+
+    /// Takes body bytes out of what was read already.
+    fn take_body(&self, limit: usize) -> Result<Option<BodyPiece>, BodyError> {
+        let mut body = self.body.borrow_mut();
+        let mut unread = self.unread.borrow_mut();
+        let piece = match &mut *body {
+            Body::Ended => return Ok(Some(BodyPiece::End)),
+            Body::Raw if unread.is_empty() => return Ok(None),
+            Body::Raw => split(&mut unread, limit),
+            Body::Length(_) if unread.is_empty() => return Ok(None),
+            Body::Length(left) => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX).min(limit);
+                let piece = split(&mut unread, most);
+                *left -= piece.len() as u64;
+                if *left == 0 {
+                    *body = Body::Ended;
+                }
+                piece
+            }
+            Body::Chunked(decoder) => {
+                let decoded =
+                    decoder.decode(&unread).map_err(|_| BodyError::Invalid)?;
+                if decoder.is_done() {
+                    unread.advance(decoded.consumed);
+                    *body = Body::Ended;
+                    return Ok(Some(BodyPiece::End));
+                }
+                if decoded.data.is_empty() {
+                    unread.advance(decoded.consumed);
+                    return Ok(None);
+                }
+                unread.advance(decoded.data.start);
+                split(&mut unread, decoded.data.len())
+            }
+        };
+        Ok(Some(BodyPiece::Data(piece)))
+    }
+
+    fn write(&self) -> Result<Flow, WriteError> {
+        if self.aborted.get() {
+            return Ok(Flow::Done);
+        }
+        self.writer.borrow_mut().try_write(&mut &self.transport)
+    }
+}
+
+impl Downstream for Http1 {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn send_header(&self, r: &Request) -> Result<(), WriteError> {
+        let conf = r.conf(&core::LOCATION);
+        if *conf.limit_rate > 0 {
+            let limit = Limit::new(*conf.limit_rate, *conf.limit_rate_after, Instant::now());
+            self.writer.borrow_mut().set_limit(Some(limit), Instant::now());
+        }
+        let head = HEADS.with_borrow_mut(|heads| {
+            heads.reserve(HEADS_SIZE);
+            header::write(r, heads);
+            heads.split().freeze()
+        });
+        let mut buf = Buf::from(head);
+        if r.response().is_header_only() {
+            buf.insert_flags(Flags::LAST_BUF);
+        }
+        self.writer.borrow_mut().push(Chain::from(buf));
+        self.write().map(|_| ())
+    }
+
+    fn send_body(&self, chain: Chain) -> Result<Flow, WriteError> {
+        self.writer.borrow_mut().push(chain);
+        self.write()
+    }
+
+    fn send_interim(&self, head: &[u8]) -> Result<(), WriteError> {
+        let buf = Buf::from(Bytes::copy_from_slice(head)).with_flags(Flags::FLUSH);
+        self.send_body(Chain::from(buf)).map(|_| ())
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        if self.aborted.get() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut writer = self.writer.borrow_mut();
+        if writer.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = writer.poll_write(cx, &mut &self.transport);
+        let polled = match polled {
+            Poll::Pending => {
+                if let Some(ngx_buf::Pause::Until(at)) = writer.pause() {
+                    return self.poll_limited(cx, &mut writer, at);
+                }
+                Poll::Pending
+            }
+            ready => ready,
+        };
+        if polled.is_ready() {
+            if self.sent_at_timer.take().is_some() {
+                self.deadline.clear();
+            }
+            return polled;
+        }
+        if self.sent_at_timer.get() != Some(writer.sent()) {
+            self.sent_at_timer.set(Some(writer.sent()));
+            self.deadline.set(self.timeouts.get().send);
+        }
+        if self.deadline.poll_expired(cx).is_ready() {
+            self.aborted.set(true);
+            let error = io::Error::from_raw_os_error(TIMED_OUT);
+            return Poll::Ready(Err(WriteError::Io(error)));
+        }
+        Poll::Pending
+    }
+
+    fn poll_body(&self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<BodyPiece, BodyError>> {
+        loop {
+            if let Some(piece) = self.take_body(limit)? {
+                return Poll::Ready(Ok(piece));
+            }
+            let raw = matches!(&*self.body.borrow(), Body::Raw);
+            let read = self.poll_read(cx, limit, |bytes| {
+                self.unread.borrow_mut().extend_from_slice(bytes);
+                bytes.len()
+            });
+            match read {
+                Poll::Ready(Ok(0)) if raw => {
+                    self.body.replace(Body::Ended);
+                    return Poll::Ready(Ok(BodyPiece::End));
+                }
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(BodyError::Closed)),
+                Poll::Ready(Ok(_)) => {
+                    self.sent_at_timer.set(None);
+                    self.deadline.clear();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending if raw => return Poll::Pending,
+                Poll::Pending => {
+                    if !self.deadline.is_set() {
+                        self.deadline.set(self.timeouts.get().body);
+                    }
+                    ready!(self.deadline.poll_expired(cx));
+                    self.deadline.clear();
+                    return Poll::Ready(Err(BodyError::TimedOut));
+                }
+            }
+        }
+    }
+
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.unread.borrow().is_empty() {
+            // A pipelined request hides the end; it is seen when its turn comes.
+            return Poll::Pending;
+        }
+        loop {
+            if ready!(self.transport.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            match self.transport.peek() {
+                Ok(Peek::Closed) | Err(_) => return Poll::Ready(()),
+                Ok(Peek::Data) => return Poll::Pending,
+                Ok(Peek::Nothing) => {}
+            }
+        }
+    }
+
+    fn upgrade(&self) {
+        self.keepalive.set(false);
+        self.body.replace(Body::Raw);
+        self.deadline.clear();
+    }
+
+    fn discard_body(&self) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        // What has come already is skipped at once; the rest is skipped behind the response.
+        while !self.body_ended() {
+            match self.take_body(SCRATCH_SIZE) {
+                Ok(Some(BodyPiece::Data(_))) => {}
+                Ok(Some(BodyPiece::End)) => break,
+                Ok(None) => {
+                    let read = self.poll_read(&mut cx, SCRATCH_SIZE, |bytes| {
+                        self.unread.borrow_mut().extend_from_slice(bytes);
+                        bytes.len()
+                    });
+                    if !matches!(read, Poll::Ready(Ok(1..))) {
+                        break;
+                    }
+                }
+                Err(_) => {
+                    self.keepalive.set(false);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn keeps_alive(&self) -> bool {
+        self.keepalive.get()
+    }
+
+    fn forbid_keepalive(&self) {
+        self.keepalive.set(false);
+    }
+
+    fn abort(&self) {
+        self.aborted.set(true);
+    }
+
+    fn sent(&self) -> u64 {
+        self.writer.borrow().sent() - self.sent_before.get()
+    }
+}
+
+impl Http1 {
+    /// Waits until `limit_rate` allows more.
+    fn poll_limited(
+        &self,
+        cx: &mut Context<'_>,
+        writer: &mut ChainWriter,
+        at: Instant,
+    ) -> Poll<Result<(), WriteError>> {
+        let now = Instant::now();
+        if let Some(wait) = at.checked_duration_since(now).filter(|wait| !wait.is_zero()) {
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+            self.sent_at_timer.set(None);
+            self.deadline.set(wait);
+            ready!(self.deadline.poll_expired(cx));
+        }
+        self.deadline.clear();
+        writer.set_now(Instant::now());
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// `ETIMEDOUT`, as nginx logs it.
+const TIMED_OUT: i32 = 110;
+
+fn split(unread: &mut BytesMut, most: usize) -> Bytes {
+    let most = most.min(unread.len());
+    unread.split_to(most).freeze()
+}

@@ -1,0 +1,246 @@
+//! One client connection over HTTP/1: heads in, requests through the engine, bytes out.
+//!
+//! ```text
+//!            head complete              response sent
+//!   Idle ─▶ Head ──────────▶ Request ──────────────▶ Idle        kept alive
+//!    │       │                  │                      Skip       rest of a body to be skipped
+//!    └───────┴──────────────────┴────────────────────▶ Linger     close without losing the end
+//! ```
+//!
+//! While it is idle a connection holds no buffer and no request: its future is a few words.
+
+mod http1;
+mod linger;
+mod log;
+mod read_head;
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http1::Http1;
+use linger::Linger;
+use read_head::{HeadRead, ReadHead};
+
+use super::conf::VhostsId;
+use super::core;
+use super::generation::Generation;
+use super::phases::Ended;
+use super::request::Request;
+use super::worker::{HttpWorker, Place};
+use crate::net::addr::Addr;
+use crate::net::transport::Transport;
+use crate::{alert, log as error_log};
+
+/// The task of one connection.
+pub(crate) struct Serve {
+    http1: Rc<Http1>,
+    state: State,
+    place: Place,
+    listener: Addr,
+    generation: Rc<Generation>,
+    vhosts: Option<VhostsId>,
+    scope: Rc<log::Scope>,
+}
+
+enum State {
+    /// Between requests, or in the middle of a head.
+    Head(ReadHead),
+    /// A request is being answered.
+    Request(Request),
+    /// The response is sent; the rest of the body is skipped before the next request.
+    Skip,
+    /// Our side is closed; what the client still sends is read away, so that it gets our end.
+    Linger(Linger),
+    Closed,
+}
+
+/// What is done with the connection after a request.
+enum After {
+    Next,
+    Skip,
+    Linger,
+    Close,
+}
+
+impl Serve {
+    pub(crate) fn new(
+        worker: &Rc<HttpWorker>,
+        transport: Transport,
+        peer: Addr,
+        listener: Addr,
+        number: u64,
+    ) -> Self {
+        let generation = worker.current();
+        let http1 = Rc::new(Http1::new(transport, peer, &listener, number));
+        let vhosts = generation.http().vhosts(&listener, &http1.peer().local);
+        let scope = log::Scope::new(&http1, &generation);
+        Self {
+            state: State::Head(ReadHead::first()),
+            place: worker.enter(),
+            listener,
+            generation,
+            vhosts,
+            scope,
+            http1,
+        }
+    }
+
+    /// One step of the connection's life; `Ready(true)` to go on at once.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match &mut self.state {
+            State::Head(head) => {
+                if head.is_idle() {
+                    if self.place.worker().is_closing() && self.http1.is_quiet() {
+                        self.state = State::Closed;
+                        return Poll::Ready(true);
+                    }
+                    self.follow_generation();
+                }
+                let State::Head(head) = &mut self.state else { return Poll::Ready(true) };
+                let Some(vhosts) = self.vhosts else {
+                    self.state = State::Closed;
+                    return Poll::Ready(true);
+                };
+                let read = std::task::ready!(head.poll(cx, &self.http1, &self.generation, vhosts));
+                self.head_read(read);
+                Poll::Ready(true)
+            }
+            State::Request(request) => {
+                let ended = std::task::ready!(request.poll_response(cx));
+                let request = request.clone();
+                self.response_ended(&request, ended);
+                Poll::Ready(true)
+            }
+            State::Skip => {
+                let skipped = std::task::ready!(self.http1.poll_skip(cx));
+                self.state = if skipped {
+                    self.next_request()
+                } else {
+                    State::Linger(Linger::new(&self.http1))
+                };
+                Poll::Ready(true)
+            }
+            State::Linger(linger) => {
+                std::task::ready!(linger.poll(cx, &self.http1));
+                self.state = State::Closed;
+                Poll::Ready(true)
+            }
+            State::Closed => Poll::Ready(false),
+        }
+    }
+
+    /// A connection between requests takes the newest generation, if its address is still served.
+    fn follow_generation(&mut self) {
+        let current = self.place.worker().current();
+        if !Rc::ptr_eq(&current, &self.generation) {
+            self.vhosts = current.http().vhosts(&self.listener, &self.http1.peer().local);
+            self.scope.set_generation(&current);
+            self.generation = current;
+        }
+    }
+
+    fn head_read(&mut self, read: HeadRead) {
+        match read {
+            HeadRead::Request(request) => {
+                self.scope.set_request(Some(&request));
+                self.state = State::Request(request);
+            }
+            HeadRead::Close => self.state = State::Closed,
+        }
+    }
+
+    fn response_ended(&mut self, request: &Request, ended: Ended) {
+        let after = self.after(request, ended);
+        log_request(request, &self.scope);
+        self.scope.set_request(None);
+        self.state = match after {
+            After::Next => self.next_request(),
+            After::Skip => State::Skip,
+            After::Linger => State::Linger(Linger::new(&self.http1)),
+            After::Close => State::Closed,
+        };
+    }
+
+    fn after(&self, request: &Request, ended: Ended) -> After {
+        use super::downstream::Downstream;
+        if self.http1.is_aborted() {
+            return After::Close;
+        }
+        if ended == Ended::Whole && self.http1.keeps_alive() {
+            return if self.http1.body_ended() { After::Next } else { After::Skip };
+        }
+        let mode = *request.conf(&core::LOCATION).lingering_close;
+        self.http1.set_lingering(request.conf(&core::LOCATION));
+        match mode {
+            core::LingeringClose::Off => After::Close,
+            core::LingeringClose::Always => After::Linger,
+            core::LingeringClose::On if self.http1.has_unread() => After::Linger,
+            core::LingeringClose::On => After::Close,
+        }
+    }
+
+    fn next_request(&self) -> State {
+        self.http1.next_request();
+        State::Head(ReadHead::next())
+    }
+
+    /// A panic ends the request and this connection, never the thread.
+    fn panicked(&mut self) -> Poll<()> {
+        alert!("a request was ended by a panic; this is a bug, please report it");
+        if let State::Request(request) = &self.state {
+            let request = request.clone();
+            self.scope.set_request(None);
+            request.cancel();
+            if !request.header_sent() {
+                use super::downstream::Downstream;
+                self.http1.forbid_keepalive();
+                let _ = self.http1.send_interim(
+                    b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                );
+            }
+            log_request(&request, &self.scope);
+        }
+        self.state = State::Closed;
+        Poll::Ready(())
+    }
+}
+
+impl Future for Serve {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.place.set_waker(cx.waker());
+        let scope = Rc::clone(&this.scope);
+        let _entered = error_log::enter(scope);
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| this.step(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(true)) => {}
+                Ok(Poll::Ready(false)) => return Poll::Ready(()),
+                Err(_) => return this.panicked(),
+            }
+        }
+    }
+}
+
+/// Runs the log handlers. If one waits, it does so in a task of its own: the log phase never
+/// delays the next request.
+fn log_request(request: &Request, scope: &Rc<log::Scope>) {
+    request.detach();
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    if request.poll_log(&mut cx).is_pending() {
+        let request = request.clone();
+        let scope = scope.for_log_phase(&request);
+        tokio::task::spawn_local(async move {
+            std::future::poll_fn(|cx| {
+                let _entered = error_log::enter(Rc::clone(&scope));
+                request.poll_log(cx)
+            })
+            .await;
+        });
+    }
+}

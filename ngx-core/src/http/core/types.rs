@@ -1,0 +1,65 @@
+//! Media types by the endings of names of files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::LOCATION;
+use crate::conf::{Args, Problem};
+use crate::module::Cx;
+
+/// A table of media types; endings are lower case.
+#[derive(Clone)]
+pub struct Types(Arc<HashMap<Box<[u8]>, Bytes>>);
+
+impl Types {
+    /// The type of files with this ending, in any case of letters.
+    pub fn find(&self, ending: &[u8]) -> Option<&Bytes> {
+        if let Some(found) = self.0.get(ending) {
+            return Some(found);
+        }
+        if !ending.iter().any(u8::is_ascii_uppercase) {
+            return None;
+        }
+        self.0.get(ending.to_ascii_lowercase().as_slice())
+    }
+}
+
+impl Default for Types {
+    /// What nginx knows without a `types` block.
+    fn default() -> Self {
+        let known = [("html", "text/html"), ("gif", "image/gif"), ("jpg", "image/jpeg")];
+        let entries = known.map(|(ending, media)| (ending.as_bytes().into(), media.into()));
+        Self(Arc::new(HashMap::from(entries)))
+    }
+}
+
+/// `types { text/html html htm; }`
+pub(super) fn set_types(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    // Blocks of one level add up; the built-in table gives way to the first of them.
+    let conf = cx.conf(&LOCATION);
+    let mut table =
+        if conf.types.is_set() { (*conf.types.0).clone() } else { HashMap::new() };
+    for node in args.block().unwrap_or_default() {
+        let media = Bytes::copy_from_slice(node.name().as_bytes());
+        for ending in node.values() {
+            let ending = ending.as_bytes().to_ascii_lowercase().into_boxed_slice();
+            table.insert(ending, media.clone());
+        }
+        if node.values().is_empty() {
+            cx.report(node.args().problem(format!(
+                "\"{}\" in \"types\" names no file name ending",
+                node.name()
+            )));
+        }
+    }
+    *cx.conf(&LOCATION).types.set_mut(args.span()) = Types(Arc::new(table));
+    Ok(())
+}
+
+/// `default_type application/octet-stream`
+pub(super) fn set_default_type(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let value = Bytes::copy_from_slice(args.arg(0).as_bytes());
+    cx.conf(&LOCATION).default_type.set(value, args.span())
+}

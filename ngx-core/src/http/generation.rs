@@ -1,0 +1,52 @@
+//! A configuration as one worker thread sees it.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::conf::HttpConf;
+use crate::cycle::Cycle;
+
+/// One thread's view of a generation of the configuration.
+///
+/// Requests hold the `Rc`; the shared [`Cycle`] is counted once per thread, not once per request.
+/// What modules keep per thread and configuration (idle connections, positions of balancers)
+/// lives here and ends with the last request of the generation.
+pub struct Generation {
+    cycle: Arc<Cycle>,
+    http: Arc<HttpConf>,
+    locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+}
+
+impl Generation {
+    /// The view of `cycle` for the thread that calls; an empty one if it has no `http` block.
+    pub(crate) fn new(cycle: Arc<Cycle>) -> Self {
+        let http = cycle.part::<HttpConf>().unwrap_or_default();
+        Self { cycle, http, locals: RefCell::default() }
+    }
+
+    /// The configuration it belongs to.
+    pub fn cycle(&self) -> &Arc<Cycle> {
+        &self.cycle
+    }
+
+    /// The compiled `http` block.
+    pub fn http(&self) -> &HttpConf {
+        &self.http
+    }
+
+    /// What one module keeps for this thread and configuration, made when first asked for.
+    pub fn local<T: Any + Default>(&self) -> Rc<T> {
+        let key = TypeId::of::<T>();
+        let known = self.locals.borrow().get(&key).cloned();
+        let value = known.unwrap_or_else(|| {
+            let new: Rc<dyn Any> = Rc::new(T::default());
+            self.locals.borrow_mut().insert(key, Rc::clone(&new));
+            new
+        });
+        // The key is the type, so the downcast holds; a fresh value is right as well.
+        value.downcast().unwrap_or_default()
+    }
+}

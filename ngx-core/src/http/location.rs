@@ -1,0 +1,177 @@
+//! Looking locations up: exact names, prefixes, regular expressions, nested ones.
+
+use std::collections::HashMap;
+
+use super::regex::Pattern;
+use super::request::Request;
+
+/// Index of a location in the compiled configuration.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LocationId(pub(crate) u32);
+
+/// The locations directly inside a server or another location.
+#[derive(Default)]
+pub(crate) struct LocationTree {
+    exact: HashMap<Box<[u8]>, LocationId>,
+    prefixes: Prefixes,
+    regexes: Vec<(Pattern, LocationId)>,
+}
+
+/// What a level of locations has for a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Found {
+    /// `location = /path`
+    Exact(LocationId),
+    /// The longest prefix; `no_regex` for `location ^~`.
+    Prefix { id: LocationId, no_regex: bool },
+    /// The path with a slash behind it is the name of this location.
+    SlashMissing(LocationId),
+    Nothing,
+}
+
+/// Prefix names, sorted, each knowing the longest other name that is its prefix.
+#[derive(Default)]
+struct Prefixes(Vec<Prefix>);
+
+struct Prefix {
+    name: Box<[u8]>,
+    id: LocationId,
+    no_regex: bool,
+    /// A location that asks for a redirect when only its final slash is missing.
+    auto_redirect: bool,
+    /// Less than the own index.
+    parent: Option<usize>,
+}
+
+/// A location as the tree wants it.
+pub(crate) struct Entry {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) id: LocationId,
+    pub(crate) no_regex: bool,
+    pub(crate) auto_redirect: bool,
+}
+
+impl LocationTree {
+    pub(crate) fn new(
+        exact: HashMap<Box<[u8]>, LocationId>,
+        prefixes: Vec<Entry>,
+        regexes: Vec<(Pattern, LocationId)>,
+    ) -> Self {
+        Self { exact, prefixes: Prefixes::new(prefixes), regexes }
+    }
+
+    /// Looks `path` up among exact and prefix names.
+    pub(crate) fn find_static(&self, path: &[u8]) -> Found {
+        if let Some(&id) = self.exact.get(path) {
+            return Found::Exact(id);
+        }
+        self.prefixes.find(path)
+    }
+
+    /// The first regular expression that matches; its captures become those of the request.
+    pub(crate) fn find_regex(&self, r: &Request) -> Option<LocationId> {
+        if self.regexes.is_empty() {
+            return None;
+        }
+        // A copy, because matching writes captures and variables of the same request.
+        let path = r.path().to_vec();
+        self.regexes.iter().find(|(pattern, _)| pattern.matches(r, &path)).map(|(_, id)| *id)
+    }
+}
+
+impl Prefixes {
+    fn new(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut list: Vec<Prefix> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            // The nearest prefix is an ancestor of, or is, the entry before.
+            let mut parent = list.len().checked_sub(1);
+            while let Some(at) = parent
+                && !entry.name.starts_with(&list[at].name)
+            {
+                parent = list[at].parent;
+            }
+            let Entry { name, id, no_regex, auto_redirect } = entry;
+            list.push(Prefix { name, id, no_regex, auto_redirect, parent });
+        }
+        Self(list)
+    }
+
+    fn find(&self, path: &[u8]) -> Found {
+        let list = &self.0;
+        let behind = list.partition_point(|prefix| *prefix.name <= *path);
+        if let Some(next) = list.get(behind)
+            && next.auto_redirect
+            && next.name.strip_suffix(b"/") == Some(path)
+        {
+            return Found::SlashMissing(next.id);
+        }
+        let mut at = behind.checked_sub(1);
+        while let Some(prefix) = at.and_then(|at| list.get(at)) {
+            if path.starts_with(&prefix.name) {
+                return Found::Prefix { id: prefix.id, no_regex: prefix.no_regex };
+            }
+            at = prefix.parent;
+        }
+        Found::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tree(names: &[&str]) -> LocationTree {
+        let entries = names
+            .iter()
+            .zip(0..)
+            .map(|(name, id)| Entry {
+                name: name.as_bytes().into(),
+                id: LocationId(id),
+                no_regex: false,
+                auto_redirect: name.len() > 1 && name.ends_with('/'),
+            })
+            .collect();
+        LocationTree::new(HashMap::new(), entries, Vec::new())
+    }
+
+    fn prefix(id: u32) -> Found {
+        Found::Prefix { id: LocationId(id), no_regex: false }
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let tree = tree(&["/", "/a/", "/a/b/", "/ab", "/b"]);
+        assert_eq!(tree.find_static(b"/"), prefix(0));
+        assert_eq!(tree.find_static(b"/zzz"), prefix(0));
+        assert_eq!(tree.find_static(b"/a/x"), prefix(1));
+        assert_eq!(tree.find_static(b"/a/b/c/d"), prefix(2));
+        assert_eq!(tree.find_static(b"/abc"), prefix(3));
+        assert_eq!(tree.find_static(b"/a/bc"), prefix(1));
+        assert_eq!(tree.find_static(b"x"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_missing_slash_is_seen() {
+        let tree = tree(&["/", "/a/"]);
+        assert_eq!(tree.find_static(b"/a"), Found::SlashMissing(LocationId(1)));
+        assert_eq!(tree.find_static(b"/aa"), prefix(0));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_trying_them_all(names in proptest::collection::hash_set("/[ab/]{0,5}", 1..12), path in "/[ab/]{0,7}") {
+            let names: Vec<String> = names.into_iter().collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let best = names.iter().enumerate().filter(|(_, n)| path.starts_with(**n)).max_by_key(|(_, n)| n.len());
+            match tree(&names).find_static(path.as_bytes()) {
+                Found::Prefix { id, .. } => prop_assert_eq!(Some(id.0 as usize), best.map(|(i, _)| i)),
+                Found::SlashMissing(id) => prop_assert_eq!(names[id.0 as usize], format!("{path}/")),
+                Found::Nothing => prop_assert!(best.is_none()),
+                Found::Exact(_) => prop_assert!(false, "no exact names here"),
+            }
+        }
+    }
+}

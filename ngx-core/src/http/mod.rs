@@ -1,0 +1,3 @@
+//! The HTTP core.
+
+pub mod parse;

@@ -1,0 +1,170 @@
+//! HTTP modules as data: directives, phase handlers, filters and variables of one file.
+
+use std::collections::BTreeMap;
+
+use ngx_buf::Chain;
+
+use super::request::Request;
+use super::step::{PhaseStep, Step};
+use crate::conf::Problem;
+use crate::module::{Cx, Module};
+use crate::script::Variables;
+
+/// The phases a request goes through, in their order.
+///
+/// `FindConfig` and `PostRewrite` belong to the engine and take no handlers.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Phase {
+    /// Right after the request header was read.
+    PostRead,
+    /// `rewrite`, `set` and `return` of the server block.
+    ServerRewrite,
+    /// The engine looks the location up.
+    FindConfig,
+    /// `rewrite`, `set` and `return` of the location.
+    Rewrite,
+    /// The engine goes back to `FindConfig` when the URI has changed.
+    PostRewrite,
+    /// Limits, before access is checked.
+    Preaccess,
+    /// May this client have this?
+    Access,
+    /// Before content is made: `try_files`, mirrors.
+    Precontent,
+    /// The response is made.
+    Content,
+    /// After the response: access logs. Cannot delay the next request of the connection.
+    Log,
+}
+
+/// A function of one phase.
+pub type PhaseHandler = fn(&Request) -> PhaseStep;
+/// Looks at, and changes, the response header before it is sent.
+pub type HeaderFilter = fn(&Request) -> Step<()>;
+/// Looks at, and changes, the response body on its way to the client.
+pub type BodyFilter = fn(&Request, Chain) -> Step<Chain>;
+
+/// An entry of an ordered list: who it is and between whom it stands.
+///
+/// The order of the modules in the program's list means nothing; these constraints are all.
+pub struct Ordered<F: 'static> {
+    /// The name others refer to, usually the module's short name.
+    pub name: &'static str,
+    /// Names it must run before. A name nobody bears is ignored.
+    pub before: &'static [&'static str],
+    /// Names it must run after. A name nobody bears is ignored.
+    pub after: &'static [&'static str],
+    /// The function.
+    pub run: F,
+}
+
+/// One HTTP module: a table of directives and what it adds to the processing of requests.
+pub struct HttpModule {
+    /// Its name and directives.
+    pub module: &'static Module,
+    /// Its phase handlers.
+    pub phases: &'static [(Phase, Ordered<PhaseHandler>)],
+    /// Its header filters.
+    pub header_filters: &'static [Ordered<HeaderFilter>],
+    /// Its body filters.
+    pub body_filters: &'static [Ordered<BodyFilter>],
+    /// Registers its variables.
+    pub variables: Option<fn(&mut Variables<Request>)>,
+    /// Called when the `http` block was read, before its blocks are merged.
+    pub finish: Option<fn(&mut Cx<'_>) -> Result<(), Problem>>,
+}
+
+impl HttpModule {
+    /// A module with directives alone; a base for struct update syntax in tables.
+    pub const fn new(module: &'static Module) -> Self {
+        Self {
+            module,
+            phases: &[],
+            header_filters: &[],
+            body_filters: &[],
+            variables: None,
+            finish: None,
+        }
+    }
+}
+
+/// The HTTP modules of a program, as a registry extension.
+pub struct HttpModules(pub &'static [&'static HttpModule]);
+
+/// Two entries of a list that both want to stand before the other.
+#[derive(Debug, thiserror::Error)]
+#[error("the {list} of these modules cannot be put in order: {names}")]
+pub struct OrderError {
+    list: &'static str,
+    names: String,
+}
+
+/// Sorts entries so that every `before` and `after` holds; ties are broken by name.
+///
+/// # Errors
+/// When the constraints contradict each other, with the names involved.
+pub(crate) fn in_order<F: Copy>(
+    list: &'static str,
+    entries: &[&Ordered<F>],
+) -> Result<Vec<F>, OrderError> {
+    let mut left: BTreeMap<(&str, usize), &Ordered<F>> =
+        entries.iter().enumerate().map(|(i, entry)| ((entry.name, i), *entry)).collect();
+    let mut sorted = Vec::with_capacity(entries.len());
+    while !left.is_empty() {
+        let free = left.iter().find(|(_, entry)| !left.values().any(|other| precedes(other, entry)));
+        let Some((&key, &entry)) = free else {
+            let names: Vec<&str> = left.values().map(|entry| entry.name).collect();
+            return Err(OrderError { list, names: names.join(", ") });
+        };
+        sorted.push(entry.run);
+        left.remove(&key);
+    }
+    Ok(sorted)
+}
+
+fn precedes<F>(one: &Ordered<F>, other: &Ordered<F>) -> bool {
+    one.name != other.name
+        && (one.before.contains(&other.name) || other.after.contains(&one.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(
+        name: &'static str,
+        before: &'static [&'static str],
+        after: &'static [&'static str],
+    ) -> Ordered<&'static str> {
+        Ordered { name, before, after, run: name }
+    }
+
+    #[test]
+    fn constraints_hold_whatever_the_order_of_the_list() {
+        let write = entry("write", &[], &["chunked", "copy"]);
+        let chunked = entry("chunked", &[], &["gzip"]);
+        let gzip = entry("gzip", &[], &["copy"]);
+        let copy = entry("copy", &["nobody"], &["range"]);
+        let range = entry("range", &[], &[]);
+        let want = ["range", "copy", "gzip", "chunked", "write"];
+        let lists = [
+            [&write, &chunked, &gzip, &copy, &range],
+            [&range, &copy, &gzip, &chunked, &write],
+            [&gzip, &write, &range, &chunked, &copy],
+        ];
+        for list in lists {
+            assert_eq!(in_order("body filters", &list).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn a_contradiction_is_named() {
+        let one = entry("one", &["two"], &[]);
+        let two = entry("two", &["one"], &[]);
+        let error = in_order("header filters", &[&one, &two]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the header filters of these modules cannot be put in order: one, two"
+        );
+    }
+}

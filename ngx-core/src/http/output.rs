@@ -1,0 +1,352 @@
+//! The way of a response through the filters to the client.
+//!
+//! ```text
+//!  send_header          output(chain)
+//!      │                     │ queued while the header waits
+//!      ▼                     ▼
+//!  header filters ──▶ body filters up to "copy" ──▶ OutputChain ──▶ body filters ──▶ Downstream
+//! ```
+//!
+//! A filter that waits keeps its place: what comes behind it is queued in front of it, so that
+//! order holds, and [`Request::output`] answers [`Flow::Again`] so that the producer waits too.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
+
+use super::conf::BodyStage;
+use super::filter::copy;
+use super::request::Request;
+use super::step::{Step, Waiting};
+use crate::{alert, error};
+
+/// Why a response cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Writing to the client, or reading a file for it, failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The output chain could not copy what it was given.
+    #[error(transparent)]
+    Copy(#[from] OutputError),
+    /// A filter has ended the response with this status; what the handler still sends is dropped.
+    #[error("a filter has ended the response with status {0}")]
+    Replaced(u16),
+    /// The response has already failed.
+    #[error("the response has already failed")]
+    Failed,
+}
+
+/// Where the response header is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Header {
+    #[default]
+    Unsent,
+    /// Some header filter waits.
+    Waiting,
+    Sent,
+    /// A filter wants another response instead.
+    Replaced(u16),
+    Failed,
+}
+
+/// The output state of one request.
+#[derive(Default)]
+pub(crate) struct Output {
+    header: Cell<Header>,
+    header_wait: RefCell<Option<(usize, Waiting<()>)>>,
+    /// Body that came while the header waited.
+    early: RefCell<Chain>,
+    waits: RefCell<Vec<BodyWait>>,
+    copy: RefCell<Option<OutputChain>>,
+    /// The copy filter, at this index, has kept input that it could not hand on yet.
+    copy_pending: Cell<Option<usize>>,
+    last_seen: Cell<bool>,
+}
+
+/// A body filter that waits, and what has come for it meanwhile.
+struct BodyWait {
+    filter: usize,
+    future: Option<Waiting<Chain>>,
+    queue: Chain,
+}
+
+impl Request {
+    /// Runs the header filters and writes the response header.
+    ///
+    /// # Errors
+    /// When the client is gone, or a filter ends the response with a status of its own: the
+    /// handler just returns then, what it sends is dropped.
+    pub fn send_header(&self) -> Result<Flow, SendError> {
+        let output = &self.inner().output;
+        match output.header.get() {
+            Header::Unsent => self.run_header_filters(0),
+            Header::Replaced(status) => Err(SendError::Replaced(status)),
+            Header::Failed => Err(SendError::Failed),
+            Header::Waiting | Header::Sent => {
+                alert!("header already sent");
+                Err(SendError::Failed)
+            }
+        }
+    }
+
+    /// Whether the response header has begun to go out.
+    pub fn header_sent(&self) -> bool {
+        matches!(self.inner().output.header.get(), Header::Waiting | Header::Sent)
+    }
+
+    /// Sends body bufs through the filters. The last buf of a response bears
+    /// [`Flags::LAST_BUF`].
+    ///
+    /// [`Flow::Again`] means that something is kept: wait with [`output_ready`](Self::output_ready)
+    /// before producing more.
+    ///
+    /// # Errors
+    /// As [`send_header`](Self::send_header).
+    pub fn output(&self, chain: Chain) -> Result<Flow, SendError> {
+        let output = &self.inner().output;
+        match output.header.get() {
+            Header::Sent => {}
+            Header::Waiting => {
+                output.early.borrow_mut().append(chain);
+                return Ok(Flow::Again);
+            }
+            Header::Replaced(status) => return Err(SendError::Replaced(status)),
+            Header::Failed => return Err(SendError::Failed),
+            Header::Unsent => {
+                alert!("body sent before the header");
+                return Err(SendError::Failed);
+            }
+        }
+        output.last_seen.set(output.last_seen.get() || chain.has_last_buf());
+        if self.response().is_header_only() {
+            return Ok(Flow::Done);
+        }
+        self.run_body(0, chain).inspect_err(|_| output.header.set(Header::Failed))
+    }
+
+    /// Header and whole body in one go: the common case of a small response.
+    ///
+    /// # Errors
+    /// As [`send_header`](Self::send_header).
+    pub fn respond(&self, mut body: Chain) -> Result<Flow, SendError> {
+        body.push(Buf::special(Flags::LAST_BUF));
+        self.send_header()?;
+        self.output(body)
+    }
+
+    /// Waits until everything given to [`output`](Self::output) has been taken.
+    ///
+    /// # Errors
+    /// As [`send_header`](Self::send_header).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn output_ready(&self) -> Result<(), SendError> {
+        poll_fn(|cx| self.poll_output(cx)).await
+    }
+
+    /// The poll form of [`output_ready`](Self::output_ready); also what moves waiting filters and
+    /// unwritten bytes on.
+    pub fn poll_output(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let output = &self.inner().output;
+        match output.header.get() {
+            Header::Unsent => return Poll::Ready(Ok(())),
+            Header::Replaced(status) => return Poll::Ready(Err(SendError::Replaced(status))),
+            Header::Failed => return Poll::Ready(Err(SendError::Failed)),
+            Header::Waiting | Header::Sent => {}
+        }
+        let polled = self.poll_output_inner(cx);
+        if let Poll::Ready(Err(error)) = &polled
+            && !matches!(error, SendError::Replaced(_))
+        {
+            output.header.set(Header::Failed);
+        }
+        polled
+    }
+
+    /// Whether the end of the response was given to [`output`](Self::output).
+    pub(crate) fn last_sent(&self) -> bool {
+        self.inner().output.last_seen.get()
+    }
+
+    /// The status of a filter that wants another response, which the engine makes now.
+    pub(crate) fn take_replacement(&self) -> Option<u16> {
+        let output = &self.inner().output;
+        let Header::Replaced(status) = output.header.get() else { return None };
+        output.header.set(Header::Unsent);
+        output.last_seen.set(false);
+        Some(status)
+    }
+
+    fn poll_output_inner(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.poll_header_wait(cx)?;
+        let waiting = self.poll_body_waits(cx)?;
+        let output = &self.inner().output;
+        loop {
+            let Some(downstream) = self.downstream() else { return Poll::Ready(Ok(())) };
+            if downstream.poll_flush(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            let Some(at) = output.copy_pending.get() else { break };
+            // The client has taken what there was: the copy filter's buffers are free again.
+            self.run_copy(at, Chain::new())?;
+        }
+        let idle = output.header.get() == Header::Sent && !waiting;
+        if idle { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn run_header_filters(&self, from: usize) -> Result<Flow, SendError> {
+        let filters = &self.http().header_filters;
+        for (at, filter) in filters.iter().enumerate().skip(from) {
+            let step = filter(self);
+            match step {
+                Step::Next(()) => {}
+                other => return self.header_step(at, other),
+            }
+        }
+        self.write_header()
+    }
+
+    fn header_step(&self, at: usize, step: Step<()>) -> Result<Flow, SendError> {
+        let output = &self.inner().output;
+        match step {
+            Step::Next(()) => self.run_header_filters(at + 1),
+            // The filter has written a header of its own.
+            Step::Done => {
+                output.header.set(Header::Sent);
+                Ok(Flow::Done)
+            }
+            Step::Finish(status) => {
+                output.header.set(Header::Replaced(status));
+                output.early.take();
+                Err(SendError::Replaced(status))
+            }
+            Step::Wait(future) => {
+                output.header.set(Header::Waiting);
+                output.header_wait.replace(Some((at, future)));
+                Ok(Flow::Again)
+            }
+        }
+    }
+
+    fn write_header(&self) -> Result<Flow, SendError> {
+        let output = &self.inner().output;
+        output.header.set(Header::Sent);
+        if let Some(downstream) = self.downstream() {
+            downstream
+                .send_header(self)
+                .inspect_err(|_| output.header.set(Header::Failed))?;
+        }
+        Ok(Flow::Done)
+    }
+
+    fn poll_header_wait(&self, cx: &mut Context<'_>) -> Result<(), SendError> {
+        let output = &self.inner().output;
+        // Taken out while it is polled: a filter may look at the output it waits in.
+        while let Some((at, mut future)) = output.header_wait.take() {
+            match future.as_mut().poll(cx) {
+                Poll::Pending => {
+                    output.header_wait.replace(Some((at, future)));
+                    return Ok(());
+                }
+                Poll::Ready(step) => self.header_step(at, step)?,
+            };
+        }
+        if output.header.get() == Header::Sent && !output.early.borrow().is_empty() {
+            let early = output.early.take();
+            self.output(early)?;
+        }
+        Ok(())
+    }
+
+    /// Hands `chain` to the body filters from index `from` on, and what is left to the client.
+    fn run_body(&self, from: usize, mut chain: Chain) -> Result<Flow, SendError> {
+        let waits = &self.inner().output.waits;
+        for (at, stage) in self.http().body_filters.iter().enumerate().skip(from) {
+            if let Some(wait) = waits.borrow_mut().iter_mut().find(|wait| wait.filter == at) {
+                wait.queue.append(chain);
+                return Ok(Flow::Again);
+            }
+            match stage {
+                BodyStage::Copy => return self.run_copy(at, chain),
+                BodyStage::Filter(filter) => match filter(self, chain) {
+                    Step::Next(next) => chain = next,
+                    other => return self.body_step(at, other),
+                },
+            }
+        }
+        let Some(downstream) = self.downstream() else { return Ok(Flow::Done) };
+        Ok(downstream.send_body(chain)?)
+    }
+
+    fn body_step(&self, at: usize, step: Step<Chain>) -> Result<Flow, SendError> {
+        match step {
+            Step::Next(chain) => self.run_body(at + 1, chain),
+            Step::Done => Ok(Flow::Done),
+            Step::Finish(status) => {
+                error!("a body filter ended the response with status {status}");
+                Err(SendError::Failed)
+            }
+            Step::Wait(future) => {
+                let mut waits = self.inner().output.waits.borrow_mut();
+                waits.push(BodyWait { filter: at, future: Some(future), queue: Chain::new() });
+                Ok(Flow::Again)
+            }
+        }
+    }
+
+    /// Polls every waiting body filter, the last first, and says whether one still waits.
+    fn poll_body_waits(&self, cx: &mut Context<'_>) -> Result<bool, SendError> {
+        let waits = &self.inner().output.waits;
+        let mut at = waits.borrow().len();
+        while at > 0 {
+            at -= 1;
+            let Some(mut future) = waits.borrow_mut().get_mut(at).and_then(|w| w.future.take())
+            else {
+                continue;
+            };
+            match future.as_mut().poll(cx) {
+                Poll::Pending => {
+                    if let Some(wait) = waits.borrow_mut().get_mut(at) {
+                        wait.future = Some(future);
+                    }
+                }
+                Poll::Ready(step) => {
+                    let wait = waits.borrow_mut().remove(at);
+                    self.body_step(wait.filter, step)?;
+                    if !wait.queue.is_empty() {
+                        self.refill(wait)?;
+                    }
+                    // What follows may wait anew, behind or in front of here.
+                    at = waits.borrow().len();
+                }
+            }
+        }
+        Ok(!waits.borrow().is_empty())
+    }
+
+    /// Gives a filter that has ended its wait what was queued in front of it, unless the end of
+    /// the wait has made it wait again.
+    fn refill(&self, wait: BodyWait) -> Result<(), SendError> {
+        let waits = &self.inner().output.waits;
+        if let Some(again) = waits.borrow_mut().iter_mut().find(|w| w.filter == wait.filter) {
+            again.queue.append(wait.queue);
+            return Ok(());
+        }
+        self.run_body(wait.filter, wait.queue).map(|_| ())
+    }
+
+    /// The copy filter: what later filters or the client cannot take as it is, is copied.
+    fn run_copy(&self, at: usize, chain: Chain) -> Result<Flow, SendError> {
+        let output = &self.inner().output;
+        // Taken out while it runs: the filters behind it see the output too.
+        let mut copy = output.copy.take().unwrap_or_else(|| copy::output_chain(self));
+        let result = copy.send(chain, &mut |run| self.run_body(at + 1, run));
+        output.copy_pending.set(copy.has_input().then_some(at));
+        output.copy.replace(Some(copy));
+        result
+    }
+}

@@ -1,0 +1,107 @@
+//! Classes of bytes, as tables made by the compiler, and the search for control characters.
+
+/// What a byte may be inside a field name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameByte {
+    /// A letter, a digit or `-`.
+    Good,
+    /// `_`, good or odd as `underscores_in_headers` says.
+    Underscore,
+    /// Visible, but none of nginx's name characters: the field is ignored or taken as `ignore_invalid_headers` says.
+    Odd,
+    /// `:`, the end of the name.
+    Colon,
+    /// Controls, space, DEL: the head is refused.
+    Bad,
+}
+
+/// Class of each byte inside a field name.
+pub(super) static NAME: [NameByte; 256] = {
+    let mut table = [NameByte::Odd; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        if b.is_ascii_alphanumeric() || b == b'-' {
+            table[byte] = NameByte::Good;
+        } else if b <= b' ' || b == 0x7f {
+            table[byte] = NameByte::Bad;
+        }
+        byte += 1;
+    }
+    table[b'_' as usize] = NameByte::Underscore;
+    table[b':' as usize] = NameByte::Colon;
+    table
+};
+
+/// Whether a byte may stand in a method name, as nginx sees it: upper-case letters, `_` and `-`.
+pub(super) const fn is_method_byte(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte == b'_' || byte == b'-'
+}
+
+/// Whether a byte may stand in an IP literal between brackets: unreserved, sub-delims and `:` of RFC 3986.
+pub(super) const fn is_ip_literal_byte(byte: u8) -> bool {
+    is_reg_name_byte(byte) || byte == b':'
+}
+
+/// Whether a byte is unreserved or one of the sub-delims of RFC 3986 (dots included).
+pub(super) const fn is_reg_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~')
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        )
+}
+
+/// Value of a hexadecimal digit.
+pub(super) const fn hex_value(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Offset of the first control character (below 0x20, or DEL) in `buf`, looking from `from` on.
+///
+/// Eight bytes at a time: this one pass finds the end of a line and proves that nothing in the line needs a second look.
+pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+
+    let mut rest = buf.get(from..)?;
+    let mut at = from;
+
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let dels = word ^ (ONES * 0x7f);
+        // A byte's high bit is set by the subtraction if it was below the subtrahend. A borrow may spoil the bytes
+        // above such a byte, never those below, and the lowest is the one that is asked for.
+        let hits =
+            ((word.wrapping_sub(ONES * 0x20) & !word) | (dels.wrapping_sub(ONES) & !dels)) & HIGH;
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        rest = tail;
+        at += 8;
+    }
+
+    rest.iter()
+        .position(|&byte| byte < 0x20 || byte == 0x7f)
+        .map(|found| at + found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn finds_what_a_plain_loop_finds(buf in prop::collection::vec(any::<u8>(), 0..64), from in 0usize..70) {
+            let expected = (from..buf.len()).find(|&i| buf[i] < 0x20 || buf[i] == 0x7f);
+            prop_assert_eq!(find_control(&buf, from), expected);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Field names that some part of the server acts on.
+
+/// Makes the enum, the list of its members and their names out of one table.
+macro_rules! known {
+    ($($member:ident $name:literal)*) => {
+        /// A field name that some part of the server acts on, recognised while the head is parsed.
+        ///
+        /// ```
+        /// use ngx_core::http::parse::Known;
+        ///
+        /// assert_eq!(Known::from_name(b"content-LENGTH"), Known::ContentLength);
+        /// assert_eq!(Known::from_name(b"X-Mine"), Known::Other);
+        /// assert_eq!(Known::ContentLength.name(), "Content-Length");
+        /// ```
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        #[repr(u8)]
+        pub enum Known {
+            /// None of the others.
+            #[default]
+            Other,
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $member,
+            )*
+        }
+
+        impl Known {
+            const ALL: &[Self] = &[Self::Other $(, Self::$member)*];
+            const NAMES: &[&str] = &["" $(, $name)*];
+        }
+    };
+}
+
+known! {
+    Accept "Accept"
+    AcceptEncoding "Accept-Encoding"
+    AcceptLanguage "Accept-Language"
+    AcceptRanges "Accept-Ranges"
+    Age "Age"
+    Authorization "Authorization"
+    CacheControl "Cache-Control"
+    Connection "Connection"
+    ContentEncoding "Content-Encoding"
+    ContentLength "Content-Length"
+    ContentRange "Content-Range"
+    ContentType "Content-Type"
+    Cookie "Cookie"
+    Date "Date"
+    Depth "Depth"
+    Destination "Destination"
+    ETag "ETag"
+    Expect "Expect"
+    Expires "Expires"
+    Host "Host"
+    IfMatch "If-Match"
+    IfModifiedSince "If-Modified-Since"
+    IfNoneMatch "If-None-Match"
+    IfRange "If-Range"
+    IfUnmodifiedSince "If-Unmodified-Since"
+    KeepAlive "Keep-Alive"
+    LastModified "Last-Modified"
+    Link "Link"
+    Location "Location"
+    Overwrite "Overwrite"
+    Pragma "Pragma"
+    ProxyAuthenticate "Proxy-Authenticate"
+    ProxyAuthorization "Proxy-Authorization"
+    ProxyConnection "Proxy-Connection"
+    Range "Range"
+    Referer "Referer"
+    Refresh "Refresh"
+    Server "Server"
+    SetCookie "Set-Cookie"
+    Status "Status"
+    Te "TE"
+    Trailer "Trailer"
+    TransferEncoding "Transfer-Encoding"
+    Upgrade "Upgrade"
+    UserAgent "User-Agent"
+    Vary "Vary"
+    Via "Via"
+    WwwAuthenticate "WWW-Authenticate"
+    XAccelBuffering "X-Accel-Buffering"
+    XAccelCharset "X-Accel-Charset"
+    XAccelExpires "X-Accel-Expires"
+    XAccelLimitRate "X-Accel-Limit-Rate"
+    XAccelRedirect "X-Accel-Redirect"
+    XForwardedFor "X-Forwarded-For"
+    XPad "X-Pad"
+    XRealIp "X-Real-IP"
+}
+
+impl Known {
+    /// The field of this name, in any case of letters.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Self {
+        let (Some(&first), Some(&last)) = (name.first(), name.last()) else {
+            return Self::Other;
+        };
+
+        let at = usize::from(SLOTS[slot(name.len(), first, last)]);
+        let candidate = Self::NAMES.get(at).copied().unwrap_or_default();
+
+        if candidate.as_bytes().eq_ignore_ascii_case(name) {
+            Self::ALL.get(at).copied().unwrap_or_default()
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The name as it is usually written; empty for [`Known::Other`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.get(self as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether a second field of this name in a request is refused, as nginx does.
+    pub(super) const fn is_single_in_requests(self) -> bool {
+        matches!(
+            self,
+            Self::Host
+                | Self::IfModifiedSince
+                | Self::IfUnmodifiedSince
+                | Self::IfMatch
+                | Self::IfNoneMatch
+                | Self::IfRange
+                | Self::ContentLength
+                | Self::ContentRange
+                | Self::TransferEncoding
+                | Self::Expect
+                | Self::Authorization
+                | Self::ProxyAuthorization
+        )
+    }
+
+    /// Whether a second field of this name in a response is refused, as nginx does.
+    pub(super) const fn is_single_in_responses(self) -> bool {
+        matches!(self, Self::ContentLength | Self::TransferEncoding)
+    }
+}
+
+/// Which of the [`Known`] fields a head has: one bit each.
+///
+/// ```
+/// use ngx_core::http::parse::{Known, KnownSet};
+///
+/// let mut seen = KnownSet::default();
+/// assert!(seen.insert(Known::Range));
+/// assert!(!seen.insert(Known::Range), "it was there already");
+/// assert!(seen.contains(Known::Range) && !seen.contains(Known::IfRange));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownSet(u64);
+
+impl KnownSet {
+    /// No field at all.
+    pub const EMPTY: Self = Self(0);
+
+    /// Whether the head has such a field.
+    #[must_use]
+    pub const fn contains(self, known: Known) -> bool {
+        self.0 & (1 << known as u8) != 0
+    }
+
+    /// Adds one; whether it was not there yet.
+    pub const fn insert(&mut self, known: Known) -> bool {
+        let new = !self.contains(known);
+        self.0 |= 1 << known as u8;
+        new
+    }
+}
+
+const SLOT_COUNT: usize = 256;
+
+/// The place of a name in [`SLOTS`]: its length and its outer letters tell all known names apart.
+const fn slot(len: usize, first: u8, last: u8) -> usize {
+    (len.wrapping_mul(MULTIPLIERS[0])
+        ^ ((first | 0x20) as usize).wrapping_mul(MULTIPLIERS[1])
+        ^ ((last | 0x20) as usize).wrapping_mul(MULTIPLIERS[2]))
+        % SLOT_COUNT
+}
+
+/// Found by trying until no two names fell together.
+const MULTIPLIERS: [usize; 3] = [5, 149, 385];
+
+/// Index into [`Known::ALL`] by [`slot`]; 0 where no name falls.
+static SLOTS: [u8; SLOT_COUNT] = {
+    let mut slots = [0; SLOT_COUNT];
+    let mut at = 1;
+    while at < Known::NAMES.len() {
+        let name = Known::NAMES[at].as_bytes();
+        let slot = slot(name.len(), name[0], name[name.len() - 1]);
+        assert!(
+            slots[slot] == 0,
+            "two known field names fall into one slot: choose other multipliers"
+        );
+        slots[slot] = at as u8;
+        at += 1;
+    }
+    assert!(Known::NAMES.len() <= 64, "a KnownSet has one bit per name");
+    slots
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_recognised_in_any_case() {
+        for (&known, &name) in Known::ALL.iter().zip(Known::NAMES).skip(1) {
+            assert_eq!(Known::from_name(name.as_bytes()), known);
+            assert_eq!(
+                Known::from_name(name.to_ascii_lowercase().as_bytes()),
+                known
+            );
+            assert_eq!(
+                Known::from_name(name.to_ascii_uppercase().as_bytes()),
+                known
+            );
+            assert_eq!(known.name(), name);
+        }
+    }
+
+    #[test]
+    fn near_misses_are_other() {
+        for name in [
+            &b""[..],
+            b"H",
+            b"Hos",
+            b"Hosts",
+            b"Hxst",
+            b"content_length",
+            b"Content-Lenxth",
+            b"\xff\xff",
+        ] {
+            assert_eq!(Known::from_name(name), Known::Other, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The engine's own steps: which location is it, and is it allowed to be asked.
+
+use crate::error;
+use crate::http::core;
+use crate::http::location::Found;
+use crate::http::parse::{Escape, escape_uri};
+use crate::http::request::Request;
+use crate::http::step::{PhaseStep, Step};
+
+impl Request {
+    /// Looks the location up by the path and checks what can be checked before any handler.
+    pub(crate) fn find_config(&self) -> PhaseStep {
+        self.set_location(self.server().root);
+        if self.look_up() == LookUp::SlashMissing {
+            return self.redirect_to_slash();
+        }
+        let location = self.location();
+        let conf = self.conf(&core::LOCATION);
+        if location.internal_only && !self.is_internal() {
+            return Step::Finish(404);
+        }
+        let max = *conf.client_max_body_size;
+        if let Some(length) = self.inner().body.content_length()
+            && max != 0
+            && length > max
+        {
+            error!("client intended to send too large body: {length} bytes");
+            self.discard_body();
+            return Step::Finish(413);
+        }
+        PhaseStep::DECLINED
+    }
+
+    /// Goes back to the look-up when a handler of the rewrite phase has changed the path.
+    pub(crate) fn post_rewrite(&self) -> PhaseStep {
+        let engine = &self.inner().engine;
+        if !engine.uri_changed.take() {
+            return PhaseStep::DECLINED;
+        }
+        if !self.count_uri_change() {
+            let path = String::from_utf8_lossy(&self.path()).into_owned();
+            error!("rewrite or internal redirection cycle while processing \"{path}\"");
+            return Step::Finish(500);
+        }
+        self.move_to(self.http().phases.find_config);
+        Step::Done
+    }
+
+    /// Descends from the current location to the one that fits best.
+    fn look_up(&self) -> LookUp {
+        let Some(tree) = &self.location().tree else { return LookUp::Unchanged };
+        let mut result = LookUp::Unchanged;
+        let found = tree.find_static(&self.path());
+        match found {
+            Found::Exact(id) => {
+                self.set_location(id);
+                return LookUp::Final;
+            }
+            Found::SlashMissing(id) => {
+                self.set_location(id);
+                return LookUp::SlashMissing;
+            }
+            Found::Prefix { id, no_regex } => {
+                self.set_location(id);
+                let nested = self.look_up();
+                if matches!(nested, LookUp::Final | LookUp::SlashMissing) {
+                    return nested;
+                }
+                if no_regex {
+                    return LookUp::Prefix;
+                }
+                result = LookUp::Prefix;
+            }
+            Found::Nothing => {}
+        }
+        if let Some(id) = tree.find_regex(self) {
+            self.set_location(id);
+            return match self.look_up() {
+                LookUp::SlashMissing => LookUp::SlashMissing,
+                _ => LookUp::Final,
+            };
+        }
+        result
+    }
+
+    /// `301` to the same path with a slash behind it.
+    fn redirect_to_slash(&self) -> PhaseStep {
+        let mut target = escape_uri(&self.path(), Escape::Uri).into_owned();
+        target.push(b'/');
+        let args = self.args();
+        if !args.is_empty() {
+            target.push(b'?');
+            target.extend_from_slice(&args);
+        }
+        self.response().clear_header();
+        self.response().set_location(Some(target.into()));
+        Step::Finish(301)
+    }
+}
+
+/// How a look-up ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum LookUp {
+    /// Nothing fits; the location is what it was.
+    Unchanged,
+    /// A prefix fits; a regular expression further out may fit better.
+    Prefix,
+    /// Nothing can fit better.
+    Final,
+    /// The path lacks the final slash of a location that passes requests on.
+    SlashMissing,
+}

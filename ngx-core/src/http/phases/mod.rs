@@ -1,0 +1,289 @@
+//! The engine: it takes a request through the phases, waits for those that wait, and ends it.
+
+mod find_config;
+mod finalize;
+mod table;
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, ready};
+
+pub use finalize::status;
+pub(crate) use table::PhaseTable;
+
+use super::output::SendError;
+use super::request::Request;
+use super::step::{PhaseStep, Step, Verdict, Waiting};
+use crate::{error, info};
+
+/// Internal redirects and changes of the URI that one request may make.
+const URI_CHANGES_MAX: u8 = 10;
+
+/// Where a request is.
+///
+/// ```text
+///             ┌────────── internal redirect ─────────┐
+///             ▼                                      │
+///  Phases(i) ──handler done──▶ Draining ──flushed──▶ Logging ──▶ Over
+///     │  ▲                        ▲
+///     └──┘ Next, Wait             └── finalize(status): error page or special response
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// The handler with this index in the phase table runs next, or waits.
+    Phases(usize),
+    /// The response is complete and on its way.
+    Draining,
+    /// The log handler with this index in the log list runs next, or waits.
+    Logging(usize),
+    Over,
+}
+
+/// The engine's state within one request.
+pub(crate) struct Engine {
+    stage: Cell<Stage>,
+    waiting: RefCell<Option<Waiting<Verdict>>>,
+    /// A handler has sent the request elsewhere; go on from `stage`.
+    moved: Cell<bool>,
+    uri_changes: Cell<u8>,
+    /// The URI was changed by a rewrite: locations are looked up again.
+    pub(super) uri_changed: Cell<bool>,
+    /// Statuses of `error_page` redirects are not redirected again.
+    pub(super) in_error_page: Cell<bool>,
+    /// What `error_page` makes of the status of the response.
+    pub(super) error_status: Cell<u16>,
+    /// The connection cannot go on after this request.
+    pub(super) broken: Cell<bool>,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            stage: Cell::new(Stage::Phases(0)),
+            waiting: RefCell::default(),
+            moved: Cell::new(false),
+            uri_changes: Cell::new(URI_CHANGES_MAX + 1),
+            uri_changed: Cell::new(false),
+            in_error_page: Cell::new(false),
+            error_status: Cell::new(0),
+            broken: Cell::new(false),
+        }
+    }
+}
+
+/// How the connection goes on after a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// The response was sent whole: the protocol decides about another request.
+    Whole,
+    /// The client cannot be told where the response ends, or has left.
+    Broken,
+}
+
+impl Request {
+    /// Moves the request on until its response is sent. Log handlers run afterwards, through
+    /// [`poll_log`](Self::poll_log).
+    pub(crate) fn poll_response(&self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let engine = &self.inner().engine;
+        loop {
+            match engine.stage.get() {
+                Stage::Phases(at) => {
+                    // Output first: a handler may wait for room that a flush makes.
+                    self.poll_early_output(cx);
+                    let step = match self.poll_waiting(cx) {
+                        Some(Poll::Ready(step)) => step,
+                        Some(Poll::Pending) => {
+                            self.poll_early_output(cx);
+                            return Poll::Pending;
+                        }
+                        None => self.run_phase(at),
+                    };
+                    self.apply(at, step);
+                }
+                Stage::Draining => {
+                    let result = ready!(self.poll_output(cx));
+                    self.drained(result);
+                }
+                Stage::Logging(_) | Stage::Over => {
+                    let broken = engine.broken.get();
+                    return Poll::Ready(if broken { Ended::Broken } else { Ended::Whole });
+                }
+            }
+        }
+    }
+
+    /// Runs the log handlers. The client has its response and the connection may be gone.
+    pub(crate) fn poll_log(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let engine = &self.inner().engine;
+        engine.stage.set(match engine.stage.get() {
+            at @ Stage::Logging(_) => at,
+            _ => Stage::Logging(0),
+        });
+        while let Stage::Logging(at) = engine.stage.get() {
+            let log = &self.http().phases.log;
+            let Some(handler) = log.get(at) else {
+                engine.stage.set(Stage::Over);
+                break;
+            };
+            let step = match self.poll_waiting(cx) {
+                Some(polled) => ready!(polled),
+                None => handler(self),
+            };
+            if let Step::Wait(future) = step {
+                engine.waiting.replace(Some(future));
+            } else {
+                engine.stage.set(Stage::Logging(at + 1));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Drops whatever the request waits for: the client or the worker does not.
+    pub(crate) fn cancel(&self) {
+        let waiting = self.inner().engine.waiting.take();
+        drop(waiting);
+        self.inner().engine.stage.set(Stage::Logging(0));
+    }
+
+    /// Goes to another URI inside the server, as `error_page`, `index` and `try_files` do.
+    ///
+    /// Return its result from the handler.
+    pub fn internal_redirect(&self, path: &[u8], args: &[u8]) -> PhaseStep {
+        if !self.count_uri_change() {
+            error!(
+                "rewrite or internal redirection cycle while internally redirecting to \"{}\"",
+                String::from_utf8_lossy(path)
+            );
+            return Step::Finish(500);
+        }
+        self.set_path(path);
+        self.set_args(args);
+        self.set_internal();
+        self.clear_ctx();
+        self.set_location(self.server().root);
+        self.move_to(self.http().phases.server_rewrite);
+        Step::Done
+    }
+
+    /// Goes to a named location (`@name`) of the server.
+    ///
+    /// Return its result from the handler.
+    pub fn named_location(&self, name: &[u8]) -> PhaseStep {
+        let shown = String::from_utf8_lossy(name);
+        if !self.count_uri_change() {
+            error!("rewrite or internal redirection cycle while redirect to named location \"{shown}\"");
+            return Step::Finish(500);
+        }
+        let Some(location) = self.server().named(name) else {
+            error!("could not find named location \"{shown}\"");
+            return Step::Finish(500);
+        };
+        self.set_internal();
+        self.clear_ctx();
+        self.set_location(location);
+        self.move_to(self.http().phases.rewrite);
+        Step::Done
+    }
+
+    /// Whether one more change of the URI is allowed; counts it.
+    fn count_uri_change(&self) -> bool {
+        let left = &self.inner().engine.uri_changes;
+        left.set(left.get().saturating_sub(1));
+        left.get() > 0
+    }
+
+    fn move_to(&self, at: usize) {
+        let engine = &self.inner().engine;
+        engine.stage.set(Stage::Phases(at));
+        engine.moved.set(true);
+    }
+
+    fn poll_waiting(&self, cx: &mut Context<'_>) -> Option<Poll<PhaseStep>> {
+        let engine = &self.inner().engine;
+        // Taken out while it is polled: the handler looks at the request it waits in.
+        let mut future = engine.waiting.take()?;
+        let polled = future.as_mut().poll(cx);
+        if polled.is_pending() {
+            engine.waiting.replace(Some(future));
+        }
+        Some(polled)
+    }
+
+    /// What a waiting handler has sent so far moves on, whether or not it asks for that.
+    fn poll_early_output(&self, cx: &mut Context<'_>) {
+        if !self.header_sent() {
+            return;
+        }
+        if let Poll::Ready(Err(error)) = self.poll_output(cx) {
+            info!("{error} while sending to client");
+        }
+    }
+
+    fn run_phase(&self, at: usize) -> PhaseStep {
+        let phases = &self.http().phases;
+        match phases.entry(at) {
+            Some(entry) => entry.run(self),
+            None => self.no_content(),
+        }
+    }
+
+    /// Takes the answer of the handler at `at` and decides what comes next.
+    fn apply(&self, at: usize, step: PhaseStep) {
+        let engine = &self.inner().engine;
+        if engine.moved.take() {
+            return;
+        }
+        match step {
+            Step::Next(Verdict::Declined) => engine.stage.set(Stage::Phases(at + 1)),
+            Step::Next(Verdict::Accepted) => {
+                engine.stage.set(Stage::Phases(self.http().phases.next_phase(at)));
+            }
+            Step::Wait(future) => {
+                engine.waiting.replace(Some(future));
+            }
+            Step::Done => match self.take_replacement() {
+                Some(status) => self.finalize(status),
+                None => engine.stage.set(Stage::Draining),
+            },
+            Step::Finish(status) => {
+                let status = self.take_replacement().unwrap_or(status);
+                self.finalize(status);
+            }
+        }
+    }
+
+    /// The output has come to its end, or to an end.
+    fn drained(&self, result: Result<(), SendError>) {
+        let engine = &self.inner().engine;
+        match result {
+            Ok(()) => {
+                if self.header_sent() && !self.last_sent() && !self.response().is_header_only() {
+                    engine.broken.set(true);
+                }
+            }
+            Err(SendError::Replaced(_)) => {
+                if let Some(status) = self.take_replacement() {
+                    self.finalize(status);
+                    return;
+                }
+            }
+            Err(error) => {
+                info!("{error} while sending to client");
+                engine.broken.set(true);
+            }
+        }
+        engine.stage.set(Stage::Logging(0));
+    }
+
+    /// Ends the request with a status: an error page, a built-in page, or just the end.
+    pub(crate) fn finalize(&self, status: u16) {
+        let step = finalize::special(self, status);
+        let engine = &self.inner().engine;
+        if engine.moved.take() {
+            return;
+        }
+        match step {
+            Step::Finish(status) => self.finalize(status),
+            _ => engine.stage.set(Stage::Draining),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The request: a cheap handle to state in small cells.
+
+use std::any::Any;
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::body::BodyState;
+use super::conf::{HttpConf, Location, LocationId, Server, ServerId};
+use super::ctx::{Contexts, CtxSlot};
+use super::downstream::{Downstream, Peer};
+use super::generation::Generation;
+use super::head::Head;
+use super::output::Output;
+use super::phases::Engine;
+use super::regex::Captures;
+use super::response::Response;
+use super::values::Values;
+use crate::module::{Conf, Slot};
+use crate::script::{Context, VarId};
+
+/// A request in work.
+///
+/// A clone is another handle to the same request. Nothing in it is borrowed across an await or
+/// while a handler waits: every method looks, changes and returns. Handlers get a `&Request`;
+/// those that wait clone it into their future.
+#[derive(Clone)]
+pub struct Request(Rc<Inner>);
+
+pub(crate) struct Inner {
+    generation: Rc<Generation>,
+    peer: Rc<Peer>,
+    /// Nobody once the response is over: the log phase must not hold the connection.
+    downstream: RefCell<Option<Rc<dyn Downstream>>>,
+    server: Cell<ServerId>,
+    location: Cell<LocationId>,
+    internal: Cell<bool>,
+    started: Started,
+    parts: Parts,
+    pub(crate) response: Response,
+    pub(crate) engine: Engine,
+    pub(crate) output: Output,
+    pub(crate) body: BodyState,
+}
+
+/// When a request began.
+#[derive(Clone, Copy)]
+struct Started {
+    /// Coarse monotonic milliseconds.
+    monotonic: u64,
+}
+
+/// The storage of a request that the next one uses again.
+#[derive(Default)]
+struct Parts {
+    head: RefCell<Head>,
+    path: RefCell<Vec<u8>>,
+    args: RefCell<Vec<u8>>,
+    captures: RefCell<Captures>,
+    values: RefCell<Values>,
+    contexts: RefCell<Contexts>,
+}
+
+thread_local! {
+    /// Storage of requests that have ended. Bounded: a burst must not be kept for ever.
+    static SPARE: RefCell<Vec<Parts>> = const { RefCell::new(Vec::new()) };
+}
+const SPARE_MAX: usize = 64;
+
+// === impl Request ===
+
+impl Request {
+    /// A request whose header was read into `head`, for the default server of its listener.
+    pub(crate) fn new(
+        generation: Rc<Generation>,
+        downstream: Rc<dyn Downstream>,
+        peer: Rc<Peer>,
+        server: ServerId,
+    ) -> Self {
+        let parts = SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default();
+        parts.values.borrow_mut().reset(generation.http().variables.len());
+        let location = generation.http().server(server).root;
+        Self(Rc::new(Inner {
+            generation,
+            peer,
+            downstream: RefCell::new(Some(downstream)),
+            server: Cell::new(server),
+            location: Cell::new(location),
+            internal: Cell::new(false),
+            started: Started { monotonic: crate::time::now_ms() },
+            parts,
+            response: Response::default(),
+            engine: Engine::default(),
+            output: Output::default(),
+            body: BodyState::default(),
+        }))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// The response so far.
+    pub fn response(&self) -> &Response {
+        &self.0.response
+    }
+
+    /// The configuration this request runs with, and what its thread keeps for it.
+    pub fn generation(&self) -> &Rc<Generation> {
+        &self.0.generation
+    }
+
+    /// The compiled `http` block.
+    pub fn http(&self) -> &HttpConf {
+        self.0.generation.http()
+    }
+
+    /// The server block that was chosen.
+    pub fn server(&self) -> &Server {
+        self.http().server(self.0.server.get())
+    }
+
+    pub(crate) fn server_id(&self) -> ServerId {
+        self.0.server.get()
+    }
+
+    /// Chooses the server block; the location becomes the server's own.
+    pub(crate) fn set_server(&self, server: ServerId) {
+        self.0.server.set(server);
+        self.0.location.set(self.http().server(server).root);
+    }
+
+    /// The location that applies now; before one was looked up, the server's own.
+    pub fn location(&self) -> &Location {
+        self.http().location(self.0.location.get())
+    }
+
+    pub(crate) fn location_id(&self) -> LocationId {
+        self.0.location.get()
+    }
+
+    pub(crate) fn set_location(&self, location: LocationId) {
+        self.0.location.set(location);
+    }
+
+    /// A module's settings for the current location.
+    pub fn conf<T: Conf>(&self, slot: &'static Slot<T>) -> &T {
+        slot.of(&self.location().slots)
+    }
+
+    /// The client's side of the connection's facts.
+    pub fn peer(&self) -> &Rc<Peer> {
+        &self.0.peer
+    }
+
+    /// Who gets the response; nobody once the response is over.
+    pub fn downstream(&self) -> Option<Rc<dyn Downstream>> {
+        self.0.downstream.borrow().clone()
+    }
+
+    pub(crate) fn detach(&self) {
+        self.0.downstream.take();
+    }
+
+    /// Milliseconds since the request line was seen.
+    pub fn elapsed_ms(&self) -> u64 {
+        crate::time::now_ms().saturating_sub(self.0.started.monotonic)
+    }
+
+    /// The request header.
+    pub fn head(&self) -> Ref<'_, Head> {
+        self.0.parts.head.borrow()
+    }
+
+    /// Gives the header storage to the parser. Only before the first phase.
+    pub(crate) fn with_head_mut<R>(&self, f: impl FnOnce(&mut Head) -> R) -> R {
+        f(&mut self.0.parts.head.borrow_mut())
+    }
+
+    /// The current URI without arguments: decoded, normalised, beginning with a slash.
+    pub fn path(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.0.parts.path.borrow(), Vec::as_slice)
+    }
+
+    /// The current arguments, without the question mark, as they came.
+    pub fn args(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.0.parts.args.borrow(), Vec::as_slice)
+    }
+
+    /// Changes the URI that locations are looked up by.
+    pub fn set_path(&self, path: &[u8]) {
+        let mut own = self.0.parts.path.borrow_mut();
+        own.clear();
+        own.extend_from_slice(path);
+    }
+
+    /// Changes the arguments.
+    pub fn set_args(&self, args: &[u8]) {
+        let mut own = self.0.parts.args.borrow_mut();
+        own.clear();
+        own.extend_from_slice(args);
+    }
+
+    pub(crate) fn with_uri_mut<R>(&self, f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
+        f(&mut self.0.parts.path.borrow_mut(), &mut self.0.parts.args.borrow_mut())
+    }
+
+    /// Whether the request was redirected inside the server, and may see `internal` locations.
+    pub fn is_internal(&self) -> bool {
+        self.0.internal.get()
+    }
+
+    pub(crate) fn set_internal(&self) {
+        self.0.internal.set(true);
+    }
+
+    /// What a module keeps for this request.
+    pub fn ctx<T: Any>(&self, slot: &CtxSlot<T>) -> Option<Rc<T>> {
+        self.0.parts.contexts.borrow().find(slot)
+    }
+
+    /// Keeps something for this request. An internal redirect forgets it.
+    pub fn set_ctx<T: Any>(&self, slot: &CtxSlot<T>, value: Rc<T>) {
+        self.0.parts.contexts.borrow_mut().insert(slot, value);
+    }
+
+    pub(crate) fn clear_ctx(&self) {
+        self.0.parts.contexts.borrow_mut().clear();
+    }
+
+    pub(crate) fn captures(&self) -> &RefCell<Captures> {
+        &self.0.parts.captures
+    }
+
+    /// Gives a variable a value for the rest of the request.
+    pub fn set_variable(&self, id: VarId, value: &[u8]) {
+        self.0.parts.values.borrow_mut().keep(id, Some(value));
+    }
+
+    /// The value of a variable as bytes of its own.
+    pub fn variable_bytes(&self, id: VarId) -> Option<Bytes> {
+        let mut out = Vec::new();
+        self.variable(id, &mut out).then(|| Bytes::from(out))
+    }
+}
+
+impl Context for Request {
+    fn variable(&self, id: VarId, out: &mut Vec<u8>) -> bool {
+        let values = &self.0.parts.values;
+        if let Some(known) = values.borrow().cached(id) {
+            let Some(value) = known else { return false };
+            out.extend_from_slice(value);
+            return true;
+        }
+        let table = &self.http().variables;
+        let start = out.len();
+        let found = table.eval(id, self, out);
+        if table.is_cacheable(id) {
+            let value = found.then(|| out.get(start..).unwrap_or_default());
+            values.borrow_mut().keep(id, value);
+        }
+        found
+    }
+
+    fn capture(&self, n: usize, out: &mut Vec<u8>) -> bool {
+        self.0.parts.captures.borrow().append(n, out)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.contexts.get_mut().clear();
+        parts.captures.get_mut().clear();
+        parts.head.get_mut().clear();
+        // The thread may be ending, and its storage gone.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(parts);
+            }
+        });
+    }
+}

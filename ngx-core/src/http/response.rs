@@ -1,0 +1,252 @@
+//! The response as handlers and filters see it, before it is written.
+
+use std::cell::{Cell, Ref, RefCell};
+
+use bytes::Bytes;
+
+/// A response header line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Field {
+    /// The name, written as given.
+    pub name: Bytes,
+    /// The value.
+    pub value: Bytes,
+}
+
+/// The status, header and framing of a response, in small cells: no borrow outlives a call.
+///
+/// What nginx keeps apart from the list of header lines (length, type, validators) is kept apart
+/// here too, because filters decide by it.
+#[derive(Default)]
+pub struct Response {
+    status: Cell<u16>,
+    reason: RefCell<Option<Bytes>>,
+    fields: RefCell<Vec<Field>>,
+    content_length: Cell<Option<u64>>,
+    content_type: RefCell<Option<Bytes>>,
+    charset: RefCell<Option<Bytes>>,
+    location: RefCell<Option<Bytes>>,
+    etag: RefCell<Option<Bytes>>,
+    last_modified: Cell<Option<i64>>,
+    own_lines: Cell<Own>,
+    ranges_allowed: Cell<bool>,
+    no_body: Cell<bool>,
+    chunked: Cell<bool>,
+}
+
+/// Lines the server writes itself unless somebody has set them.
+#[derive(Clone, Copy, Default)]
+struct Own {
+    date: bool,
+    server: bool,
+}
+
+impl Response {
+    /// Back to nothing, keeping the storage.
+    pub(crate) fn reset(&self) {
+        self.status.set(0);
+        self.no_body.set(false);
+        self.clear_header();
+    }
+
+    /// Forgets header lines, length, type and validators, but not the status: what an error
+    /// response starts with.
+    pub fn clear_header(&self) {
+        self.reason.take();
+        self.fields.borrow_mut().clear();
+        self.content_length.set(None);
+        self.content_type.take();
+        self.charset.take();
+        self.location.take();
+        self.etag.take();
+        self.last_modified.set(None);
+        self.own_lines.set(Own::default());
+        self.ranges_allowed.set(false);
+        self.chunked.set(false);
+    }
+
+    /// The status, 0 as long as nobody has set one.
+    pub fn status(&self) -> u16 {
+        self.status.get()
+    }
+
+    /// Sets the status.
+    pub fn set_status(&self, status: u16) {
+        self.status.set(status);
+    }
+
+    /// The reason phrase given by a backend, if it is not the usual one.
+    pub fn reason(&self) -> Option<Bytes> {
+        self.reason.borrow().clone()
+    }
+
+    /// Sets the whole text after the HTTP version, such as `404 Gone Fishing`.
+    pub fn set_reason(&self, reason: Option<Bytes>) {
+        self.reason.replace(reason);
+    }
+
+    /// The header lines, without those kept apart.
+    pub fn fields(&self) -> Ref<'_, [Field]> {
+        Ref::map(self.fields.borrow(), Vec::as_slice)
+    }
+
+    /// The first line of this name, compared without regard to case.
+    pub fn field(&self, name: &[u8]) -> Option<Bytes> {
+        let fields = self.fields.borrow();
+        fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value.clone())
+    }
+
+    /// Appends a header line.
+    pub fn push_field(&self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
+        let field = Field { name: name.into(), value: value.into() };
+        let mut own = self.own_lines.get();
+        own.date |= field.name.eq_ignore_ascii_case(b"date");
+        own.server |= field.name.eq_ignore_ascii_case(b"server");
+        self.own_lines.set(own);
+        self.fields.borrow_mut().push(field);
+    }
+
+    /// Removes all lines of this name and says whether there were any.
+    pub fn remove_field(&self, name: &[u8]) -> bool {
+        let mut own = self.own_lines.get();
+        own.date &= !name.eq_ignore_ascii_case(b"date");
+        own.server &= !name.eq_ignore_ascii_case(b"server");
+        self.own_lines.set(own);
+        let mut fields = self.fields.borrow_mut();
+        let before = fields.len();
+        fields.retain(|field| !field.name.eq_ignore_ascii_case(name));
+        fields.len() != before
+    }
+
+    /// Whether somebody has set a `Date` line.
+    pub(crate) fn has_date(&self) -> bool {
+        self.own_lines.get().date
+    }
+
+    /// Whether somebody has set a `Server` line.
+    pub(crate) fn has_server(&self) -> bool {
+        self.own_lines.get().server
+    }
+
+    /// The length of the body in bytes, when known.
+    pub fn content_length(&self) -> Option<u64> {
+        self.content_length.get()
+    }
+
+    /// Sets or, with `None`, forgets the length of the body.
+    pub fn set_content_length(&self, length: Option<u64>) {
+        self.content_length.set(length);
+    }
+
+    /// The media type, without a charset added by configuration.
+    pub fn content_type(&self) -> Option<Bytes> {
+        self.content_type.borrow().clone()
+    }
+
+    /// Sets or forgets the media type.
+    pub fn set_content_type(&self, value: Option<Bytes>) {
+        self.content_type.replace(value);
+    }
+
+    /// The charset that is appended to the media type.
+    pub fn charset(&self) -> Option<Bytes> {
+        self.charset.borrow().clone()
+    }
+
+    /// Sets or forgets the charset.
+    pub fn set_charset(&self, value: Option<Bytes>) {
+        self.charset.replace(value);
+    }
+
+    /// The target of a redirect; made absolute when written, as `absolute_redirect` says.
+    pub fn location(&self) -> Option<Bytes> {
+        self.location.borrow().clone()
+    }
+
+    /// Sets or forgets the target of a redirect.
+    pub fn set_location(&self, value: Option<Bytes>) {
+        self.location.replace(value);
+    }
+
+    /// The entity tag, quotes included.
+    pub fn etag(&self) -> Option<Bytes> {
+        self.etag.borrow().clone()
+    }
+
+    /// Sets or forgets the entity tag.
+    pub fn set_etag(&self, value: Option<Bytes>) {
+        self.etag.replace(value);
+    }
+
+    /// When the content last changed, in seconds since 1970.
+    pub fn last_modified(&self) -> Option<i64> {
+        self.last_modified.get()
+    }
+
+    /// Sets or forgets when the content last changed, in seconds since 1970.
+    pub fn set_last_modified(&self, seconds: Option<i64>) {
+        self.last_modified.set(seconds);
+    }
+
+    /// Whether the range filter may answer with a part.
+    pub fn ranges_allowed(&self) -> bool {
+        self.ranges_allowed.get()
+    }
+
+    /// Lets the range filter answer with a part: the whole body comes in one piece or in order.
+    pub fn allow_ranges(&self, allowed: bool) {
+        self.ranges_allowed.set(allowed);
+    }
+
+    /// Whether only the header is sent: HEAD, 204 and 304.
+    pub fn is_header_only(&self) -> bool {
+        self.no_body.get()
+    }
+
+    /// Drops the body from here on.
+    pub fn set_header_only(&self, header_only: bool) {
+        self.no_body.set(header_only);
+    }
+
+    /// Whether the body goes out in chunks (RFC 9112 §7.1).
+    pub fn is_chunked(&self) -> bool {
+        self.chunked.get()
+    }
+
+    /// Frames the body in chunks.
+    pub(crate) fn set_chunked(&self, chunked: bool) {
+        self.chunked.set(chunked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_and_removed_without_regard_to_case() {
+        let response = Response::default();
+        response.push_field("X-One", "1");
+        response.push_field("x-one", "2");
+        response.push_field("Server", "mine");
+        assert_eq!(response.field(b"X-ONE").as_deref(), Some(&b"1"[..]));
+        assert!(response.has_server());
+        assert!(response.remove_field(b"x-ONE"));
+        assert!(!response.remove_field(b"x-one"));
+        assert_eq!(response.fields().len(), 1);
+        assert!(response.remove_field(b"server"));
+        assert!(!response.has_server());
+    }
+
+    #[test]
+    fn an_error_keeps_the_status_and_forgets_the_rest() {
+        let response = Response::default();
+        response.set_status(404);
+        response.set_content_length(Some(3));
+        response.push_field("ETag", "\"x\"");
+        response.clear_header();
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.content_length(), None);
+        assert!(response.fields().is_empty());
+    }
+}

@@ -1,0 +1,145 @@
+//! What the connections of one worker thread share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use super::connection;
+use super::generation::Generation;
+use crate::cycle::Cycle;
+use crate::log::ErrorLog;
+use crate::net::addr::Addr;
+use crate::net::transport::Transport;
+use crate::warn;
+
+/// Numbers connections across all threads of the process.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// The HTTP half of a worker thread: the current generation and the connections it serves.
+pub struct HttpWorker {
+    current: RefCell<Rc<Generation>>,
+    /// One entry per connection: how to wake its task.
+    connections: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
+    count: Cell<usize>,
+    limit: Cell<usize>,
+    limit_logged: Cell<bool>,
+    closing: Cell<bool>,
+}
+
+/// The place of one connection in the worker's list; gives it back when dropped.
+pub(crate) struct Place {
+    worker: Rc<HttpWorker>,
+    index: usize,
+}
+
+impl HttpWorker {
+    /// A worker that serves `cycle`, with `limit` connections at most (`worker_connections`).
+    pub fn new(cycle: Arc<Cycle>, limit: usize) -> Rc<Self> {
+        Rc::new(Self {
+            current: RefCell::new(Rc::new(Generation::new(cycle))),
+            connections: RefCell::default(),
+            free: RefCell::default(),
+            count: Cell::new(0),
+            limit: Cell::new(limit),
+            limit_logged: Cell::new(false),
+            closing: Cell::new(false),
+        })
+    }
+
+    /// Takes a new generation: requests that begin from now on see it. Requests in work end on
+    /// the one they began with.
+    pub fn swap(&self, cycle: Arc<Cycle>, limit: usize) {
+        self.limit.set(limit);
+        self.limit_logged.set(false);
+        let old = self.current.replace(Rc::new(Generation::new(cycle)));
+        // Dropped outside of the borrow: ending a generation runs code of modules.
+        drop(old);
+        self.wake_all();
+    }
+
+    /// The generation that new requests get.
+    pub fn current(&self) -> Rc<Generation> {
+        Rc::clone(&self.current.borrow())
+    }
+
+    /// Ends idle connections now and the others after the response they are at (`QUIT`).
+    pub fn close_gracefully(&self) {
+        self.closing.set(true);
+        self.wake_all();
+    }
+
+    /// Whether the worker is going down.
+    pub fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Serves a connection that `listener` has accepted, in a task of its own.
+    ///
+    /// Must be called inside a `LocalSet`.
+    pub fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
+        if self.count.get() >= self.limit.get() {
+            if !self.limit_logged.replace(true) {
+                warn!("{} worker_connections are not enough", self.limit.get());
+            }
+            return;
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let connection = connection::Serve::new(self, transport, peer, listener.clone(), number);
+        tokio::task::spawn_local(connection);
+    }
+
+    pub(crate) fn enter(self: &Rc<Self>) -> Place {
+        self.count.set(self.count.get() + 1);
+        let free = self.free.borrow_mut().pop();
+        let index = free.unwrap_or_else(|| {
+            let mut connections = self.connections.borrow_mut();
+            connections.push(None);
+            connections.len() - 1
+        });
+        Place { worker: Rc::clone(self), index }
+    }
+
+    fn wake_all(&self) {
+        let wakers: Vec<Waker> = self.connections.borrow().iter().flatten().cloned().collect();
+        wakers.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+impl Place {
+    pub(crate) fn worker(&self) -> &Rc<HttpWorker> {
+        &self.worker
+    }
+
+    /// Remembers how to wake the connection; once is enough, a task keeps its waker.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        if let Some(place) = self.worker.connections.borrow_mut().get_mut(self.index)
+            && place.is_none()
+        {
+            *place = Some(waker.clone());
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.count.set(worker.count.get().saturating_sub(1));
+        let waker =
+            worker.connections.borrow_mut().get_mut(self.index).and_then(Option::take);
+        drop(waker);
+        worker.free.borrow_mut().push(self.index);
+    }
+}
+
+/// Logs of a request that has none of its own go here.
+pub(crate) fn default_log(generation: &Generation) -> Option<Arc<ErrorLog>> {
+    generation.cycle().error_log()
+}

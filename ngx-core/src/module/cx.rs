@@ -1,0 +1,269 @@
+//! The evaluation of directives.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::contexts::Contexts;
+use super::load::LoadOptions;
+use super::parts::Parts;
+use super::registry::{Registry, Row};
+use super::scope::Scope;
+use super::slots::{Conf, Level, Slot};
+use crate::conf::{Args, Body, ConfigSource, Diagnostics, Node, Problem, Word, path_of, suggest};
+
+/// What a setter works with: the configurations it fills, the machine it may ask, and the rest of
+/// the run.
+pub struct Cx<'a> {
+    registry: &'a Registry,
+    source: &'a dyn ConfigSource,
+    options: &'a LoadOptions,
+    folder: &'a Path,
+    diagnostics: Diagnostics,
+    context: Contexts,
+    global: Scope,
+    scopes: Vec<Scope>,
+    parts: Parts,
+    warned: HashSet<String>,
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(
+        registry: &'a Registry,
+        source: &'a dyn ConfigSource,
+        options: &'a LoadOptions,
+        folder: &'a Path,
+        diagnostics: Diagnostics,
+    ) -> Self {
+        Self {
+            registry,
+            source,
+            options,
+            folder,
+            diagnostics,
+            context: Contexts::NONE,
+            global: Scope::new(Level::Global),
+            scopes: Vec::new(),
+            parts: Parts::default(),
+            warned: HashSet::new(),
+        }
+    }
+
+    pub(super) fn into_results(self) -> (Scope, Parts, Diagnostics) {
+        (self.global, self.parts, self.diagnostics)
+    }
+
+    /// Runs the directives of a block, which is a `context`. What is wrong with one is reported
+    /// and does not keep the next from being run.
+    pub fn evaluate(&mut self, nodes: &[Node], context: Contexts) {
+        let outer = std::mem::replace(&mut self.context, context);
+        for node in nodes {
+            self.directive(&node.args());
+        }
+        self.context = outer;
+    }
+
+    /// Runs `f` with a scope in which [`Cx::conf`] finds configurations, and returns the scope.
+    pub fn with_scope(&mut self, scope: Scope, f: impl FnOnce(&mut Self)) -> Scope {
+        let depth = self.scopes.len();
+        self.scopes.push(scope);
+        f(self);
+        let scope = self.scopes.pop();
+        debug_assert_eq!(
+            self.scopes.len(),
+            depth,
+            "scopes are pushed and popped here alone"
+        );
+        scope.unwrap_or_else(|| Scope::new(Level::Global))
+    }
+
+    /// The configuration of a module in the innermost block that has configurations of the slot's
+    /// level.
+    pub fn conf<T: Conf>(&mut self, slot: &Slot<T>) -> &mut T {
+        let mut scopes = self.scopes.iter_mut().rev();
+        scopes
+            .find(|scope| scope.owns(slot.level()))
+            .unwrap_or(&mut self.global)
+            .conf(slot)
+    }
+
+    /// The one value of type `T` of this run. It ends up in
+    /// [`Loaded::parts`](super::Loaded::parts).
+    pub fn part<T: Any + Send + Sync + Default>(&mut self) -> &mut T {
+        self.parts.get_or_default()
+    }
+
+    /// The block whose directives are being run.
+    #[must_use]
+    pub const fn context(&self) -> Contexts {
+        self.context
+    }
+
+    /// The machine, as far as this configuration may see it. All reading of files goes through it.
+    #[must_use]
+    pub const fn source(&self) -> &'a dyn ConfigSource {
+        self.source
+    }
+
+    /// The modules.
+    #[must_use]
+    pub const fn registry(&self) -> &'a Registry {
+        self.registry
+    }
+
+    /// The folder that relative names of files start from (`-p`).
+    #[must_use]
+    pub fn prefix(&self) -> &'a Path {
+        &self.options.prefix
+    }
+
+    /// The folder of the main configuration file, where names of keys and other parts of the
+    /// configuration start from.
+    #[must_use]
+    pub const fn conf_prefix(&self) -> &'a Path {
+        self.folder
+    }
+
+    /// A name of a file, made absolute with [`Cx::prefix`].
+    #[must_use]
+    pub fn full_path(&self, name: &Word) -> PathBuf {
+        self.options.prefix.join(path_of(name.as_bytes()))
+    }
+
+    /// A name of a file, made absolute with [`Cx::conf_prefix`].
+    #[must_use]
+    pub fn full_conf_path(&self, name: &Word) -> PathBuf {
+        self.folder.join(path_of(name.as_bytes()))
+    }
+
+    /// Adds a problem beside the one that a setter may return.
+    pub fn report(&mut self, problem: Problem) {
+        self.diagnostics.report(problem);
+    }
+
+    /// Adds a problem unless there was one with this key.
+    pub fn warn_once(&mut self, key: &str, problem: Problem) {
+        if self.warned.insert(key.to_owned()) {
+            self.report(problem);
+        }
+    }
+
+    /// The problems so far, for [`Scope::finish`].
+    pub fn diagnostics(&mut self) -> &mut Diagnostics {
+        &mut self.diagnostics
+    }
+
+    fn directive(&mut self, args: &Args<'_>) {
+        let name = args.name().as_str();
+        let row = match self.row(args) {
+            Ok(row) => row,
+            Err(problem) => return self.report(problem),
+        };
+        let swallowed = self.swallowed(args);
+        let fits = check(row, args);
+        let outcome = fits.clone().and_then(|()| (row.directive.set)(self, args));
+        match (outcome, swallowed) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(i)) => {
+                let next = args.arg(i);
+                let message = format!("\"{next}\" is an argument of \"{name}\" directive");
+                self.report(missing_semicolon(
+                    Problem::warn(next.span(), message),
+                    args,
+                    i,
+                ));
+            }
+            (Err(mut problem), None) => {
+                problem.complete(name);
+                self.report(problem);
+            }
+            (Err(mut problem), Some(i)) => {
+                problem.complete(name);
+                self.report(missing_semicolon(problem, args, i));
+            }
+        }
+        // What was swallowed by a directive that could not take it is run for itself.
+        if let (Err(_), Some((next, values))) = (
+            fits,
+            swallowed.and_then(|i| args.values().get(i..)?.split_first()),
+        ) {
+            self.directive(&Args::new(next, values, args.body()));
+        }
+    }
+
+    fn row(&self, args: &Args<'_>) -> Result<Row, Problem> {
+        let word = args.name();
+        let name = word.as_str();
+        if let Some(row) = self.registry.find(name, self.context) {
+            return Ok(row);
+        }
+        let contexts = self.registry.contexts_of(name);
+        if contexts != Contexts::NONE {
+            let problem = args.problem(format!("\"{name}\" directive is not allowed here"));
+            return Err(problem.with_help(format!("allowed in: {contexts}")));
+        }
+        let problem = args.problem(format!("unknown directive \"{name}\""));
+        Err(match self.advice(name) {
+            Some(help) => problem.with_help(help),
+            None => problem,
+        })
+    }
+
+    fn advice(&self, name: &str) -> Option<String> {
+        if let Some(contexts) = suggest::known_elsewhere(name) {
+            return Some(format!(
+                "nginx has \"{name}\" (in {contexts}), ngx does not implement it yet"
+            ));
+        }
+        let here = self.registry.names(self.context).chain(["include"]);
+        if let Some(meant) = suggest::nearest(name, here) {
+            return Some(format!("did you mean \"{meant}\"?"));
+        }
+        let meant = suggest::nearest(name, self.registry.names(Contexts::ANY))?;
+        let contexts = self.registry.contexts_of(meant);
+        Some(format!(
+            "did you mean \"{meant}\"? It is allowed in: {contexts}"
+        ))
+    }
+
+    fn swallowed(&self, args: &Args<'_>) -> Option<usize> {
+        suggest::swallowed(args.name(), args.values(), |word| {
+            self.registry.find(word, self.context).is_some()
+        })
+    }
+}
+
+/// Whether the directive has the arguments and the end that its row asks for.
+fn check(row: Row, args: &Args<'_>) -> Result<(), Problem> {
+    let name = args.name();
+    let arity = row.directive.arity;
+    let has_block = !matches!(args.body(), Body::Simple);
+    if has_block && !arity.has_block() {
+        let message = format!("directive \"{name}\" is not terminated by \";\"");
+        return Err(args
+            .problem(message)
+            .with_help(format!("\"{name}\" takes no block")));
+    }
+    if !has_block && arity.has_block() {
+        let message = format!("directive \"{name}\" has no opening \"{{\"");
+        return Err(args
+            .problem(message)
+            .with_help(format!("\"{name}\" needs a block")));
+    }
+    let given = args.values().len();
+    if !arity.accepts(given) {
+        let message = format!("invalid number of arguments in \"{name}\" directive");
+        let help = format!("\"{name}\" takes {arity}, {given} given");
+        return Err(args.problem(message).with_help(help));
+    }
+    Ok(())
+}
+
+/// Points at the end of the word before argument `i`, with which a line begins.
+fn missing_semicolon(mut problem: Problem, args: &Args<'_>, i: usize) -> Problem {
+    let before = i
+        .checked_sub(1)
+        .map_or_else(|| args.name(), |before| args.arg(before));
+    problem.help = Some("directives end with \";\"".to_owned());
+    problem.with_note(before.span().after(), "a \";\" may be missing")
+}

@@ -1,0 +1,53 @@
+//! One value per type.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+
+/// What the blocks of a configuration leave behind beside [`Slots`](super::Slots): one value per
+/// type, such as the whole of `http`.
+#[derive(Default)]
+pub struct Parts {
+    values: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+}
+
+impl Parts {
+    /// The value of type `T`, if somebody made one.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.values.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// Takes the value of type `T` out.
+    pub fn take<T: Any + Send + Sync>(&mut self) -> Option<T> {
+        let value = self.values.remove(&TypeId::of::<T>())?;
+        value.downcast().ok().map(|value| *value)
+    }
+
+    /// Puts a value in, and returns the one it replaces.
+    pub fn insert<T: Any + Send + Sync>(&mut self, value: T) -> Option<T> {
+        let old = self.values.insert(TypeId::of::<T>(), Box::new(value))?;
+        old.downcast().ok().map(|old| *old)
+    }
+
+    pub(super) fn get_or_default<T: Any + Send + Sync + Default>(&mut self) -> &mut T {
+        let fresh = || Box::new(T::default()) as Box<dyn Any + Send + Sync>;
+        match self
+            .values
+            .entry(TypeId::of::<T>())
+            .or_insert_with(fresh)
+            .downcast_mut()
+        {
+            Some(value) => value,
+            None => unreachable!("values are kept under their own types"),
+        }
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("len", &self.values.len())
+            .finish()
+    }
+}

@@ -1,0 +1,112 @@
+//! Configurations of a block that is being read.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::slots::{Conf, Level, Shared, Slot, Slots};
+use crate::conf::{Diagnostics, Problem};
+
+/// The configurations that the directives of one block have touched.
+///
+/// It stays unfinished until the blocks around it are read to their end, because what follows a
+/// block counts for it too.
+pub struct Scope {
+    level: Level,
+    confs: BTreeMap<usize, Box<dyn AnyConf>>,
+}
+
+impl Scope {
+    /// An empty scope of a block of this level.
+    #[must_use]
+    pub fn new(level: Level) -> Self {
+        Self {
+            level,
+            confs: BTreeMap::new(),
+        }
+    }
+
+    /// Whether no directive has touched anything in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.confs.is_empty()
+    }
+
+    /// The configuration of a module in this block; made when it is first asked for.
+    ///
+    /// The slot must belong to this level or one within it; [`Cx::conf`](super::Cx::conf) sees to
+    /// that.
+    pub fn conf<T: Conf>(&mut self, slot: &Slot<T>) -> &mut T {
+        let fresh = || Box::new(T::default()) as Box<dyn AnyConf>;
+        match self
+            .confs
+            .entry(slot.index())
+            .or_insert_with(fresh)
+            .as_any_mut()
+            .downcast_mut()
+        {
+            Some(conf) => conf,
+            None => unreachable!("a number belongs to one slot, and a slot has one type"),
+        }
+    }
+
+    /// Merges with the enclosing block, which is finished, and makes the result permanent.
+    /// Problems of values that do not go together are added to `diagnostics`.
+    #[must_use]
+    pub fn finish(self, parent: &Slots, diagnostics: &mut Diagnostics) -> Slots {
+        if self.confs.is_empty() {
+            return parent.clone();
+        }
+        let mut values = parent.to_vec();
+        for (index, mut conf) in self.confs {
+            if let Err(problem) = conf.complete(parent.value(index)) {
+                diagnostics.report(problem);
+            }
+            if values.len() <= index {
+                values.resize(index + 1, None);
+            }
+            if let Some(value) = values.get_mut(index) {
+                *value = Some(conf.share());
+            }
+        }
+        Slots::new(values)
+    }
+
+    pub(super) const fn owns(&self, level: Level) -> bool {
+        self.level.owns(level)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("level", &self.level)
+            .field("touched", &self.confs.len())
+            .finish()
+    }
+}
+
+/// A [`Conf`] of any type.
+trait AnyConf: Send + Sync {
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn complete(&mut self, parent: Option<&(dyn Any + Send + Sync)>) -> Result<(), Problem>;
+    fn share(self: Box<Self>) -> Shared;
+}
+
+impl<T: Conf> AnyConf for T {
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn complete(&mut self, parent: Option<&(dyn Any + Send + Sync)>) -> Result<(), Problem> {
+        if let Some(parent) = parent.and_then(|parent| parent.downcast_ref()) {
+            self.merge(parent)?;
+        }
+        self.finish()
+    }
+
+    fn share(self: Box<Self>) -> Shared {
+        Arc::new(*self)
+    }
+}

@@ -1,0 +1,437 @@
+//! One connection: to a client or to a backend, over TCP or over a Unix-domain socket.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::Addr;
+
+/// The most that one `sendfile(2)` takes: what a fast client reads must not starve the others.
+const SEND_FILE_MAX: u64 = 2 << 20;
+
+/// A connected stream socket on tokio.
+///
+/// Everything takes `&self`, so that a connection can be read and written from different places.
+/// One task may wait for reading and one for writing; a later waiter replaces an earlier one.
+///
+/// A read that gets less than it asked for, and a write that leaves something, are known to have
+/// emptied or filled the socket: they take back the readiness that tokio remembers, so that no
+/// second system call is made to learn the same.
+///
+/// ```
+/// use std::time::Duration;
+/// use ngx_core::net::{Addr, Transport};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let addr = Addr::from(listener.local_addr()?);
+/// let transport = Transport::connect(&addr, Duration::from_secs(1)).await?;
+/// let sent = transport.try_write_vectored(&[std::io::IoSlice::new(b"GET / HTTP/1.0\r\n\r\n")], false)?;
+/// assert_eq!(sent, 18);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Transport {
+    inner: Inner,
+    nodelay: AtomicBool,
+}
+
+enum Inner {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// What [`Transport::peek_closed`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peek {
+    /// The peer is silent.
+    Nothing,
+    /// There are bytes to read.
+    Data,
+    /// The peer has closed its side, or the connection is broken.
+    Closed,
+}
+
+impl Transport {
+    /// Connects, without blocking.
+    ///
+    /// # Errors
+    ///
+    /// What `connect(2)` says; `ETIMEDOUT` after `timeout`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    pub async fn connect(addr: &Addr, timeout: Duration) -> io::Result<Self> {
+        let connected = async {
+            match addr {
+                Addr::Inet(addr) => TcpStream::connect(*addr).await.map(Self::from),
+                Addr::Unix(path) => UnixStream::connect(path).await.map(Self::from),
+            }
+        };
+        tokio::time::timeout(timeout, connected)
+            .await
+            .unwrap_or_else(|_| Err(rustix::io::Errno::TIMEDOUT.into()))
+    }
+
+    /// Is it a TCP connection?
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.inner, Inner::Tcp(_))
+    }
+
+    /// Reads what is there; 0 is the end.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing; what `recv(2)` says.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let wanted = buf.len();
+        self.once(Interest::READABLE, |fd| {
+            let (n, _) = rustix::net::recv(fd, &mut *buf, RecvFlags::empty())?;
+            Ok((n, 0 < n && n < wanted))
+        })
+    }
+
+    /// Reads what is there into the spare capacity of `buf`, whose length grows by what was read;
+    /// 0 is the end. A buffer without spare capacity is given some by its own rules.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing; what `recv(2)` says.
+    pub fn try_read_buf(&self, buf: &mut BytesMut) -> io::Result<usize> {
+        let mut read = 0;
+        // The inner call reads; the outer forgets the readiness when the socket is known empty.
+        let outcome = self.try_io(Interest::READABLE, || {
+            let spare = (buf.capacity() - buf.len()).max(1);
+            read = match &self.inner {
+                Inner::Tcp(stream) => stream.try_read_buf(buf)?,
+                Inner::Unix(stream) => stream.try_read_buf(buf)?,
+            };
+            if 0 < read && read < spare {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        match outcome {
+            Err(error) if read == 0 => Err(error),
+            _ => Ok(read),
+        }
+    }
+
+    /// Writes several slices with one system call; less than all when the socket is full. With
+    /// `more`, the kernel may hold an incomplete segment back, for something follows.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing can be written; what `sendmsg(2)` says. A closed connection is
+    /// `EPIPE`, never a signal.
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        // The kernel refuses longer lists.
+        let bufs = bufs.get(..1024).unwrap_or(bufs);
+        let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let flags = if more {
+            SendFlags::NOSIGNAL | SendFlags::MORE
+        } else {
+            SendFlags::NOSIGNAL
+        };
+        self.once(Interest::WRITABLE, |fd| {
+            let mut control = SendAncillaryBuffer::default();
+            let n = rustix::net::sendmsg(fd, bufs, &mut control, flags)?;
+            Ok((n, n < wanted))
+        })
+    }
+
+    /// Sends a part of a file without copying it through the process: at most 2 MiB a call. 0
+    /// means that the file ends before `offset`.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing can be written; what `sendfile(2)` says.
+    pub fn try_send_file(&self, file: impl AsFd, offset: u64, len: u64) -> io::Result<usize> {
+        let count = usize::try_from(len.min(SEND_FILE_MAX)).unwrap_or(usize::MAX);
+        self.once(Interest::WRITABLE, |fd| {
+            let mut offset = offset;
+            let n = rustix::fs::sendfile(fd, &file, Some(&mut offset), count)?;
+            // Less than asked for may as well be the end of a truncated file: readiness stays.
+            Ok((n, false))
+        })
+    }
+
+    /// Looks whether the peer has gone, without taking anything from the socket. While nothing
+    /// has happened on the connection it is no system call.
+    ///
+    /// # Errors
+    ///
+    /// None today: a broken connection is [`Peek::Closed`].
+    pub fn peek_closed(&self) -> io::Result<Peek> {
+        let mut byte = [0];
+        let peeked = self.once(Interest::READABLE, |fd| {
+            let (n, _) = rustix::net::recv(fd, &mut byte, RecvFlags::PEEK)?;
+            Ok((n, false))
+        });
+        Ok(match peeked {
+            Ok(0) => Peek::Closed,
+            Ok(_) => Peek::Data,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peek::Nothing,
+            Err(_) => Peek::Closed,
+        })
+    }
+
+    /// Waits until there may be something to read.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is shutting down.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.poll_read_ready(cx),
+            Inner::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Waits until something may be written.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is shutting down.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.poll_write_ready(cx),
+            Inner::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Waits until there may be something to read.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is shutting down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is read; the future may be dropped at any time.
+    pub async fn readable(&self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_read_ready(cx)).await
+    }
+
+    /// Waits until something may be written.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is shutting down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is written; the future may be dropped at any time.
+    pub async fn writable(&self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_write_ready(cx)).await
+    }
+
+    /// Tells the peer that nothing more will come (the first step of a lingering close).
+    ///
+    /// # Errors
+    ///
+    /// What `shutdown(2)` says.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self, Shutdown::Write)?)
+    }
+
+    /// Sends small segments at once (`tcp_nodelay`). Only the first call is a system call; on a
+    /// Unix-domain socket there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// What `setsockopt(2)` says.
+    pub fn set_nodelay(&self) -> io::Result<()> {
+        if let Inner::Tcp(stream) = &self.inner
+            && !self.nodelay.load(Ordering::Relaxed)
+        {
+            stream.set_nodelay(true)?;
+            self.nodelay.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Closing will reset the connection (`reset_timedout_connection`): the kernel forgets at
+    /// once what the peer has not read.
+    ///
+    /// # Errors
+    ///
+    /// What `setsockopt(2)` says.
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        SockRef::from(self).set_linger(Some(Duration::ZERO))
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// What `getpeername(2)` says: the peer may have gone.
+    pub fn peer_addr(&self) -> io::Result<Addr> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.peer_addr().map(Addr::from),
+            Inner::Unix(stream) => stream.peer_addr().map(|addr| unix(addr.as_pathname())),
+        }
+    }
+
+    /// Our own address.
+    ///
+    /// # Errors
+    ///
+    /// What `getsockname(2)` says.
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.local_addr().map(Addr::from),
+            Inner::Unix(stream) => stream.local_addr().map(|addr| unix(addr.as_pathname())),
+        }
+    }
+
+    /// Makes one system call if the socket is thought ready. The call says how much it moved, and
+    /// whether the socket is known to be empty or full now.
+    fn once(
+        &self,
+        interest: Interest,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<(usize, bool)>,
+    ) -> io::Result<usize> {
+        let mut moved = None;
+        let outcome = self.try_io(interest, || {
+            loop {
+                match call(self.as_fd()) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                    Ok((n, exhausted)) => {
+                        moved = Some(n);
+                        let blocked = io::ErrorKind::WouldBlock;
+                        return if exhausted {
+                            Err(blocked.into())
+                        } else {
+                            Ok(())
+                        };
+                    }
+                }
+            }
+        });
+        match moved {
+            Some(n) => Ok(n),
+            None => outcome.map(|()| 0),
+        }
+    }
+
+    fn try_io(&self, interest: Interest, call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.try_io(interest, call),
+            Inner::Unix(stream) => stream.try_io(interest, call),
+        }
+    }
+}
+
+impl From<TcpStream> for Transport {
+    fn from(stream: TcpStream) -> Self {
+        Self {
+            inner: Inner::Tcp(stream),
+            nodelay: AtomicBool::new(false),
+        }
+    }
+}
+
+impl From<UnixStream> for Transport {
+    fn from(stream: UnixStream) -> Self {
+        Self {
+            inner: Inner::Unix(stream),
+            nodelay: AtomicBool::new(false),
+        }
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.as_fd(),
+            Inner::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("fd", &self.as_fd())
+            .finish()
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Inner::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Inner::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Inner::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The kernel has it.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Inner::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// The address of a Unix-domain socket, named or not.
+pub(super) fn unix(path: Option<&Path>) -> Addr {
+    path.map_or_else(Addr::unix_unnamed, |path| Addr::Unix(Arc::from(path)))
+}
+
+#[cfg(test)]
+mod tests;
