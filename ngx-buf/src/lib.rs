@@ -3,6 +3,7 @@
 
 mod buf;
 mod chain;
+mod cursor;
 mod error;
 #[cfg(feature = "file")]
 mod file;
@@ -11,6 +12,7 @@ mod file;
 mod file;
 mod flags;
 mod limit;
+mod output;
 mod pool;
 mod recycle;
 mod sink;
@@ -20,11 +22,13 @@ mod writer;
 
 pub use buf::Buf;
 pub use chain::{Chain, IntoIter, Iter, IterMut};
+pub use cursor::Cursor;
 pub use error::{FileError, OutputError, WriteError};
 #[cfg(feature = "file")]
 pub use file::FileBuf;
 pub use flags::Flags;
 pub use limit::{Allowance, Limit};
+pub use output::{Bufs, OutputChain, OutputContext};
 pub use pool::{BufPool, PoolStats};
 pub use recycle::update_chains;
 pub use sink::Sink;

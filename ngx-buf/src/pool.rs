@@ -116,6 +116,11 @@ impl BufPool {
         Some(block(size))
     }
 
+    /// Whether none is free and none may be made.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.free.is_empty() && self.allocated == self.num
+    }
+
     /// `n` buffers that are in use will not come back.
     pub(crate) fn forget(&mut self, n: usize) {
         self.allocated = self.allocated.saturating_sub(n).max(self.free.len());

@@ -294,7 +294,7 @@ impl AddrError {
         &self.text
     }
 
-    fn new(kind: AddrErrorKind, text: &str) -> Self {
+    pub(crate) fn new(kind: AddrErrorKind, text: &str) -> Self {
         Self {
             kind,
             text: text.into(),

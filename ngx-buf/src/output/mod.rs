@@ -1,0 +1,257 @@
+//! The output chain: makes a chain fit for the next filter.
+
+mod copy;
+mod decide;
+
+use crate::{Buf, BufPool, Chain, Flags, Flow, OutputError, PoolStats, Tag, update_chains};
+use decide::{Decision, decide};
+
+/// Hands a chain to a filter, in the form that the filter can use, with bounded memory.
+///
+/// ```text
+///                      as is: special, memory, file with sendfile
+///                  .----------------------------------------------.
+///   send(chain) -> input --- else: copy into a buffer ------------+--> run --> filter(run)
+///                              ^                                  |             Done / Again
+///                             free <--- unique again --- busy <---'
+///                           (num x size at most)
+/// ```
+///
+/// A chain that needs no copying, when nothing is queued, goes straight to the filter. Else what
+/// has to be copied is read into up to `num` buffers of `size` bytes; the filter gets each run as
+/// soon as no buffer is left. The buffers come back when whoever got them has dropped them. While
+/// all are held, or when the filter says [`Flow::Again`], the rest of the input waits and `send`
+/// says `Again`: call it once more with an empty chain when the filter's receiver has sent
+/// something. The producer must not go on before it says [`Flow::Done`]; that is the
+/// back-pressure.
+///
+/// Bufs without bytes and without a mark are dropped and counted ([`alerts`](Self::alerts)): they
+/// are a mistake of the producer.
+///
+/// ```
+/// use ngx_buf::{Buf, Chain, ChainWriter, Flow, OutputChain, OutputContext, Tag};
+/// use ngx_buf::testing::TestSink;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// const TAG: Tag = Tag::new(&"copy filter");
+/// let mut output = OutputChain::new(OutputContext::new(TAG));
+/// let (mut writer, mut sink) = (ChainWriter::new(), TestSink::new());
+///
+/// let chain = Chain::from_iter(["hello".into(), Buf::last()]);
+/// let flow = output.send::<Box<dyn std::error::Error>>(chain, &mut |run| {
+///     writer.push(run);
+///     Ok(writer.try_write(&mut sink)?)
+/// })?;
+/// assert_eq!(flow, Flow::Done);
+/// assert_eq!(sink.received, b"hello");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct OutputChain {
+    cx: OutputContext,
+    input: Chain,
+    free: BufPool,
+    /// The whole memory of every copy that was handed on and is still held.
+    busy: Chain,
+    alerts: u64,
+}
+
+/// What the filter behind an [`OutputChain`] can use, and the memory that may be spent for it.
+#[derive(Debug, Clone, Copy)]
+pub struct OutputContext {
+    /// File ranges may go on as they are.
+    pub sendfile: bool,
+    /// The filter looks at the bytes: files are read into memory.
+    pub need_in_memory: bool,
+    /// The filter changes the bytes in place: what it gets is memory that nobody else holds, so
+    /// that [`Bytes::try_into_mut`](bytes::Bytes::try_into_mut) succeeds. Such copies are given
+    /// away, `bufs.num` at most for each call of the filter, and do not come back.
+    pub need_in_temp: bool,
+    /// Reads from files end at a multiple of this where they can, in bytes; 0 or 1 is anywhere.
+    /// With the size of a page every page of a file is read once, wherever its range begins.
+    pub alignment: usize,
+    /// How much memory copies may take (nginx: `output_buffers`).
+    pub bufs: Bufs,
+    /// Marks the copies as the output chain's own.
+    pub tag: Tag,
+}
+
+/// A number of buffers of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bufs {
+    /// How many, at least one.
+    pub num: usize,
+    /// Bytes in each, at least one.
+    pub size: usize,
+}
+
+impl OutputContext {
+    /// The defaults: no `sendfile`, no needs, and nginx's `output_buffers 2 32k`.
+    #[must_use]
+    pub const fn new(tag: Tag) -> Self {
+        Self {
+            sendfile: false,
+            need_in_memory: false,
+            need_in_temp: false,
+            alignment: 0,
+            bufs: Bufs {
+                num: 2,
+                size: 32 * 1024,
+            },
+            tag,
+        }
+    }
+}
+
+impl OutputChain {
+    /// An output chain with nothing in it. No memory is taken before something must be copied.
+    #[must_use]
+    pub fn new(cx: OutputContext) -> Self {
+        Self {
+            cx,
+            input: Chain::new(),
+            free: BufPool::new(cx.bufs.num, cx.bufs.size),
+            busy: Chain::new(),
+            alerts: 0,
+        }
+    }
+
+    /// Takes `input`, and hands on to `filter` what can be handed on now.
+    ///
+    /// An empty `input` goes on with what waits. The filter is called at least once, if only with
+    /// an empty chain, so that it can go on with what it keeps itself.
+    ///
+    /// # Errors
+    ///
+    /// What the filter says, or that a file could not be read; after either the output chain is of
+    /// no more use.
+    pub fn send<E: From<OutputError>>(
+        &mut self,
+        input: Chain,
+        filter: &mut dyn FnMut(Chain) -> Result<Flow, E>,
+    ) -> Result<Flow, E> {
+        self.recycle(&mut Chain::new());
+        if self.is_short(&input) {
+            return filter(input);
+        }
+        self.input.append(input);
+        let mut called = false;
+        loop {
+            let mut copies = Chain::new();
+            let run = self.next_run(&mut copies)?;
+            if run.is_empty() && called {
+                return Ok(if self.input.is_empty() {
+                    Flow::Done
+                } else {
+                    Flow::Again
+                });
+            }
+            let flow = filter(run)?;
+            called = true;
+            self.recycle(&mut copies);
+            if flow == Flow::Again {
+                return Ok(Flow::Again);
+            }
+        }
+    }
+
+    /// Whether no input waits. What was handed on may still be held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.input.is_empty()
+    }
+
+    /// How many bytes wait.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.input.size()
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn context(&self) -> &OutputContext {
+        &self.cx
+    }
+
+    /// How many bufs were dropped because they had neither bytes nor a mark, or had a mark without
+    /// being special: the mark went on alone. Worth an alert in a log.
+    #[must_use]
+    pub fn alerts(&self) -> u64 {
+        self.alerts
+    }
+
+    /// The counters of the copies.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.free.stats()
+    }
+
+    /// Whether `input` can go straight on: nothing is before it, and nothing is to be done to it.
+    fn is_short(&self, input: &Chain) -> bool {
+        self.input.is_empty()
+            && input
+                .iter()
+                .all(|buf| decide(&self.cx, buf) == Decision::AsIs)
+    }
+
+    /// Takes from the input what can be handed on now; `copies` gets the owner's view of what was
+    /// copied.
+    fn next_run(&mut self, copies: &mut Chain) -> Result<Chain, OutputError> {
+        let mut run = Chain::new();
+        let mut given_away = 0;
+        while let Some(front) = self.input.front() {
+            match decide(&self.cx, front) {
+                Decision::AsIs => run.extend(self.input.pop_front()),
+                Decision::Drop => self.drop_front(&mut run),
+                Decision::Copy => {
+                    // A new buffer is made only if there is nothing to hand on yet: the filter
+                    // may be done with an old one at once. What is given away never comes back.
+                    let may_make = run.is_empty() || self.cx.need_in_temp;
+                    let target = copy::target(&self.cx, &mut self.free, &self.input, may_make);
+                    let Some(target) = target else { break };
+                    let copied = copy::fill(&self.cx, target, &mut self.input)?;
+                    if self.cx.need_in_temp {
+                        given_away += 1;
+                        let mut whole = copied.whole;
+                        whole.truncate(copied.len);
+                        run.push(self.own(whole.into(), copied.flags - Flags::RECYCLED));
+                    } else {
+                        let window = copied.whole.slice(..copied.len);
+                        copies.push(self.own(copied.whole.into(), Flags::empty()));
+                        run.push(self.own(window.into(), copied.flags));
+                    }
+                }
+            }
+        }
+        self.free.forget(given_away);
+        Ok(run)
+    }
+
+    /// Drops the empty buf at the front; a mark on it goes on.
+    fn drop_front(&mut self, run: &mut Chain) {
+        self.alerts += 1;
+        let flags = self
+            .input
+            .pop_front()
+            .map_or(Flags::empty(), |buf| buf.flags());
+        let flags = flags & Flags::CONTROL;
+        if !flags.is_empty() {
+            run.push(Buf::special(flags));
+        }
+    }
+
+    fn own(&self, buf: Buf, flags: Flags) -> Buf {
+        buf.with_flags(flags).with_tag(self.cx.tag)
+    }
+
+    fn recycle(&mut self, copies: &mut Chain) {
+        if self.busy.is_empty() && copies.is_empty() {
+            return;
+        }
+        update_chains(&mut self.free, &mut self.busy, copies, self.cx.tag);
+    }
+}
+
+#[cfg(test)]
+mod tests;
