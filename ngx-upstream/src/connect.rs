@@ -5,10 +5,10 @@ use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use ngx_core::net::Transport;
+use ngx_core::net::{Addr, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::peer::Peer;
 
@@ -19,12 +19,15 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// buffer, which is lost.
     fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0; 1];
-        Pin::new(self).poll_read(cx, &mut ReadBuf::new(&mut byte)).map(|_| ())
+        Pin::new(self)
+            .poll_read(cx, &mut ReadBuf::new(&mut byte))
+            .map(|_| ())
     }
 
     /// Whether an idle connection is of no use any more, without waiting.
     fn is_stale(&mut self) -> bool {
-        self.poll_stale(&mut Context::from_waker(Waker::noop())).is_ready()
+        self.poll_stale(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
     }
 }
 
@@ -36,9 +39,12 @@ impl Stream for Transport {
     }
 }
 
-impl Stream for tokio::net::TcpStream {}
+#[cfg(test)]
+impl Stream for tokio::io::DuplexStream {}
 
-impl Stream for tokio::net::UnixStream {}
+impl Stream for TcpStream {}
+
+impl Stream for UnixStream {}
 
 impl<S: Stream> Stream for &mut S {
     fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -58,14 +64,14 @@ pub trait Connect {
     /// A connection to `peer`, kept or new. With `fresh` it has to be new: a kept one has just failed.
     ///
     /// # Errors
-    /// Why no connection could be made; `ErrorKind::TimedOut` after `timeout`.
+    /// Why no connection could be made.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the connection it was making.
+    /// Dropping the future drops the connection it was making: so ends a connection that takes too
+    /// long.
     fn connect(
         &self,
         peer: &Peer,
-        timeout: Duration,
         fresh: bool,
     ) -> impl Future<Output = io::Result<Connection<Self::Stream>>>;
 
@@ -89,7 +95,11 @@ pub struct Connection<S> {
 impl<S> Connection<S> {
     /// A connection that was made now.
     pub fn new(stream: S) -> Self {
-        Self { stream, requests: 0, since: tokio::time::Instant::now() }
+        Self {
+            stream,
+            requests: 0,
+            since: tokio::time::Instant::now(),
+        }
     }
 
     /// Whether it has served before: then a peer that closes it says nothing about itself.
@@ -108,10 +118,9 @@ where
     fn connect(
         &self,
         peer: &Peer,
-        timeout: Duration,
         fresh: bool,
     ) -> impl Future<Output = io::Result<Connection<Self::Stream>>> {
-        (**self).connect(peer, timeout, fresh)
+        (**self).connect(peer, fresh)
     }
 
     fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {
@@ -126,12 +135,11 @@ pub struct Sockets;
 impl Connect for Sockets {
     type Stream = Transport;
 
-    async fn connect(
-        &self,
-        peer: &Peer,
-        timeout: Duration,
-        _fresh: bool,
-    ) -> io::Result<Connection<Transport>> {
-        Transport::connect(&peer.addr, timeout).await.map(Connection::new)
+    async fn connect(&self, peer: &Peer, _fresh: bool) -> io::Result<Connection<Transport>> {
+        let transport = match &peer.addr {
+            Addr::Inet(addr) => Transport::from(TcpStream::connect(*addr).await?),
+            Addr::Unix(path) => Transport::from(UnixStream::connect(path).await?),
+        };
+        Ok(Connection::new(transport))
     }
 }

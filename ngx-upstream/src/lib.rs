@@ -1,8 +1,13 @@
 //! ngx-upstream
 #![forbid(unsafe_code)]
 
+pub mod connect;
+pub mod driver;
 pub mod error;
 pub mod exchange;
+pub mod peer;
+pub mod pipe;
+pub mod pool;
 pub mod proto;
 pub mod protocol;
 pub mod retry;

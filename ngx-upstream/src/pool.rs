@@ -85,8 +85,16 @@ struct Idle<S> {
 impl<C: Connect> Pool<C> {
     /// An empty pool in front of `connector`.
     pub fn new(connector: C, settings: PoolSettings) -> Self {
-        let inner = Inner { idle: HashMap::new(), count: 0, reaper: None };
-        Self { connector, settings, inner: RefCell::new(inner) }
+        let inner = Inner {
+            idle: HashMap::new(),
+            count: 0,
+            reaper: None,
+        };
+        Self {
+            connector,
+            settings,
+            inner: RefCell::new(inner),
+        }
     }
 
     /// How many connections are idle.
@@ -137,16 +145,11 @@ impl<C: Connect> Pool<C> {
 impl<C: Connect> Connect for Pool<C> {
     type Stream = C::Stream;
 
-    async fn connect(
-        &self,
-        peer: &Peer,
-        timeout: Duration,
-        fresh: bool,
-    ) -> io::Result<Connection<C::Stream>> {
+    async fn connect(&self, peer: &Peer, fresh: bool) -> io::Result<Connection<C::Stream>> {
         if !fresh && let Some(connection) = self.take(peer) {
             return Ok(connection);
         }
-        self.connector.connect(peer, timeout, fresh).await
+        self.connector.connect(peer, fresh).await
     }
 
     fn keep(&self, peer: &Peer, mut connection: Connection<C::Stream>) {
@@ -168,7 +171,10 @@ impl<C: Connect> Connect for Pool<C> {
 impl<S: Stream> Inner<S> {
     fn push(&mut self, key: Key, mut idle: Idle<S>) {
         if let Some(waker) = &self.reaper {
-            let watched = idle.connection.stream.poll_stale(&mut Context::from_waker(waker));
+            let watched = idle
+                .connection
+                .stream
+                .poll_stale(&mut Context::from_waker(waker));
             if watched.is_ready() {
                 return;
             }
@@ -194,7 +200,10 @@ impl<S: Stream> Inner<S> {
 
     /// Closes the connection that is idle for longest.
     fn evict(&mut self) {
-        let oldest = self.idle.values_mut().min_by_key(|queue| queue.front().map(|i| i.until));
+        let oldest = self
+            .idle
+            .values_mut()
+            .min_by_key(|queue| queue.front().map(|i| i.until));
         if oldest.and_then(VecDeque::pop_front).is_some() {
             self.count -= 1;
         }
@@ -212,7 +221,11 @@ impl<S: Stream> Inner<S> {
         }
         self.idle.retain(|_, queue| !queue.is_empty());
         self.count = self.idle.values().map(VecDeque::len).sum();
-        self.idle.values().filter_map(|queue| queue.front()).map(|idle| idle.until).min()
+        self.idle
+            .values()
+            .filter_map(|queue| queue.front())
+            .map(|idle| idle.until)
+            .min()
     }
 }
 

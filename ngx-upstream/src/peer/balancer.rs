@@ -67,7 +67,11 @@ impl Peer {
     /// A peer without TLS, called by its address.
     pub fn new(addr: Addr) -> Self {
         let name = addr.to_string().into();
-        Self { addr, name, tls: TlsIdentity::Plain }
+        Self {
+            addr,
+            name,
+            tls: TlsIdentity::Plain,
+        }
     }
 }
 

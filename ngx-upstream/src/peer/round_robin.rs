@@ -102,13 +102,23 @@ impl RoundRobin {
     pub fn new(servers: impl IntoIterator<Item = Server>) -> Self {
         let servers: Box<[Server]> = servers.into_iter().collect();
         let fails = servers.iter().map(|_| Fails::default()).collect();
-        let shared = Shared { servers, fails, base: Instant::now() };
-        Self { round: Round::new(&shared), shared: Arc::new(shared) }
+        let shared = Shared {
+            servers,
+            fails,
+            base: Instant::now(),
+        };
+        Self {
+            round: Round::new(&shared),
+            shared: Arc::new(shared),
+        }
     }
 
     /// A balancer over the same servers and counters with a position of its own.
     pub fn for_thread(&self) -> Self {
-        Self { round: Round::new(&self.shared), shared: Arc::clone(&self.shared) }
+        Self {
+            round: Round::new(&self.shared),
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// The servers and their counters, in order.
@@ -121,7 +131,12 @@ impl Balancer for RoundRobin {
     type Session = RoundRobinSession;
 
     fn session(&mut self, _key: &[u8]) -> RoundRobinSession {
-        let up = self.shared.servers.iter().filter(|server| !server.down).count();
+        let up = self
+            .shared
+            .servers
+            .iter()
+            .filter(|server| !server.down)
+            .count();
         RoundRobinSession {
             shared: Arc::clone(&self.shared),
             round: Arc::clone(&self.round),
@@ -245,7 +260,10 @@ impl RoundRobinSession {
 impl Shared {
     fn now(&self) -> u64 {
         // The clock begins late enough that a `checked` of zero is long ago.
-        self.base.elapsed().as_secs().saturating_add(u64::from(u32::MAX))
+        self.base
+            .elapsed()
+            .as_secs()
+            .saturating_add(u64::from(u32::MAX))
     }
 
     fn is_up(&self, at: usize, now: u64) -> bool {
@@ -253,17 +271,20 @@ impl Shared {
             return false;
         };
         let full = server.max_conns != 0 && fails.connections() >= server.max_conns;
-        !server.down
-            && !full
-            && fails.is_live(server.max_fails, server.fail_timeout.as_secs(), now)
+        !server.down && !full && fails.is_live(server.max_fails, server.fail_timeout.as_secs(), now)
     }
 }
 
 impl Round {
     fn new(shared: &Shared) -> Arc<Mutex<Self>> {
         let weights = shared.servers.iter();
-        let weights = weights.map(|s| Weight { current: 0, effective: i64::from(s.weight) });
-        Arc::new(Mutex::new(Self { weights: weights.collect() }))
+        let weights = weights.map(|s| Weight {
+            current: 0,
+            effective: i64::from(s.weight),
+        });
+        Arc::new(Mutex::new(Self {
+            weights: weights.collect(),
+        }))
     }
 
     /// A server that failed gets a smaller share for a while.

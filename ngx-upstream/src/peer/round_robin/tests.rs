@@ -6,8 +6,14 @@ const FAILED: PeerOutcome = PeerOutcome::Failed(Phase::Connect);
 
 fn server(name: &str, weight: u32) -> Server {
     let addr = super::super::Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
-    let peer = Peer { name: name.into(), ..Peer::new(addr) };
-    Server { weight, ..Server::new(peer) }
+    let peer = Peer {
+        name: name.into(),
+        ..Peer::new(addr)
+    };
+    Server {
+        weight,
+        ..Server::new(peer)
+    }
 }
 
 fn next(session: &mut RoundRobinSession) -> Result<String, NoLive> {
@@ -25,7 +31,9 @@ fn serve(balancer: &mut RoundRobin, outcome: PeerOutcome) -> String {
 }
 
 fn rounds(balancer: &mut RoundRobin, n: usize) -> String {
-    (0..n).map(|_| serve(balancer, PeerOutcome::Served)).collect()
+    (0..n)
+        .map(|_| serve(balancer, PeerOutcome::Served))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +75,11 @@ async fn after_its_rest_a_server_gets_one_chance() {
     for _ in 0..6 {
         let mut session = balancer.session(b"");
         let name = next(&mut session).unwrap();
-        session.done(if name == "a" { FAILED } else { PeerOutcome::Served });
+        session.done(if name == "a" {
+            FAILED
+        } else {
+            PeerOutcome::Served
+        });
         again += &name;
     }
     assert_eq!(again.matches('a').count(), 1, "{again}");
@@ -108,8 +120,14 @@ async fn a_single_server_is_never_barred() {
 
 #[tokio::test(start_paused = true)]
 async fn backups_and_downs() {
-    let down = Server { down: true, ..server("d", 9) };
-    let backup = Server { backup: true, ..server("z", 1) };
+    let down = Server {
+        down: true,
+        ..server("d", 9)
+    };
+    let backup = Server {
+        backup: true,
+        ..server("z", 1)
+    };
     let mut balancer = RoundRobin::new([server("a", 1), down, backup]);
     assert_eq!(balancer.session(b"").tries_left(), 2);
     assert_eq!(rounds(&mut balancer, 2), "aa");
@@ -123,14 +141,23 @@ async fn backups_and_downs() {
 
 #[tokio::test(start_paused = true)]
 async fn connections_are_limited_and_given_back() {
-    let limited = Server { max_conns: 1, ..server("a", 1) };
+    let limited = Server {
+        max_conns: 1,
+        ..server("a", 1)
+    };
     let mut balancer = RoundRobin::new([limited]);
     let mut first = balancer.session(b"");
     assert!(next(&mut first).is_ok());
     assert_eq!(next(&mut balancer.session(b"")), Err(NoLive));
     drop(first);
     assert_eq!(next(&mut balancer.session(b"")), Ok("a".into()));
-    assert_eq!(balancer.servers().map(|(_, fails)| fails.connections()).sum::<u32>(), 0);
+    assert_eq!(
+        balancer
+            .servers()
+            .map(|(_, fails)| fails.connections())
+            .sum::<u32>(),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
