@@ -7,18 +7,20 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::body::BodyState;
-use super::conf::{HttpConf, Location, LocationId, Server, ServerId};
+use super::conf::{HttpConf, Location, Server};
 use super::ctx::{Contexts, CtxSlot};
 use super::downstream::{Downstream, Peer};
 use super::generation::Generation;
 use super::head::Head;
+use super::location::LocationId;
 use super::output::Output;
+use super::parse::Method;
 use super::phases::Engine;
 use super::regex::Captures;
 use super::response::Response;
-use super::values::Values;
+use super::server::ServerId;
 use crate::module::{Conf, Slot};
-use crate::script::{Context, VarId};
+use crate::script::{Cells, Context, VarId};
 
 /// A request in work.
 ///
@@ -38,6 +40,7 @@ pub(crate) struct Inner {
     internal: Cell<bool>,
     started: Started,
     parts: Parts,
+    cells: Cells,
     pub(crate) response: Response,
     pub(crate) engine: Engine,
     pub(crate) output: Output,
@@ -58,7 +61,6 @@ struct Parts {
     path: RefCell<Vec<u8>>,
     args: RefCell<Vec<u8>>,
     captures: RefCell<Captures>,
-    values: RefCell<Values>,
     contexts: RefCell<Contexts>,
 }
 
@@ -79,7 +81,7 @@ impl Request {
         server: ServerId,
     ) -> Self {
         let parts = SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default();
-        parts.values.borrow_mut().reset(generation.http().variables.len());
+        let cells = Cells::new(generation.http().variables.len());
         let location = generation.http().server(server).root;
         Self(Rc::new(Inner {
             generation,
@@ -90,6 +92,7 @@ impl Request {
             internal: Cell::new(false),
             started: Started { monotonic: crate::time::now_ms() },
             parts,
+            cells,
             response: Response::default(),
             engine: Engine::default(),
             output: Output::default(),
@@ -173,6 +176,15 @@ impl Request {
         self.0.parts.head.borrow()
     }
 
+    /// The method, which a redirect to an error page makes `GET`.
+    pub fn method(&self) -> Method {
+        self.head().method()
+    }
+
+    pub(crate) fn set_method(&self, method: Method) {
+        self.0.parts.head.borrow_mut().set_method(method);
+    }
+
     /// Gives the header storage to the parser. Only before the first phase.
     pub(crate) fn with_head_mut<R>(&self, f: impl FnOnce(&mut Head) -> R) -> R {
         f(&mut self.0.parts.head.borrow_mut())
@@ -233,9 +245,18 @@ impl Request {
         &self.0.parts.captures
     }
 
-    /// Gives a variable a value for the rest of the request.
+    /// Gives a variable a value for the rest of the request; what a variable with a setter does
+    /// with it is its own affair.
     pub fn set_variable(&self, id: VarId, value: &[u8]) {
-        self.0.parts.values.borrow_mut().keep(id, Some(value));
+        let table = &self.http().variables;
+        if !table.set(id, self, value) {
+            self.0.cells.set(id, Some(Bytes::copy_from_slice(value)));
+        }
+    }
+
+    /// Forgets what is known of a variable, so that it is evaluated anew.
+    pub fn forget_variable(&self, id: VarId) {
+        self.0.cells.forget(id);
     }
 
     /// The value of a variable as bytes of its own.
@@ -247,20 +268,7 @@ impl Request {
 
 impl Context for Request {
     fn variable(&self, id: VarId, out: &mut Vec<u8>) -> bool {
-        let values = &self.0.parts.values;
-        if let Some(known) = values.borrow().cached(id) {
-            let Some(value) = known else { return false };
-            out.extend_from_slice(value);
-            return true;
-        }
-        let table = &self.http().variables;
-        let start = out.len();
-        let found = table.eval(id, self, out);
-        if table.is_cacheable(id) {
-            let value = found.then(|| out.get(start..).unwrap_or_default());
-            values.borrow_mut().keep(id, value);
-        }
-        found
+        self.0.cells.read(&self.http().variables, id, self, out)
     }
 
     fn capture(&self, n: usize, out: &mut Vec<u8>) -> bool {

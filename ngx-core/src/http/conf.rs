@@ -1,0 +1,104 @@
+//! The compiled `http` block: what requests are served by.
+
+use std::sync::Arc;
+
+use super::location::{LocationId, LocationTree};
+use super::module::{BodyFilter, HeaderFilter};
+use super::phases::PhaseTable;
+use super::request::Request;
+use super::server::{ListenGroup, Vhosts, ServerId};
+use super::step::PhaseStep;
+use crate::module::Slots;
+use crate::net::addr::Addr;
+use crate::script::VariableTable;
+
+/// The compiled `http` block. Immutable; shared by all threads of a generation.
+#[derive(Default)]
+pub struct HttpConf {
+    pub(crate) groups: Vec<ListenGroup>,
+    pub(crate) vhosts: Vec<Vhosts>,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) locations: Vec<Location>,
+    pub(crate) phases: PhaseTable,
+    pub(crate) header_filters: Vec<HeaderFilter>,
+    pub(crate) body_filters: Vec<BodyStage>,
+    pub(crate) variables: VariableTable<Request>,
+    /// Settings of the block itself.
+    pub slots: Slots,
+    nowhere: (Server, Location),
+}
+
+/// A server block.
+#[derive(Default)]
+pub struct Server {
+    /// The first of its names; empty if it has none.
+    pub name: Box<[u8]>,
+    /// Its settings.
+    pub slots: Slots,
+    /// What applies where no location fits.
+    pub(crate) root: LocationId,
+    pub(crate) named: Vec<(Box<[u8]>, LocationId)>,
+}
+
+/// What a location does with a request instead of asking the content handlers.
+pub type Handler = Arc<dyn Fn(&Request) -> PhaseStep + Send + Sync>;
+
+/// A location, or what applies outside of all locations of a server.
+#[derive(Default)]
+pub struct Location {
+    /// Its name; empty for the server's own.
+    pub name: Box<[u8]>,
+    /// Whether the name is a regular expression.
+    pub is_regex: bool,
+    /// Its settings, those of the server included.
+    pub slots: Slots,
+    pub(crate) tree: Option<LocationTree>,
+    pub(crate) handler: Option<Handler>,
+}
+
+/// A place in the list of body filters.
+#[derive(Clone, Copy)]
+pub(crate) enum BodyStage {
+    Filter(BodyFilter),
+    /// The output chain: what the filters behind it cannot take is copied.
+    Copy,
+}
+
+/// Index of the names that are served at one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct VhostsId(pub(crate) u32);
+
+impl HttpConf {
+    pub(crate) fn server(&self, id: ServerId) -> &Server {
+        self.servers.get(id.0 as usize).unwrap_or(&self.nowhere.0)
+    }
+
+    pub(crate) fn location(&self, id: LocationId) -> &Location {
+        self.locations.get(id.0 as usize).unwrap_or(&self.nowhere.1)
+    }
+
+    /// The names served where `listener` accepts, for a connection to `local`.
+    pub(crate) fn vhosts(&self, listener: &Addr, local: &Addr) -> Option<VhostsId> {
+        let group = self.groups.iter().find(|group| group.bind == *listener)?;
+        let exact = group.addrs.iter().find(|(addr, _)| addr == local);
+        exact.or_else(|| group.addrs.iter().find(|(addr, _)| *addr == group.bind)).map(|(_, id)| *id)
+    }
+
+    pub(crate) fn vhosts_of(&self, id: VhostsId) -> &Vhosts {
+        match self.vhosts.get(id.0 as usize) {
+            Some(vhosts) => vhosts,
+            None => unreachable!("ids are handed out by vhosts() alone"),
+        }
+    }
+
+    /// The variables of the configuration, to look one up by name at run time.
+    pub fn variables(&self) -> &VariableTable<Request> {
+        &self.variables
+    }
+}
+
+impl Server {
+    pub(crate) fn named(&self, name: &[u8]) -> Option<LocationId> {
+        self.named.iter().find(|(own, _)| **own == *name).map(|(_, id)| *id)
+    }
+}

@@ -1,0 +1,5 @@
+//! `resolver`
+
+use crate::conf::{Args, Problem};
+use crate::module::Cx;
+
