@@ -12,6 +12,9 @@ use std::task::{Context, Poll};
 /// A [`ChainWriter`](crate::ChainWriter) writes to it. A sink that can do nothing at the moment
 /// says [`WouldBlock`](io::ErrorKind::WouldBlock); after that [`poll_ready`](Self::poll_ready)
 /// tells when it is worth trying again.
+///
+/// On a tokio socket, whose own method of the same name hides the trait's, call
+/// `Sink::try_write_vectored(&mut sink, bufs, more)`.
 pub trait Sink {
     /// Writes some of `bufs`, and says how much. `more` is a hint that a file follows at once, so
     /// that these bytes should not leave in a packet of their own (`MSG_MORE`).

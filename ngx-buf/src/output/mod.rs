@@ -58,7 +58,16 @@ pub struct OutputChain {
 }
 
 /// What the filter behind an [`OutputChain`] can use, and the memory that may be spent for it.
+///
+/// ```
+/// use ngx_buf::{Bufs, OutputContext, Tag};
+///
+/// let mut cx = OutputContext::new(Tag::new(&"copy filter"));
+/// cx.sendfile = true;
+/// cx.bufs = Bufs { num: 4, size: 16 * 1024 };
+/// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct OutputContext {
     /// File ranges may go on as they are.
     pub sendfile: bool,

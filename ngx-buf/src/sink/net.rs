@@ -104,7 +104,7 @@ impl<W: AsyncWrite + Unpin> Sink for AsyncSink<W> {
     }
 
     fn try_flush(&mut self) -> io::Result<()> {
-        self.attempt(|inner, cx| inner.poll_flush(cx))
+        self.attempt(AsyncWrite::poll_flush)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

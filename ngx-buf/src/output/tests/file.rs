@@ -182,8 +182,9 @@ fn a_truncated_file_is_an_error_with_its_place() {
         got += run.size();
         Ok(Flow::Done)
     });
-    let Err(Failure::Output(OutputError::File(error))) = failed else {
-        panic!("{failed:?}")
+    let error = failed.unwrap_err();
+    let Some(OutputError::File(error)) = error.downcast_ref() else {
+        panic!("{error}")
     };
     assert!(
         matches!(
