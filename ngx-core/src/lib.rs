@@ -15,6 +15,12 @@ pub mod conf;
 pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(all(feature = "http-parse", not(feature = "http")))]
+pub mod http {
+    //! The parsers of the HTTP core, without the core.
+
+    pub mod parse;
+}
 pub mod log;
 #[cfg(feature = "conf")]
 pub mod module;

@@ -196,7 +196,9 @@ impl<P: Protocol> Exchange<P> {
         } else if self.state.is_body() && self.fresh {
             self.input_filter()
         } else if let Some(reuse) = self.state.done() {
-            return Ok(Event::Done(reuse));
+            // What came behind the response was not asked for.
+            let quiet = self.input.is_empty() && !self.eof;
+            return Ok(Event::Done(if quiet { reuse } else { Reuse::Close }));
         } else {
             return Ok(Event::Again);
         };

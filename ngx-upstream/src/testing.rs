@@ -78,6 +78,9 @@ pub fn play_on<P: Protocol>(
         exchange.closed();
         drain(exchange, &mut seen);
     }
+    if let (End::Done(reuse), Ok(Event::Done(now))) = (&mut seen.end, exchange.poll()) {
+        *reuse = now;
+    }
     if let End::Upgrade(rest) = &mut seen.end {
         rest.extend_from_slice(&exchange.take_input());
     }

@@ -94,20 +94,27 @@ impl<S: Stream> Link<S> {
         self.attempt
     }
 
-    /// Writes what is queued. Ready when all of it is out, or never will be; then it is dropped, and
-    /// the error comes with the end of what the peer says.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Writes what is queued. Ready when all of it is out, or never will be: then it is dropped, and
+    /// the error comes with the end of what the peer says, who may have answered before.
+    ///
+    /// # Errors
+    /// A part of the request could not be read.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
         let Some(connection) = &mut self.connection else {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         };
         if self.broken.is_some() {
             self.sender.clear();
+            return Poll::Ready(Ok(()));
         }
-        if let Err(error) = ready!(self.sender.poll_write(cx, &mut connection.stream)) {
-            self.sender.clear();
-            self.broken = Some(error);
+        match ready!(self.sender.poll_write(cx, &mut connection.stream)) {
+            Err(ErrorKind::Send(error)) => {
+                self.sender.clear();
+                self.broken = Some(error);
+                Poll::Ready(Ok(()))
+            }
+            sent => Poll::Ready(sent),
         }
-        Poll::Ready(())
     }
 
     /// Closes our side: the peer reads the end.

@@ -63,7 +63,7 @@ where
         client: &mut R,
     ) -> Result<bool, ErrorKind> {
         loop {
-            if !self.poll_output(cx) {
+            if !self.poll_output(cx)? {
                 return Ok(false);
             }
             if self.body_sent {
@@ -81,15 +81,15 @@ where
     }
 
     /// Writes what the protocol has queued; whether all of it is out.
-    pub(super) fn poll_output(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, ErrorKind> {
         let Some(link) = &mut self.link else {
-            return true;
+            return Ok(true);
         };
         if self.exchange.has_output() {
             link.sender.push(self.exchange.take_output());
         }
         let before = link.sender.sent();
-        let out = link.poll_send(cx).is_ready();
+        let out = link.poll_send(cx)?.is_ready();
         if out {
             self.clock.stop(Timer::Send);
         } else if link.sender.sent() > before {
@@ -97,7 +97,7 @@ where
         } else {
             self.clock.start(Timer::Send, self.settings.timeouts.send);
         }
-        out
+        Ok(out)
     }
 
     /// Reads; whether something came.

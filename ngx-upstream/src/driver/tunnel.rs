@@ -86,7 +86,7 @@ where
         };
         let before = link.sender.sent();
         let mut moved = false;
-        while link.poll_send(cx).is_ready() {
+        while link.poll_send(cx)?.is_ready() {
             match *uplink {
                 Uplink::Closed => break,
                 Uplink::Ending if link.poll_shutdown(cx).is_ready() => {
