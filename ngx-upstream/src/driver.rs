@@ -307,8 +307,8 @@ where
     /// Closes the connection of the running try and writes the try down.
     fn close(&mut self, outcome: PeerOutcome, status: u16) {
         self.session.done(outcome);
+        self.forget_progress();
         if let Some(link) = self.link.take() {
-            self.forget_progress();
             self.tries.push(link.into_try(status));
         }
     }
