@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod clock;
+mod collect;
 mod link;
 mod pump;
 mod report;
@@ -18,6 +19,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 pub use client::{Client, ClientError, Disposition};
+pub use collect::Collect;
 pub use report::{End, Report, Tries, Try};
 pub use settings::Settings;
 
@@ -38,32 +40,10 @@ use link::Link;
 /// connection and runs the protocol's `abort_request` and `finalize_request`.
 ///
 /// ```
-/// use ngx_buf::{Chain, Flow};
 /// use ngx_upstream::connect::Sockets;
-/// use ngx_upstream::driver::{Client, ClientError, Disposition, Driver, Settings, Try};
+/// use ngx_upstream::driver::{Collect, Driver, Settings};
 /// use ngx_upstream::peer::{Addr, Balancer, Peer, RoundRobin, Server};
-/// use ngx_upstream::proto::memcached::{Head, Memcached};
-/// use std::task::{Context, Poll};
-///
-/// /// Keeps the value.
-/// #[derive(Default)]
-/// struct Value(Option<Vec<u8>>);
-///
-/// impl Client<Head> for Value {
-///     fn head(&mut self, head: Head, _: &[Try]) -> Disposition {
-///         if let Head::Hit { .. } = head {
-///             self.0 = Some(Vec::new());
-///         }
-///         Disposition::Pass
-///     }
-///     fn body(&mut self, chain: Chain) -> Result<Flow, ClientError> {
-///         self.0.get_or_insert_default().extend(chain.to_vec());
-///         Ok(Flow::Done)
-///     }
-///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
-///         Poll::Ready(Ok(()))
-///     }
-/// }
+/// use ngx_upstream::proto::memcached::Memcached;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
@@ -71,7 +51,7 @@ use link::Link;
 /// let mut balancer = RoundRobin::new([Server::new(peer)]);
 /// let protocol = Memcached::get(b"key").unwrap();
 /// let driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
-/// let report = driver.run(&mut Value::default()).await;
+/// let report = driver.run(&mut Collect::new(1024)).await;
 /// assert_eq!(
 ///     report.result.unwrap_err().to_string(),
 ///     "connect() failed (111: Connection refused) while connecting to upstream",

@@ -25,7 +25,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn ask(ask: u8) -> Character {
-    Character { ask, found: false }
+    Character(ask, false)
 }
 
 #[test]

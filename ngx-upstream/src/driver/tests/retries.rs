@@ -115,9 +115,10 @@ async fn statuses_are_conditions() {
         let driver = Driver::new(get(), balance(&["a", "b"]), wire, retrying(conditions));
         let backend = async {
             let _first = serve(&mut backends, busy).await;
-            timeout(Duration::from_secs(1), serve(&mut backends, OK))
-                .await
-                .ok()
+            match expected.len() {
+                2 => Some(serve(&mut backends, OK).await),
+                _ => None,
+            }
         };
         let (report, _far) = tokio::join!(driver.run(&mut client), backend);
         assert!(report.result.is_ok());
