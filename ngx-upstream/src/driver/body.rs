@@ -35,7 +35,11 @@ where
             Disposition::Pass => self.settings.mode,
             Disposition::PassIn(mode) => mode,
             Disposition::Discard => {
-                poll_fn(|cx| Poll::Ready(self.discard(cx))).await;
+                poll_fn(|cx| {
+                    self.discard(cx);
+                    Poll::Ready(())
+                })
+                .await;
                 return Ok(End::Discarded);
             }
         };

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use ngx_buf::{Buf, Chain};
 
+use super::link::Link;
 use super::{Client, Driver};
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
@@ -56,7 +57,7 @@ where
         loop {
             let up = self.poll_uplink(cx, client, uplink)?;
             let down = self.poll_downlink(cx, client, pipe)?;
-            let ended = self.link.as_ref().is_none_or(|link| link.is_eof());
+            let ended = self.link.as_ref().is_none_or(Link::is_eof);
             if ended && pipe.is_empty() {
                 return Poll::Ready(Ok(()));
             }
