@@ -1,5 +1,7 @@
 //! The example's protocol against backends that misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 #[path = "../examples/character.rs"]
 #[expect(
     dead_code,

@@ -1,5 +1,7 @@
 //! The driver on real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
