@@ -12,6 +12,8 @@
 
 #[cfg(feature = "conf")]
 pub mod conf;
+#[cfg(feature = "conf")]
+pub mod cycle;
 pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
@@ -23,8 +25,13 @@ pub mod http {
 }
 pub mod log;
 #[cfg(feature = "conf")]
+pub mod main_module;
+#[cfg(feature = "conf")]
 pub mod module;
 pub mod net;
+#[cfg(feature = "conf")]
+pub mod process;
+#[cfg(feature = "conf")]
 pub mod resolver;
 #[cfg(feature = "conf")]
 pub mod script;

@@ -116,7 +116,8 @@ impl Problem {
 /// Everything found in one run, and the texts that are needed to show it.
 ///
 /// `Display` shows all problems in the order in which a reader of the files meets them; each
-/// begins with the line that nginx prints.
+/// begins with the line that nginx prints. Of a file that is no configuration at all it shows the
+/// first hundred.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
     problems: Vec<Problem>,
@@ -162,12 +163,20 @@ impl Diagnostics {
 
     /// The message with its place, as nginx logs it:
     /// `unknown directive "prox_pass" in /etc/nginx.conf:12`.
+    ///
+    /// It is one line, and has nothing in it that a terminal would act on.
     #[must_use]
     pub fn headline(&self, problem: &Problem) -> String {
+        let message = render::printable(problem.message.as_bytes());
         match self.files.locate(problem.span) {
-            Some(place) => format!("{} in {place}", problem.message),
-            None => problem.message.clone(),
+            Some(place) => format!("{message} in {place}"),
+            None => message,
         }
+    }
+
+    /// One problem with its source line, notes and advice.
+    pub fn show(&self, problem: &Problem) -> impl fmt::Display {
+        fmt::from_fn(move |f| render::problem(f, self, problem))
     }
 
     pub(crate) fn sort(&mut self) {
@@ -179,11 +188,16 @@ impl Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.problems {
+        for problem in self.problems.iter().take(MAX_SHOWN) {
             render::problem(f, self, problem)?;
         }
-        Ok(())
+        match self.problems.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "and {more} problems more"),
+        }
     }
 }
 
 impl std::error::Error for Diagnostics {}
+
+const MAX_SHOWN: usize = 100;

@@ -8,8 +8,9 @@ use super::diagnostics::Problem;
 use super::lexer::Word;
 use super::node::Node;
 use super::parser::{Kind, Parser};
-use super::source::{ConfigSource, FileRole, describe, path_of};
+use super::source::{ConfigSource, FileRole, path_of};
 use super::span::{Origin, SourceMap, Span};
+use crate::error::errno;
 
 /// Files within files.
 const MAX_DEPTH: usize = 64;
@@ -64,24 +65,7 @@ impl<'s> Reader<'s> {
     }
 
     /// The directives of the files that an `include` names, with `depth` blocks around it.
-    pub(super) fn include(&mut self, name: &Word, values: &[Word], depth: usize) -> Vec<Node> {
-        let [pattern] = values else {
-            let mut problem = Problem::new(
-                name.span(),
-                "invalid number of arguments in \"include\" directive",
-            );
-            if let Some(second) = values
-                .get(1)
-                .filter(|word| word.span().line > name.span().line)
-            {
-                let end = values
-                    .first()
-                    .map_or(second.span(), |first| first.span().after());
-                problem = problem.with_note(end, "a \";\" may be missing");
-            }
-            self.problems.push(problem);
-            return Vec::new();
-        };
+    pub(super) fn include(&mut self, pattern: &Word, depth: usize) -> Vec<Node> {
         let path = self.folder.join(path_of(pattern.as_bytes()));
         if !pattern
             .as_bytes()
@@ -96,7 +80,7 @@ impl<'s> Reader<'s> {
                 .flat_map(|path| self.file(path, pattern.span(), depth))
                 .collect(),
             Err(error) => {
-                let message = format!("glob() \"{}\" failed {}", path.display(), describe(&error));
+                let message = format!("glob() \"{}\" failed {}", path.display(), errno(&error));
                 self.problems.push(Problem::new(pattern.span(), message));
                 Vec::new()
             }
@@ -143,7 +127,7 @@ impl<'s> Reader<'s> {
 }
 
 fn open_failed(path: &Path, included_at: Span, error: &io::Error) -> Problem {
-    let message = format!("open() \"{}\" failed {}", path.display(), describe(error));
+    let message = format!("open() \"{}\" failed {}", path.display(), errno(error));
     Problem::new(included_at, message)
 }
 

@@ -29,10 +29,10 @@ pub use lexer::Word;
 pub use node::Node;
 pub use record::{Record, RecordedSource, Recorder};
 pub use setting::Setting;
-pub use source::{
-    ConfigSource, DiskSource, FileRole, MemorySource, PathKind, User, describe, path_of,
-};
+pub use source::{ConfigSource, DiskSource, FileRole, MemorySource, PathKind, User, path_of};
 pub use span::{FileId, SourceMap, Span};
+
+pub use crate::error::errno as describe;
 
 pub(crate) use include::Reader;
 pub(crate) use node::Body;

@@ -87,19 +87,53 @@ impl<'r, 's, 't> Parser<'r, 's, 't> {
     }
 
     fn end_directive(&mut self) {
+        while self.is_include() {
+            self.include(false);
+        }
         let mut words = std::mem::take(&mut self.words).into_iter();
-        let Some(name) = words.next() else { return };
-        let values: Vec<Word> = words.collect();
-        if name == "include" && self.kind == Kind::File {
-            let depth = self.outer + self.open.len();
-            let included = self.reader.include(&name, &values, depth);
-            self.nodes.extend(included);
-        } else {
+        if let Some(name) = words.next() {
             self.nodes.push(Node {
                 name,
-                values,
+                values: words.collect(),
                 body: Body::Simple,
             });
+        }
+    }
+
+    fn is_include(&self) -> bool {
+        self.kind == Kind::File && self.words.first().is_some_and(|name| name == "include")
+    }
+
+    /// Reads the files that the waiting words name. Words on later lines are those of the next
+    /// directive; they are left waiting.
+    fn include(&mut self, before_block: bool) {
+        let mut words = std::mem::take(&mut self.words);
+        let line_end = words
+            .windows(2)
+            .position(|pair| matches!(pair, [a, b] if b.span().line > a.span().line));
+        if let Some(last) = line_end {
+            self.words = words.split_off(last + 1);
+        }
+        let [name, patterns @ ..] = words.as_slice() else {
+            return;
+        };
+        let wrong = if before_block {
+            Some("directive \"include\" is not terminated by \";\"")
+        } else if patterns.len() != 1 || !self.words.is_empty() {
+            Some("invalid number of arguments in \"include\" directive")
+        } else {
+            None
+        };
+        if let Some(message) = wrong {
+            let mut problem = Problem::new(name.span(), message);
+            if let (Some(last), false) = (words.last(), self.words.is_empty()) {
+                problem = problem.with_note(last.span().after(), "a \";\" may be missing");
+            }
+            self.report(problem);
+        }
+        if let [pattern] = patterns {
+            let included = self.reader.include(pattern, self.outer + self.open.len());
+            self.nodes.extend(included);
         }
     }
 
@@ -117,6 +151,9 @@ impl<'r, 's, 't> Parser<'r, 's, 't> {
                 Problem::new(span, "unexpected \"{\"")
                     .with_help("a block needs the name of a directive before it"),
             );
+        }
+        while self.is_include() {
+            self.include(true);
         }
         if self
             .words
@@ -283,4 +320,4 @@ impl Frame {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

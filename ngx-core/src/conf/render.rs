@@ -47,8 +47,8 @@ fn excerpt(f: &mut fmt::Formatter<'_>, files: &SourceMap, span: Span, mark: char
     let marked = head(&printable(marked), MAX_MARKED);
     let after = head(&printable(after), MAX_AFTER);
     let ellipsis = if clipped { "..." } else { "" };
-    let shown = format!("{ellipsis}{before}{marked}{after}");
-    writeln!(f, "{:>GUTTER$} | {}", span.line, shown.trim_end())?;
+    let shown = format!("{:>GUTTER$} | {ellipsis}{before}{marked}{after}", span.line);
+    writeln!(f, "{}", shown.trim_end())?;
 
     write!(f, "{:GUTTER$} | {:2$}", "", "", ellipsis.len())?;
     for c in before.chars() {
@@ -62,7 +62,7 @@ fn excerpt(f: &mut fmt::Formatter<'_>, files: &SourceMap, span: Span, mark: char
 }
 
 /// The text with everything that a terminal would act on replaced.
-fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes)
         .chars()
         .map(|c| {

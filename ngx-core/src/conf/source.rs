@@ -242,15 +242,6 @@ pub fn path_of(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-/// An error as nginx puts it behind a failed call: `(2: No such file or directory)`.
-#[must_use]
-pub fn describe(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => format!("({code}: {})", Errno::from_raw(code).desc()),
-        None => format!("({error})"),
-    }
-}
-
 /// What glob(3) does: a star stops at a slash, and does not match a leading dot.
 const GLOB: glob::MatchOptions = glob::MatchOptions {
     case_sensitive: true,

@@ -36,11 +36,16 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 impl<T: 'static> CtxSlot<T> {
     /// A slot of its own.
     pub const fn new() -> Self {
-        Self { index: OnceLock::new(), value: PhantomData }
+        Self {
+            index: OnceLock::new(),
+            value: PhantomData,
+        }
     }
 
     fn index(&self) -> usize {
-        *self.index.get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed))
+        *self
+            .index
+            .get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 

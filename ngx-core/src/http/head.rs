@@ -1,6 +1,9 @@
 //! The request header a request keeps: bytes and where things lie in them.
 
-use super::parse::{FieldRange, Known, KnownSet, Method, RequestHead, RequestLine, Version};
+use super::parse::{
+    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine,
+    Version,
+};
 
 /// The header of a request as the client sent it.
 #[derive(Default)]
@@ -18,13 +21,19 @@ impl Head {
     /// Takes over a parsed header.
     pub(crate) fn set(&mut self, bytes: &[u8], head: &RequestHead, fields: &[FieldRange]) {
         self.bytes.clear();
-        self.bytes.extend_from_slice(bytes.get(..head.len).unwrap_or(bytes));
+        self.bytes
+            .extend_from_slice(bytes.get(..head.len).unwrap_or(bytes));
         self.fields.clear();
         self.fields.extend_from_slice(fields);
         self.seen = head.seen;
         self.line = head.line;
         self.method = head.line.method;
         self.host.clear();
+    }
+
+    /// How the body is framed, by the fields of this header.
+    pub(crate) fn framing(&self, head: &RequestHead) -> Result<BodyFraming, RequestError> {
+        head.framing(&self.bytes, &self.fields)
     }
 
     pub(crate) fn clear(&mut self) {
@@ -47,7 +56,7 @@ impl Head {
     }
 
     /// Whether the target names arguments but no path.
-    pub(crate) fn target_has_no_path(&self) -> bool {
+    pub fn target_has_no_path(&self) -> bool {
         self.line.no_path
     }
 
@@ -99,26 +108,36 @@ impl Head {
 
     /// The first value of a field by its name, in any case of letters.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// All fields in the order they came: name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
+        self.fields
+            .iter()
+            .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
     /// All fields with what is known of their names.
     pub fn fields(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
         self.fields.iter().map(|field| {
-            (field.known, field.name.of(&self.bytes), field.value.of(&self.bytes))
+            (
+                field.known,
+                field.name.of(&self.bytes),
+                field.value.of(&self.bytes),
+            )
         })
     }
 
     /// Whether the `Connection` field has this token.
     pub fn connection_has(&self, token: &[u8]) -> bool {
-        let values = self.fields().filter(|(known, ..)| *known == Known::Connection);
-        values.flat_map(|(.., value)| value.split(|&byte| byte == b',')).any(|item| {
-            item.trim_ascii().eq_ignore_ascii_case(token)
-        })
+        let values = self
+            .fields()
+            .filter(|(known, ..)| *known == Known::Connection);
+        values
+            .flat_map(|(.., value)| value.split(|&byte| byte == b','))
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
     }
 }

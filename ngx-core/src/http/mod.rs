@@ -1,3 +1,51 @@
-//! The HTTP core.
+//! The HTTP core: requests from the socket through phases and filters and back.
+//!
+//! A request is a cheap handle, [`Request`]; a module is a table, [`HttpModule`], of directives,
+//! phase handlers, filters and variables. Handlers and filters answer at once with a [`Step`];
+//! what has to wait hands the engine a future.
 
+mod body;
+mod conf;
+mod connection;
+mod core;
+mod ctx;
+mod downstream;
+mod filter;
+mod generation;
+mod head;
+mod location;
+mod module;
+pub mod modules;
+mod output;
 pub mod parse;
+mod phases;
+mod regex;
+mod request;
+mod response;
+mod server;
+mod special;
+mod step;
+mod variables;
+mod worker;
+
+pub use conf::{Handler, HttpConf, Location, Server};
+pub use core::{
+    ErrorPage, ErrorTarget, IfModifiedSince, LOCATION, LingeringClose, LocationConf, LocationKind,
+    Root, SERVER, ServerConf, Types, current_location, set_handler,
+};
+pub use ctx::CtxSlot;
+pub use downstream::{BodyError, BodyPiece, Downstream, Peer};
+pub use generation::Generation;
+pub use head::Head;
+pub use module::{
+    BodyFilter, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase, PhaseHandler,
+    http_registry,
+};
+pub use output::SendError;
+pub use phases::status;
+pub use regex::{Pattern, PatternError};
+pub use request::Request;
+pub use response::{Field, Response};
+pub use special::{SERVER as SERVER_HEADER, SERVER_SHORT};
+pub use step::{PhaseStep, Step, Verdict, Waiting};
+pub use worker::HttpWorker;

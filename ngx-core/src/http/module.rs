@@ -7,7 +7,8 @@ use ngx_buf::Chain;
 use super::request::Request;
 use super::step::{PhaseStep, Step};
 use crate::conf::Problem;
-use crate::module::{Cx, Module};
+use crate::main_module;
+use crate::module::{Cx, Module, Registry, RegistryError};
 use crate::script::Variables;
 
 /// The phases a request goes through, in their order.
@@ -58,6 +59,18 @@ pub struct Ordered<F: 'static> {
     pub run: F,
 }
 
+impl<F> Ordered<F> {
+    /// The same place for another function.
+    pub(crate) const fn with<G>(&self, run: G) -> Ordered<G> {
+        Ordered {
+            name: self.name,
+            before: self.before,
+            after: self.after,
+            run,
+        }
+    }
+}
+
 /// One HTTP module: a table of directives and what it adds to the processing of requests.
 pub struct HttpModule {
     /// Its name and directives.
@@ -89,7 +102,37 @@ impl HttpModule {
 }
 
 /// The HTTP modules of a program, as a registry extension.
-pub struct HttpModules(pub &'static [&'static HttpModule]);
+pub struct HttpModules(pub(crate) Vec<&'static HttpModule>);
+
+/// The registry of a server with the main module and these HTTP modules.
+///
+/// A program of your own is another list:
+///
+/// ```
+/// use ngx_core::http::{HttpModule, http_registry, modules};
+/// use ngx_core::module::Module;
+///
+/// static MINE: Module = Module { name: "ngx_http_mine_module", directives: &[] };
+/// static HTTP_MINE: HttpModule = HttpModule::new(&MINE);
+///
+/// let registry = http_registry(modules::ALL.iter().copied().chain([&HTTP_MINE]))?;
+/// assert!(registry.has_module("ngx_http_mine_module"));
+/// # Ok::<(), ngx_core::module::RegistryError>(())
+/// ```
+///
+/// # Errors
+/// Two modules define the same directive.
+pub fn http_registry(
+    modules: impl IntoIterator<Item = &'static HttpModule>,
+) -> Result<Registry, RegistryError> {
+    let http: Vec<&'static HttpModule> = modules.into_iter().collect();
+    let descriptors: Vec<&'static Module> = main_module::ALL
+        .iter()
+        .copied()
+        .chain(http.iter().map(|module| module.module))
+        .collect();
+    Ok(Registry::new(&descriptors)?.with_extension(HttpModules(http)))
+}
 
 /// Two entries of a list that both want to stand before the other.
 #[derive(Debug, thiserror::Error)]
@@ -107,14 +150,22 @@ pub(crate) fn in_order<F: Copy>(
     list: &'static str,
     entries: &[&Ordered<F>],
 ) -> Result<Vec<F>, OrderError> {
-    let mut left: BTreeMap<(&str, usize), &Ordered<F>> =
-        entries.iter().enumerate().map(|(i, entry)| ((entry.name, i), *entry)).collect();
+    let mut left: BTreeMap<(&str, usize), &Ordered<F>> = entries
+        .iter()
+        .enumerate()
+        .map(|(i, entry)| ((entry.name, i), *entry))
+        .collect();
     let mut sorted = Vec::with_capacity(entries.len());
     while !left.is_empty() {
-        let free = left.iter().find(|(_, entry)| !left.values().any(|other| precedes(other, entry)));
+        let free = left
+            .iter()
+            .find(|(_, entry)| !left.values().any(|other| precedes(other, entry)));
         let Some((&key, &entry)) = free else {
             let names: Vec<&str> = left.values().map(|entry| entry.name).collect();
-            return Err(OrderError { list, names: names.join(", ") });
+            return Err(OrderError {
+                list,
+                names: names.join(", "),
+            });
         };
         sorted.push(entry.run);
         left.remove(&key);
@@ -123,8 +174,7 @@ pub(crate) fn in_order<F: Copy>(
 }
 
 fn precedes<F>(one: &Ordered<F>, other: &Ordered<F>) -> bool {
-    one.name != other.name
-        && (one.before.contains(&other.name) || other.after.contains(&one.name))
+    one.name != other.name && (one.before.contains(&other.name) || other.after.contains(&one.name))
 }
 
 #[cfg(test)]
@@ -136,7 +186,12 @@ mod tests {
         before: &'static [&'static str],
         after: &'static [&'static str],
     ) -> Ordered<&'static str> {
-        Ordered { name, before, after, run: name }
+        Ordered {
+            name,
+            before,
+            after,
+            run: name,
+        }
     }
 
     #[test]

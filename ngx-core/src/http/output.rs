@@ -64,6 +64,14 @@ pub(crate) struct Output {
     /// The copy filter, at this index, has kept input that it could not hand on yet.
     copy_pending: Cell<Option<usize>>,
     last_seen: Cell<bool>,
+    /// A filter behind the copy filter looks at the bytes.
+    needs_memory: Cell<bool>,
+}
+
+impl Output {
+    pub(crate) fn needs_memory(&self) -> bool {
+        self.needs_memory.get()
+    }
 }
 
 /// A body filter that waits, and what has come for it meanwhile.
@@ -92,9 +100,17 @@ impl Request {
         }
     }
 
+    /// Asks for the body in memory: for header filters whose body filter looks at the bytes.
+    pub fn need_body_in_memory(&self) {
+        self.inner().output.needs_memory.set(true);
+    }
+
     /// Whether the response header has begun to go out.
     pub fn header_sent(&self) -> bool {
-        matches!(self.inner().output.header.get(), Header::Waiting | Header::Sent)
+        matches!(
+            self.inner().output.header.get(),
+            Header::Waiting | Header::Sent
+        )
     }
 
     /// Sends body bufs through the filters. The last buf of a response bears
@@ -120,11 +136,14 @@ impl Request {
                 return Err(SendError::Failed);
             }
         }
-        output.last_seen.set(output.last_seen.get() || chain.has_last_buf());
+        output
+            .last_seen
+            .set(output.last_seen.get() || chain.has_last_buf());
         if self.response().is_header_only() {
             return Ok(Flow::Done);
         }
-        self.run_body(0, chain).inspect_err(|_| output.header.set(Header::Failed))
+        self.run_body(0, chain)
+            .inspect_err(|_| output.header.set(Header::Failed))
     }
 
     /// Header and whole body in one go: the common case of a small response.
@@ -133,7 +152,7 @@ impl Request {
     /// As [`send_header`](Self::send_header).
     pub fn respond(&self, mut body: Chain) -> Result<Flow, SendError> {
         body.push(Buf::special(Flags::LAST_BUF));
-        self.send_header()?;
+        let _ = self.send_header()?;
         self.output(body)
     }
 
@@ -175,7 +194,9 @@ impl Request {
     /// The status of a filter that wants another response, which the engine makes now.
     pub(crate) fn take_replacement(&self) -> Option<u16> {
         let output = &self.inner().output;
-        let Header::Replaced(status) = output.header.get() else { return None };
+        let Header::Replaced(status) = output.header.get() else {
+            return None;
+        };
         output.header.set(Header::Unsent);
         output.last_seen.set(false);
         Some(status)
@@ -186,16 +207,24 @@ impl Request {
         let waiting = self.poll_body_waits(cx)?;
         let output = &self.inner().output;
         loop {
-            let Some(downstream) = self.downstream() else { return Poll::Ready(Ok(())) };
+            let Some(downstream) = self.downstream() else {
+                return Poll::Ready(Ok(()));
+            };
             if downstream.poll_flush(cx)?.is_pending() {
                 return Poll::Pending;
             }
-            let Some(at) = output.copy_pending.get() else { break };
+            let Some(at) = output.copy_pending.get() else {
+                break;
+            };
             // The client has taken what there was: the copy filter's buffers are free again.
-            self.run_copy(at, Chain::new())?;
+            let _ = self.run_copy(at, Chain::new())?;
         }
         let idle = output.header.get() == Header::Sent && !waiting;
-        if idle { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if idle {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     }
 
     fn run_header_filters(&self, from: usize) -> Result<Flow, SendError> {
@@ -252,12 +281,14 @@ impl Request {
                     output.header_wait.replace(Some((at, future)));
                     return Ok(());
                 }
-                Poll::Ready(step) => self.header_step(at, step)?,
-            };
+                Poll::Ready(step) => {
+                    let _ = self.header_step(at, step)?;
+                }
+            }
         }
         if output.header.get() == Header::Sent && !output.early.borrow().is_empty() {
             let early = output.early.take();
-            self.output(early)?;
+            let _ = self.output(early)?;
         }
         Ok(())
     }
@@ -278,7 +309,9 @@ impl Request {
                 },
             }
         }
-        let Some(downstream) = self.downstream() else { return Ok(Flow::Done) };
+        let Some(downstream) = self.downstream() else {
+            return Ok(Flow::Done);
+        };
         Ok(downstream.send_body(chain)?)
     }
 
@@ -292,7 +325,11 @@ impl Request {
             }
             Step::Wait(future) => {
                 let mut waits = self.inner().output.waits.borrow_mut();
-                waits.push(BodyWait { filter: at, future: Some(future), queue: Chain::new() });
+                waits.push(BodyWait {
+                    filter: at,
+                    future: Some(future),
+                    queue: Chain::new(),
+                });
                 Ok(Flow::Again)
             }
         }
@@ -316,7 +353,7 @@ impl Request {
                 }
                 Poll::Ready(step) => {
                     let wait = waits.borrow_mut().remove(at);
-                    self.body_step(wait.filter, step)?;
+                    let _ = self.body_step(wait.filter, step)?;
                     if !wait.queue.is_empty() {
                         self.refill(wait)?;
                     }
@@ -332,7 +369,11 @@ impl Request {
     /// the wait has made it wait again.
     fn refill(&self, wait: BodyWait) -> Result<(), SendError> {
         let waits = &self.inner().output.waits;
-        if let Some(again) = waits.borrow_mut().iter_mut().find(|w| w.filter == wait.filter) {
+        if let Some(again) = waits
+            .borrow_mut()
+            .iter_mut()
+            .find(|w| w.filter == wait.filter)
+        {
             again.queue.append(wait.queue);
             return Ok(());
         }
@@ -343,9 +384,12 @@ impl Request {
     fn run_copy(&self, at: usize, chain: Chain) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         // Taken out while it runs: the filters behind it see the output too.
-        let mut copy = output.copy.take().unwrap_or_else(|| copy::output_chain(self));
+        let mut copy = output
+            .copy
+            .take()
+            .unwrap_or_else(|| copy::output_chain(self));
         let result = copy.send(chain, &mut |run| self.run_body(at + 1, run));
-        output.copy_pending.set(copy.has_input().then_some(at));
+        output.copy_pending.set((!copy.is_empty()).then_some(at));
         output.copy.replace(Some(copy));
         result
     }

@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     location: Cell<LocationId>,
     internal: Cell<bool>,
     started: Started,
+    log_upstream: RefCell<Option<Rc<str>>>,
     parts: Parts,
     cells: Cells,
     pub(crate) response: Response,
@@ -80,7 +81,9 @@ impl Request {
         peer: Rc<Peer>,
         server: ServerId,
     ) -> Self {
-        let parts = SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default();
+        let parts = SPARE
+            .with(|spare| spare.borrow_mut().pop())
+            .unwrap_or_default();
         let cells = Cells::new(generation.http().variables.len());
         let location = generation.http().server(server).root;
         Self(Rc::new(Inner {
@@ -90,7 +93,10 @@ impl Request {
             server: Cell::new(server),
             location: Cell::new(location),
             internal: Cell::new(false),
-            started: Started { monotonic: crate::time::now_ms() },
+            started: Started {
+                monotonic: crate::time::now_ms(),
+            },
+            log_upstream: RefCell::default(),
             parts,
             cells,
             response: Response::default(),
@@ -124,10 +130,6 @@ impl Request {
         self.http().server(self.0.server.get())
     }
 
-    pub(crate) fn server_id(&self) -> ServerId {
-        self.0.server.get()
-    }
-
     /// Chooses the server block; the location becomes the server's own.
     pub(crate) fn set_server(&self, server: ServerId) {
         self.0.server.set(server);
@@ -137,10 +139,6 @@ impl Request {
     /// The location that applies now; before one was looked up, the server's own.
     pub fn location(&self) -> &Location {
         self.http().location(self.0.location.get())
-    }
-
-    pub(crate) fn location_id(&self) -> LocationId {
-        self.0.location.get()
     }
 
     pub(crate) fn set_location(&self, location: LocationId) {
@@ -215,7 +213,10 @@ impl Request {
     }
 
     pub(crate) fn with_uri_mut<R>(&self, f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
-        f(&mut self.0.parts.path.borrow_mut(), &mut self.0.parts.args.borrow_mut())
+        f(
+            &mut self.0.parts.path.borrow_mut(),
+            &mut self.0.parts.args.borrow_mut(),
+        )
     }
 
     /// Whether the request was redirected inside the server, and may see `internal` locations.
@@ -239,6 +240,21 @@ impl Request {
 
     pub(crate) fn clear_ctx(&self) {
         self.0.parts.contexts.borrow_mut().clear();
+    }
+
+    /// Says what a backend is asked while errors about it are logged: `, upstream: "..."`.
+    ///
+    /// It is appended to every line of the error log until it is set anew.
+    pub fn set_log_upstream(&self, upstream: Option<Rc<str>>) {
+        self.0.log_upstream.replace(upstream);
+    }
+
+    pub(crate) fn write_log_context(&self, out: &mut String) {
+        if let Some(upstream) = &*self.0.log_upstream.borrow() {
+            out.push_str(", upstream: \"");
+            out.push_str(upstream);
+            out.push('"');
+        }
     }
 
     pub(crate) fn captures(&self) -> &RefCell<Captures> {

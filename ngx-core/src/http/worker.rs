@@ -9,9 +9,9 @@ use std::task::Waker;
 use super::connection;
 use super::generation::Generation;
 use crate::cycle::Cycle;
-use crate::log::ErrorLog;
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
+use crate::process::Service;
 use crate::warn;
 
 /// Numbers connections across all threads of the process.
@@ -36,39 +36,9 @@ pub(crate) struct Place {
 }
 
 impl HttpWorker {
-    /// A worker that serves `cycle`, with `limit` connections at most (`worker_connections`).
-    pub fn new(cycle: Arc<Cycle>, limit: usize) -> Rc<Self> {
-        Rc::new(Self {
-            current: RefCell::new(Rc::new(Generation::new(cycle))),
-            connections: RefCell::default(),
-            free: RefCell::default(),
-            count: Cell::new(0),
-            limit: Cell::new(limit),
-            limit_logged: Cell::new(false),
-            closing: Cell::new(false),
-        })
-    }
-
-    /// Takes a new generation: requests that begin from now on see it. Requests in work end on
-    /// the one they began with.
-    pub fn swap(&self, cycle: Arc<Cycle>, limit: usize) {
-        self.limit.set(limit);
-        self.limit_logged.set(false);
-        let old = self.current.replace(Rc::new(Generation::new(cycle)));
-        // Dropped outside of the borrow: ending a generation runs code of modules.
-        drop(old);
-        self.wake_all();
-    }
-
     /// The generation that new requests get.
     pub fn current(&self) -> Rc<Generation> {
         Rc::clone(&self.current.borrow())
-    }
-
-    /// Ends idle connections now and the others after the response they are at (`QUIT`).
-    pub fn close_gracefully(&self) {
-        self.closing.set(true);
-        self.wake_all();
     }
 
     /// Whether the worker is going down.
@@ -76,15 +46,55 @@ impl HttpWorker {
         self.closing.get()
     }
 
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.count.get()
+    pub(crate) fn enter(self: &Rc<Self>) -> Place {
+        self.count.set(self.count.get() + 1);
+        let free = self.free.borrow_mut().pop();
+        let index = free.unwrap_or_else(|| {
+            let mut connections = self.connections.borrow_mut();
+            connections.push(None);
+            connections.len() - 1
+        });
+        Place {
+            worker: Rc::clone(self),
+            index,
+        }
     }
 
-    /// Serves a connection that `listener` has accepted, in a task of its own.
-    ///
-    /// Must be called inside a `LocalSet`.
-    pub fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
+    fn wake_all(&self) {
+        let wakers: Vec<Waker> = self
+            .connections
+            .borrow()
+            .iter()
+            .flatten()
+            .cloned()
+            .collect();
+        wakers.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+impl Service for HttpWorker {
+    fn new(cycle: Arc<Cycle>, connections: usize) -> Rc<Self> {
+        Rc::new(Self {
+            current: RefCell::new(Rc::new(Generation::new(cycle))),
+            connections: RefCell::default(),
+            free: RefCell::default(),
+            count: Cell::new(0),
+            limit: Cell::new(connections),
+            limit_logged: Cell::new(false),
+            closing: Cell::new(false),
+        })
+    }
+
+    fn swap(&self, cycle: Arc<Cycle>, connections: usize) {
+        self.limit.set(connections);
+        self.limit_logged.set(false);
+        let old = self.current.replace(Rc::new(Generation::new(cycle)));
+        // Dropped outside of the borrow: ending a generation runs code of modules.
+        drop(old);
+        self.wake_all();
+    }
+
+    fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
         if self.count.get() >= self.limit.get() {
             if !self.limit_logged.replace(true) {
                 warn!("{} worker_connections are not enough", self.limit.get());
@@ -96,20 +106,13 @@ impl HttpWorker {
         tokio::task::spawn_local(connection);
     }
 
-    pub(crate) fn enter(self: &Rc<Self>) -> Place {
-        self.count.set(self.count.get() + 1);
-        let free = self.free.borrow_mut().pop();
-        let index = free.unwrap_or_else(|| {
-            let mut connections = self.connections.borrow_mut();
-            connections.push(None);
-            connections.len() - 1
-        });
-        Place { worker: Rc::clone(self), index }
+    fn close_gracefully(&self) {
+        self.closing.set(true);
+        self.wake_all();
     }
 
-    fn wake_all(&self) {
-        let wakers: Vec<Waker> = self.connections.borrow().iter().flatten().cloned().collect();
-        wakers.iter().for_each(Waker::wake_by_ref);
+    fn connections(&self) -> usize {
+        self.count.get()
     }
 }
 
@@ -132,14 +135,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.count.set(worker.count.get().saturating_sub(1));
-        let waker =
-            worker.connections.borrow_mut().get_mut(self.index).and_then(Option::take);
+        let waker = worker
+            .connections
+            .borrow_mut()
+            .get_mut(self.index)
+            .and_then(Option::take);
         drop(waker);
         worker.free.borrow_mut().push(self.index);
     }
-}
-
-/// Logs of a request that has none of its own go here.
-pub(crate) fn default_log(generation: &Generation) -> Option<Arc<ErrorLog>> {
-    generation.cycle().error_log()
 }

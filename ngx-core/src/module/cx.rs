@@ -21,6 +21,8 @@ pub struct Cx<'a> {
     folder: &'a Path,
     diagnostics: Diagnostics,
     context: Contexts,
+    /// The name of the directive that is being run.
+    current: String,
     global: Scope,
     scopes: Vec<Scope>,
     parts: Parts,
@@ -42,6 +44,7 @@ impl<'a> Cx<'a> {
             folder,
             diagnostics,
             context: Contexts::NONE,
+            current: String::new(),
             global: Scope::new(Level::Global),
             scopes: Vec::new(),
             parts: Parts::default(),
@@ -137,7 +140,8 @@ impl<'a> Cx<'a> {
     }
 
     /// Adds a problem beside the one that a setter may return.
-    pub fn report(&mut self, problem: Problem) {
+    pub fn report(&mut self, mut problem: Problem) {
+        problem.complete(&self.current);
         self.diagnostics.report(problem);
     }
 
@@ -154,14 +158,23 @@ impl<'a> Cx<'a> {
     }
 
     fn directive(&mut self, args: &Args<'_>) {
+        let mut rest = self.first_directive(args);
+        while let Some((name, values)) = rest.and_then(<[Word]>::split_first) {
+            rest = self.first_directive(&Args::new(name, values, args.body()));
+        }
+    }
+
+    /// Runs a directive. If it turns out that a semicolon is missing, the words behind it are
+    /// returned, to be run for themselves.
+    fn first_directive<'w>(&mut self, args: &Args<'w>) -> Option<&'w [Word]> {
         let name = args.name().as_str();
-        let row = match self.row(args) {
-            Ok(row) => row,
-            Err(problem) => return self.report(problem),
-        };
+        let outer = std::mem::replace(&mut self.current, name.to_owned());
         let swallowed = self.swallowed(args);
-        let fits = check(row, args);
-        let outcome = fits.clone().and_then(|()| (row.directive.set)(self, args));
+        let row = self
+            .row(args)
+            .and_then(|row| check(row, args).map(|()| row));
+        let understood = row.is_ok();
+        let outcome = row.and_then(|row| (row.directive.set)(self, args));
         match (outcome, swallowed) {
             (Ok(()), None) => {}
             (Ok(()), Some(i)) => {
@@ -173,22 +186,13 @@ impl<'a> Cx<'a> {
                     i,
                 ));
             }
-            (Err(mut problem), None) => {
-                problem.complete(name);
-                self.report(problem);
-            }
-            (Err(mut problem), Some(i)) => {
-                problem.complete(name);
-                self.report(missing_semicolon(problem, args, i));
-            }
+            (Err(problem), None) => self.report(problem),
+            (Err(problem), Some(i)) => self.report(missing_semicolon(problem, args, i)),
         }
-        // What was swallowed by a directive that could not take it is run for itself.
-        if let (Err(_), Some((next, values))) = (
-            fits,
-            swallowed.and_then(|i| args.values().get(i..)?.split_first()),
-        ) {
-            self.directive(&Args::new(next, values, args.body()));
-        }
+        self.current = outer;
+        swallowed
+            .filter(|_| !understood)
+            .and_then(|i| args.values().get(i..))
     }
 
     fn row(&self, args: &Args<'_>) -> Result<Row, Problem> {
@@ -210,6 +214,9 @@ impl<'a> Cx<'a> {
     }
 
     fn advice(&self, name: &str) -> Option<String> {
+        if name.starts_with('\u{feff}') {
+            return Some("the file begins with a byte order mark, save it without".to_owned());
+        }
         if let Some(contexts) = suggest::known_elsewhere(name) {
             return Some(format!(
                 "nginx has \"{name}\" (in {contexts}), ngx does not implement it yet"
@@ -264,6 +271,8 @@ fn missing_semicolon(mut problem: Problem, args: &Args<'_>, i: usize) -> Problem
     let before = i
         .checked_sub(1)
         .map_or_else(|| args.name(), |before| args.arg(before));
-    problem.help = Some("directives end with \";\"".to_owned());
+    problem
+        .help
+        .get_or_insert_with(|| "a directive ends with \";\"".to_owned());
     problem.with_note(before.span().after(), "a \";\" may be missing")
 }

@@ -55,13 +55,15 @@ mod load;
 mod parts;
 mod registry;
 mod scope;
+mod settings;
 mod slots;
 
 pub use contexts::{Arity, Contexts};
 pub use cx::Cx;
 pub use descriptor::{Directive, Module, Setter};
 pub use load::{LoadOptions, Loaded, fuzz_config, load};
-pub use parts::Parts;
+pub use parts::{Parts, SharedParts};
 pub use registry::{Registry, RegistryError, Row};
 pub use scope::Scope;
+pub use settings::millis;
 pub use slots::{Conf, Level, Slot, Slots};

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What the blocks of a configuration leave behind beside [`Slots`](super::Slots): one value per
 /// type, such as the whole of `http`.
@@ -30,6 +31,15 @@ impl Parts {
         old.downcast().ok().map(|old| *old)
     }
 
+    /// Ends the collecting: each value can be had by many from now on.
+    #[must_use]
+    pub fn share(self) -> SharedParts {
+        let shared = |(key, value): (TypeId, Box<dyn Any + Send + Sync>)| (key, Arc::from(value));
+        SharedParts {
+            values: self.values.into_iter().map(shared).collect(),
+        }
+    }
+
     pub(super) fn get_or_default<T: Any + Send + Sync + Default>(&mut self) -> &mut T {
         let fresh = || Box::new(T::default()) as Box<dyn Any + Send + Sync>;
         match self
@@ -47,6 +57,30 @@ impl Parts {
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parts")
+            .field("len", &self.values.len())
+            .finish()
+    }
+}
+
+/// The [`Parts`] of a finished configuration.
+#[derive(Default)]
+pub struct SharedParts {
+    values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl SharedParts {
+    /// The value of type `T`, if somebody made one.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.values.get(&TypeId::of::<T>())?)
+            .downcast()
+            .ok()
+    }
+}
+
+impl fmt::Debug for SharedParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedParts")
             .field("len", &self.values.len())
             .finish()
     }

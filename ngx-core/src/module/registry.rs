@@ -165,3 +165,63 @@ impl fmt::Debug for Registry {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::Arity;
+
+    const ROW: Directive = Directive {
+        name: "return",
+        contexts: Contexts::SERVER.or(Contexts::LOCATION),
+        arity: Arity::range(1, 2),
+        set: |_, _| Ok(()),
+        default: "",
+        doc: "",
+    };
+    static REWRITE: Module = Module {
+        name: "rewrite",
+        directives: &[ROW],
+    };
+    static STREAM: Module = Module {
+        name: "stream_return",
+        directives: &[Directive {
+            contexts: Contexts::STREAM_SERVER,
+            ..ROW
+        }],
+    };
+    static CLASH: Module = Module {
+        name: "clash",
+        directives: &[ROW],
+    };
+
+    #[test]
+    fn one_name_may_mean_two_things_in_two_places() {
+        let registry = Registry::new(&[&REWRITE, &STREAM])
+            .unwrap()
+            .with_extension(7_u8);
+        let owner = |context| registry.find("return", context).map(|row| row.module.name);
+        assert_eq!(owner(Contexts::LOCATION), Some("rewrite"));
+        assert_eq!(owner(Contexts::STREAM_SERVER), Some("stream_return"));
+        assert_eq!(owner(Contexts::MAIN), None);
+        assert_eq!(
+            registry.contexts_of("return").to_string(),
+            "server, location, stream server"
+        );
+        assert!(registry.has_module("rewrite") && !registry.has_module("return"));
+        assert_eq!(registry.extension::<u8>(), Some(&7));
+        assert_eq!(registry.extension::<u16>(), None);
+    }
+
+    #[test]
+    fn modules_in_each_others_way_are_refused() {
+        assert_eq!(
+            Registry::new(&[&REWRITE, &CLASH]).unwrap_err().to_string(),
+            "modules \"rewrite\" and \"clash\" both have a directive \"return\" in server, location"
+        );
+        assert_eq!(
+            Registry::new(&[&REWRITE, &REWRITE]).unwrap_err(),
+            RegistryError::DuplicateModule("rewrite")
+        );
+    }
+}

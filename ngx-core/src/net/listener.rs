@@ -207,6 +207,18 @@ impl Listener {
         })
     }
 
+    /// Would worker `index` accept from the same socket with `other`, of another generation? Then
+    /// its [`Acceptor`](super::Acceptor) may stay.
+    #[must_use]
+    pub fn is_same_socket(&self, other: &Self, index: usize) -> bool {
+        let both = self.bound(index).zip(other.bound(index));
+        both.is_some_and(|(one, two)| Arc::ptr_eq(one, two))
+    }
+
+    fn bound(&self, index: usize) -> Option<&Arc<Bound>> {
+        self.sockets.get(index.checked_rem(self.sockets.len())?)
+    }
+
     /// Takes over what `old` has and opens the rest.
     fn prepare(
         old: Option<&Arc<Self>>,

@@ -1,6 +1,7 @@
 //! One connection: to a client or to a backend, over TCP or over a Unix-domain socket.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ngx_buf::Sink;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -61,7 +63,7 @@ pub enum Peek {
     Nothing,
     /// There are bytes to read.
     Data,
-    /// The peer has closed its side, or the connection is broken.
+    /// The peer has closed its side.
     Closed,
 }
 
@@ -177,19 +179,19 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// None today: a broken connection is [`Peek::Closed`].
+    /// The connection is broken: what `recv(2)` says.
     pub fn peek_closed(&self) -> io::Result<Peek> {
         let mut byte = [0];
         let peeked = self.once(Interest::READABLE, |fd| {
             let (n, _) = rustix::net::recv(fd, &mut byte, RecvFlags::PEEK)?;
             Ok((n, false))
         });
-        Ok(match peeked {
-            Ok(0) => Peek::Closed,
-            Ok(_) => Peek::Data,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peek::Nothing,
-            Err(_) => Peek::Closed,
-        })
+        match peeked {
+            Ok(0) => Ok(Peek::Closed),
+            Ok(_) => Ok(Peek::Data),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Peek::Nothing),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits until there may be something to read.
@@ -425,6 +427,25 @@ impl AsyncWrite for Transport {
             Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Inner::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+impl Sink for &Transport {
+    fn try_write_vectored(&mut self, bufs: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        Transport::try_write_vectored(self, bufs, more)
+    }
+
+    fn sends_files(&self) -> bool {
+        true
+    }
+
+    fn try_send_file(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        Transport::try_send_file(self, file, offset, len)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(cx)
     }
 }
 

@@ -9,8 +9,8 @@ use super::variable::VarId;
 
 /// One cell per variable in use: what was set, and what was evaluated and may be kept.
 ///
-/// A request has one of these and reads variables through [`read`](Self::read). No borrow is held while a variable is
-/// evaluated, so a variable may read others.
+/// A request has one of these and reads variables through [`read`](Self::read). No borrow is held
+/// while a variable is evaluated, so a variable may read others.
 #[derive(Debug, Default)]
 pub struct Cells {
     /// Grown on the first write: most requests keep nothing.
@@ -42,8 +42,8 @@ impl Cells {
         }
     }
 
-    /// Appends the variable's value: out of its cell, else evaluated for `cx`, and then kept if it may be. `false`, with
-    /// nothing appended, if there is no value.
+    /// Appends the variable's value: out of its cell, else evaluated for `cx`, and then kept if it
+    /// may be. `false`, with nothing appended, if there is no value.
     pub fn read<C: ?Sized + 'static>(
         &self,
         table: &VariableTable<C>,
@@ -80,8 +80,8 @@ impl Cells {
         found
     }
 
-    /// Sets a value; `None` says that there is none. What a variable with a setter does is another thing:
-    /// [`VariableTable::set`].
+    /// Sets a value; `None` says that there is none. What a variable with a setter does is another
+    /// thing: [`VariableTable::set`].
     pub fn set(&self, id: VarId, value: Option<Bytes>) {
         self.put(id, value.map_or(Value::Missing, Value::Known));
     }

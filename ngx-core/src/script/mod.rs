@@ -1,12 +1,13 @@
-//! Variables, and strings with variables, compiled once while configuring; shared by http and stream.
+//! Variables, and strings with variables, compiled once while configuring; shared by http and
+//! stream.
 //!
-//! While configuring, modules register their variables in [`Variables`], and strings of the configuration compile into
-//! a [`Template`]. A name may be used before it is defined: [`Variables::freeze`] resolves all of them at the end and
-//! tells which are unknown. At run time the [`VariableTable`] evaluates, and [`Cells`] keeps what a request has
-//! evaluated already.
+//! While configuring, modules register their variables in [`Variables`], and strings of the
+//! configuration compile into a [`Template`]. A name may be used before it is defined:
+//! [`Variables::freeze`] resolves all of them at the end and tells which are unknown. At run time
+//! the [`VariableTable`] evaluates, and [`Cells`] keeps what a request has evaluated already.
 //!
-//! Evaluating appends to one growable buffer, in a single pass: nothing is measured first and copied later, so a variable
-//! that changes between two looks cannot write past anything.
+//! Evaluating appends to one growable buffer, in a single pass: nothing is measured first and
+//! copied later, so a variable that changes between two looks cannot write past anything.
 //!
 //! ```
 //! use ngx_core::script::{Cells, Context, Template, VarId, Variable, VariableTable, Variables};

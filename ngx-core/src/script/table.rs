@@ -23,6 +23,13 @@ pub(super) struct Entry<C: ?Sized + 'static> {
     pub(super) set: Option<Set<C>>,
 }
 
+impl<C: ?Sized + 'static> Default for VariableTable<C> {
+    /// A table without variables.
+    fn default() -> Self {
+        Self::new(Vec::new(), 0, Vec::new())
+    }
+}
+
 impl<C: ?Sized + 'static> VariableTable<C> {
     pub(super) fn new(entries: Vec<Entry<C>>, cells: usize, prefixes: Vec<Prefix<C>>) -> Self {
         let ids = (0..).map(VarId);
@@ -59,8 +66,8 @@ impl<C: ?Sized + 'static> VariableTable<C> {
         }
     }
 
-    /// Appends the value of the variable of this name, which nobody needs to have used in the configuration: a name made
-    /// at run time. Looks at no cell; prefer [`find`](Self::find).
+    /// Appends the value of the variable of this name, which nobody needs to have used in the
+    /// configuration: a name made at run time. Looks at no cell; prefer [`find`](Self::find).
     pub fn eval_name(&self, name: &str, cx: &C, out: &mut Vec<u8>) -> bool {
         match self.find(name) {
             Some(id) => self.eval(id, cx, out),
@@ -71,8 +78,8 @@ impl<C: ?Sized + 'static> VariableTable<C> {
         }
     }
 
-    /// The variable of this name, in any case of letters. Variables that only a prefix makes are found if the
-    /// configuration uses them.
+    /// The variable of this name, in any case of letters. Variables that only a prefix makes are
+    /// found if the configuration uses them.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<VarId> {
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -112,7 +119,8 @@ impl<C: ?Sized + 'static> VariableTable<C> {
         self.entry(id).is_some_and(|entry| entry.eval.is_none())
     }
 
-    /// Gives the value to the variable's own setter; `false` if it has none and the request's cell is to be filled.
+    /// Gives the value to the variable's own setter; `false` if it has none and the request's cell
+    /// is to be filled.
     pub fn set(&self, id: VarId, cx: &C, value: &[u8]) -> bool {
         match self.entry(id).and_then(|entry| entry.set.as_ref()) {
             Some(set) => {

@@ -10,7 +10,8 @@ pub trait Context {
     /// Appends the value of a variable; `false`, with nothing appended, if there is none.
     fn variable(&self, id: VarId, out: &mut Vec<u8>) -> bool;
 
-    /// Appends what the last regular expression has captured as number `n`, 1 to 9; `false` if nothing.
+    /// Appends what the last regular expression has captured as number `n`, 1 to 9; `false` if
+    /// nothing.
     fn capture(&self, n: usize, out: &mut Vec<u8>) -> bool;
 }
 
@@ -78,7 +79,8 @@ const VALUE_GUESS: usize = 24;
 impl Template {
     /// Compiles a string; the variables in it are marked as used.
     ///
-    /// `$1` to `$9` are captures; a name is made of letters, digits and `_`, in brackets if one of these follows.
+    /// `$1` to `$9` are captures; a name is made of letters, digits and `_`, in brackets if one of
+    /// these follows.
     ///
     /// # Errors
     ///
@@ -172,7 +174,8 @@ impl Template {
         }
     }
 
-    /// The pieces, for those who treat them differently (`rewrite` escapes arguments). A literal is one piece.
+    /// The pieces, for those who treat them differently (`rewrite` escapes arguments). A literal is
+    /// one piece.
     pub fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         let (literal, parts) = match &self.0 {
             Program::Literal(bytes) => (Some(Part::Literal(bytes.clone())), &[][..]),

@@ -22,10 +22,12 @@ impl VarId {
     }
 }
 
-/// Appends a variable's value for a request or session; `false`, with nothing appended, if there is none.
+/// Appends a variable's value for a request or session; `false`, with nothing appended, if there is
+/// none.
 pub type Eval<C> = Arc<dyn Fn(&C, &mut Vec<u8>) -> bool + Send + Sync>;
 
-/// Takes the value that the `set` directive gives to a variable which is more than a memory cell (`$args`).
+/// Takes the value that the `set` directive gives to a variable which is more than a memory cell
+/// (`$args`).
 pub type Set<C> = Arc<dyn Fn(&C, &[u8]) + Send + Sync>;
 
 /// What may be done with a variable, and with its value.
@@ -182,7 +184,8 @@ impl<C: ?Sized + 'static> Variables<C> {
         }
     }
 
-    /// Offers a variable. One of that name which is changeable, or which `set` has made, is replaced.
+    /// Offers a variable. One of that name which is changeable, or which `set` has made, is
+    /// replaced.
     ///
     /// # Errors
     ///
@@ -215,8 +218,8 @@ impl<C: ?Sized + 'static> Variables<C> {
         }
     }
 
-    /// Offers all variables whose names begin with `prefix`; `factory` gets what follows it. The longest prefix wins,
-    /// and a whole name wins over any prefix.
+    /// Offers all variables whose names begin with `prefix`; `factory` gets what follows it. The
+    /// longest prefix wins, and a whole name wins over any prefix.
     pub fn register_prefix(
         &mut self,
         prefix: impl Into<Cow<'static, str>>,
@@ -248,8 +251,9 @@ impl<C: ?Sized + 'static> Variables<C> {
         id
     }
 
-    /// The id of a variable that a directive of the configuration defines: `set $x …`, a named capture. What it is
-    /// unless the directive has filled the request's cell, [`register`](Self::register) may tell before or after.
+    /// The id of a variable that a directive of the configuration defines: `set $x …`, a named
+    /// capture. What it is unless the directive has filled the request's cell,
+    /// [`register`](Self::register) may tell before or after.
     ///
     /// # Errors
     ///
@@ -268,7 +272,8 @@ impl<C: ?Sized + 'static> Variables<C> {
         Ok(self.index(name))
     }
 
-    /// Where the configuration is being read: an unknown variable is reported with the place of its first use.
+    /// Where the configuration is being read: an unknown variable is reported with the place of its
+    /// first use.
     pub fn set_place(&mut self, place: Option<Arc<str>>) {
         self.place = place;
     }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, WriteError};
@@ -12,7 +12,7 @@ use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, WriteError};
 use crate::http::core::{self, LocationConf};
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
-use crate::http::parse::{BodyFraming, ChunkedDecoder, Known, Version};
+use crate::http::parse::{BodyFraming, ChunkedDecoder, Version};
 use crate::http::request::Request;
 use crate::net::addr::Addr;
 use crate::net::deadline::Deadline;
@@ -48,7 +48,7 @@ enum Body {
     Raw,
 }
 
-/// Milliseconds, from the location of the request.
+/// What the location of the request says; times are milliseconds.
 #[derive(Clone, Copy, Default)]
 struct Timeouts {
     send: u64,
@@ -56,13 +56,14 @@ struct Timeouts {
     linger: u64,
     linger_total: u64,
     keepalive: u64,
+    nodelay: bool,
 }
 
 thread_local! {
     /// Heads and bodies are read into memory of the thread; what a connection must keep it copies.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
     /// Response heads are built in one growing buffer, given back when the client has them.
-    static HEADS: RefCell<BytesMut> = const { RefCell::new(BytesMut::new()) };
+    static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 const SCRATCH_SIZE: usize = 64 * 1024;
 const HEADS_SIZE: usize = 16 * 1024;
@@ -127,11 +128,16 @@ impl Http1 {
             linger: *conf.lingering_timeout,
             linger_total: *conf.lingering_time,
             keepalive: *conf.keepalive_timeout,
+            nodelay: *conf.tcp_nodelay,
         });
         if *conf.keepalive_timeout == 0 || requests >= *conf.keepalive_requests {
             self.keepalive.set(false);
         }
-        self.writer.borrow_mut().set_postpone(*conf.postpone_output);
+        let mut writer = self.writer.borrow_mut();
+        writer.set_postpone(*conf.postpone_output);
+        if *conf.sendfile_max_chunk > 0 {
+            writer.set_turn(*conf.sendfile_max_chunk);
+        }
     }
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
@@ -156,10 +162,19 @@ impl Http1 {
     pub(super) fn has_unread(&self) -> bool {
         !self.body_ended()
             || !self.is_quiet()
-            || matches!(self.transport.peek(), Ok(Peek::Data))
+            || matches!(self.transport.peek_closed(), Ok(Peek::Data))
+    }
+
+    /// Small packets are not delayed from here on, if the location says so.
+    fn set_nodelay(&self) {
+        if self.timeouts.get().nodelay {
+            // A client that is gone is noticed by the next read.
+            let _ = self.transport.set_nodelay();
+        }
     }
 
     pub(super) fn next_request(&self) {
+        self.set_nodelay();
         self.sent_at_timer.set(None);
         self.deadline.set(self.timeouts.get().keepalive);
         // An idle connection keeps no memory for bytes that are not there.
@@ -176,17 +191,25 @@ impl Http1 {
         limit: usize,
         f: impl FnOnce(&[u8]) -> R,
     ) -> Poll<io::Result<R>> {
+        let mut f = Some(f);
         loop {
             ready!(self.transport.poll_read_ready(cx))?;
-            let read = SCRATCH.with_borrow_mut(|scratch| {
+            let polled = SCRATCH.with_borrow_mut(|scratch| {
                 let most = limit.clamp(1, scratch.len());
-                let n = self.transport.try_read(&mut scratch[..most])?;
-                Ok(scratch.get(..n).map(Bytes::copy_from_slice).unwrap_or_default())
+                match self
+                    .transport
+                    .try_read(scratch.get_mut(..most).unwrap_or_default())
+                {
+                    Ok(n) => {
+                        let f = f.take()?;
+                        Some(Ok(f(scratch.get(..n).unwrap_or_default())))
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                    Err(error) => Some(Err(error)),
+                }
             });
-            match read {
-                Ok(bytes) => return Poll::Ready(Ok(f(&bytes))),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            if let Some(read) = polled {
+                return Poll::Ready(read);
             }
         }
     }
@@ -224,19 +247,18 @@ impl Http1 {
                 piece
             }
             Body::Chunked(decoder) => {
-                let decoded =
-                    decoder.decode(&unread).map_err(|_| BodyError::Invalid)?;
-                if decoder.is_done() {
-                    unread.advance(decoded.consumed);
-                    *body = Body::Ended;
-                    return Ok(Some(BodyPiece::End));
-                }
-                if decoded.data.is_empty() {
-                    unread.advance(decoded.consumed);
-                    return Ok(None);
-                }
+                let decoded = decoder.decode(&unread).map_err(|_| BodyError::Invalid)?;
                 unread.advance(decoded.data.start);
-                split(&mut unread, decoded.data.len())
+                let piece = split(&mut unread, decoded.data.len());
+                unread.advance(decoded.consumed.saturating_sub(decoded.data.end));
+                let done = decoder.is_done();
+                if done {
+                    *body = Body::Ended;
+                }
+                if piece.is_empty() {
+                    return Ok(done.then_some(BodyPiece::End));
+                }
+                piece
             }
         };
         Ok(Some(BodyPiece::Data(piece)))
@@ -259,7 +281,9 @@ impl Downstream for Http1 {
         let conf = r.conf(&core::LOCATION);
         if *conf.limit_rate > 0 {
             let limit = Limit::new(*conf.limit_rate, *conf.limit_rate_after, Instant::now());
-            self.writer.borrow_mut().set_limit(Some(limit), Instant::now());
+            self.writer
+                .borrow_mut()
+                .set_limit(Some(limit), Instant::now());
         }
         let head = HEADS.with_borrow_mut(|heads| {
             heads.reserve(HEADS_SIZE);
@@ -363,7 +387,7 @@ impl Downstream for Http1 {
             if ready!(self.transport.poll_read_ready(cx)).is_err() {
                 return Poll::Ready(());
             }
-            match self.transport.peek() {
+            match self.transport.peek_closed() {
                 Ok(Peek::Closed) | Err(_) => return Poll::Ready(()),
                 Ok(Peek::Data) => return Poll::Pending,
                 Ok(Peek::Nothing) => {}
@@ -373,6 +397,7 @@ impl Downstream for Http1 {
 
     fn upgrade(&self) {
         self.keepalive.set(false);
+        self.set_nodelay();
         self.body.replace(Body::Raw);
         self.deadline.clear();
     }
@@ -427,8 +452,13 @@ impl Http1 {
         at: Instant,
     ) -> Poll<Result<(), WriteError>> {
         let now = Instant::now();
-        if let Some(wait) = at.checked_duration_since(now).filter(|wait| !wait.is_zero()) {
-            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        if let Some(wait) = at
+            .checked_duration_since(now)
+            .filter(|wait| !wait.is_zero())
+        {
+            let wait = u64::try_from(wait.as_millis())
+                .unwrap_or(u64::MAX)
+                .saturating_add(1);
             self.sent_at_timer.set(None);
             self.deadline.set(wait);
             ready!(self.deadline.poll_expired(cx));

@@ -1,17 +1,18 @@
 //! What a connection adds to the lines of the error log.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::http1::Http1;
-use crate::http::core;
 use crate::http::downstream::Peer;
 use crate::http::generation::Generation;
 use crate::http::parse::Known;
 use crate::http::request::Request;
 use crate::log::{ErrorLog, LogScope};
+use crate::main_module::error_log_of;
+use crate::net::addr::Addr;
 
 /// The connection, and the request it is at.
 pub(super) struct Scope {
@@ -48,22 +49,42 @@ impl Scope {
     }
 }
 
+/// A client's address without its port, as nginx logs it.
+struct Client<'a>(&'a Addr);
+
+impl fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.ip() {
+            Some(ip) => ip.fmt(f),
+            None => f.write_str("unix:"),
+        }
+    }
+}
+
 impl LogScope for Scope {
     fn connection(&self) -> Option<u64> {
         Some(self.peer.number)
     }
 
     fn write_context(&self, out: &mut String) {
-        let _ = write!(out, ", client: {}", self.peer.addr.host_text());
+        let _ = write!(out, ", client: {}", Client(&self.peer.addr));
         let request = self.request.borrow();
         let Some(r) = &*request else {
             let _ = write!(out, ", server: {}", self.peer.local);
             return;
         };
-        let _ = write!(out, ", server: {}", String::from_utf8_lossy(&r.server().name));
+        let _ = write!(
+            out,
+            ", server: {}",
+            String::from_utf8_lossy(&r.server().name)
+        );
         let head = r.head();
         if !head.request_line().is_empty() {
-            let _ = write!(out, ", request: \"{}\"", String::from_utf8_lossy(head.request_line()));
+            let _ = write!(
+                out,
+                ", request: \"{}\"",
+                String::from_utf8_lossy(head.request_line())
+            );
         }
         r.write_log_context(out);
         if let Some(host) = head.get(Known::Host) {
@@ -77,7 +98,7 @@ impl LogScope for Scope {
     fn sinks(&self) -> Option<Arc<ErrorLog>> {
         let request = self.request.borrow();
         match &*request {
-            Some(r) => r.conf(&core::LOCATION).error_log(),
+            Some(r) => error_log_of(&r.location().slots),
             None => self.generation.borrow().cycle().error_log(),
         }
     }

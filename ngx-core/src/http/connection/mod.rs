@@ -18,14 +18,15 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http1::Http1;
 use linger::Linger;
-use read_head::{HeadRead, ReadHead};
+use read_head::{HeadRead, Origin, ReadHead};
 
 use super::conf::VhostsId;
 use super::core;
+use super::downstream::Downstream as _;
 use super::generation::Generation;
 use super::phases::Ended;
 use super::request::Request;
@@ -99,23 +100,31 @@ impl Serve {
                     }
                     self.follow_generation();
                 }
-                let State::Head(head) = &mut self.state else { return Poll::Ready(true) };
+                let State::Head(head) = &mut self.state else {
+                    return Poll::Ready(true);
+                };
                 let Some(vhosts) = self.vhosts else {
                     self.state = State::Closed;
                     return Poll::Ready(true);
                 };
-                let read = std::task::ready!(head.poll(cx, &self.http1, &self.generation, vhosts));
+                let closing = self.place.worker().is_closing();
+                let from = Origin {
+                    generation: &self.generation,
+                    vhosts,
+                    closing,
+                };
+                let read = ready!(head.poll(cx, &self.http1, &from));
                 self.head_read(read);
                 Poll::Ready(true)
             }
             State::Request(request) => {
-                let ended = std::task::ready!(request.poll_response(cx));
+                let ended = ready!(request.poll_response(cx));
                 let request = request.clone();
                 self.response_ended(&request, ended);
                 Poll::Ready(true)
             }
             State::Skip => {
-                let skipped = std::task::ready!(self.http1.poll_skip(cx));
+                let skipped = ready!(self.http1.poll_skip(cx));
                 self.state = if skipped {
                     self.next_request()
                 } else {
@@ -124,7 +133,7 @@ impl Serve {
                 Poll::Ready(true)
             }
             State::Linger(linger) => {
-                std::task::ready!(linger.poll(cx, &self.http1));
+                ready!(linger.poll(cx, &self.http1));
                 self.state = State::Closed;
                 Poll::Ready(true)
             }
@@ -136,7 +145,9 @@ impl Serve {
     fn follow_generation(&mut self) {
         let current = self.place.worker().current();
         if !Rc::ptr_eq(&current, &self.generation) {
-            self.vhosts = current.http().vhosts(&self.listener, &self.http1.peer().local);
+            self.vhosts = current
+                .http()
+                .vhosts(&self.listener, &self.http1.peer().local);
             self.scope.set_generation(&current);
             self.generation = current;
         }
@@ -165,15 +176,17 @@ impl Serve {
     }
 
     fn after(&self, request: &Request, ended: Ended) -> After {
-        use super::downstream::Downstream;
         if self.http1.is_aborted() {
             return After::Close;
         }
         if ended == Ended::Whole && self.http1.keeps_alive() {
-            return if self.http1.body_ended() { After::Next } else { After::Skip };
+            return if self.http1.body_ended() {
+                After::Next
+            } else {
+                After::Skip
+            };
         }
         let mode = *request.conf(&core::LOCATION).lingering_close;
-        self.http1.set_lingering(request.conf(&core::LOCATION));
         match mode {
             core::LingeringClose::Off => After::Close,
             core::LingeringClose::Always => After::Linger,
@@ -195,7 +208,6 @@ impl Serve {
             self.scope.set_request(None);
             request.cancel();
             if !request.header_sent() {
-                use super::downstream::Downstream;
                 self.http1.forbid_keepalive();
                 let _ = self.http1.send_interim(
                     b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -214,8 +226,8 @@ impl Future for Serve {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         this.place.set_waker(cx.waker());
-        let scope = Rc::clone(&this.scope);
-        let _entered = error_log::enter(scope);
+        let scope: Rc<dyn error_log::LogScope> = Rc::clone(&this.scope) as _;
+        let _entered = error_log::enter(&scope);
         loop {
             match catch_unwind(AssertUnwindSafe(|| this.step(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
@@ -237,7 +249,7 @@ fn log_request(request: &Request, scope: &Rc<log::Scope>) {
         let scope = scope.for_log_phase(&request);
         tokio::task::spawn_local(async move {
             std::future::poll_fn(|cx| {
-                let _entered = error_log::enter(Rc::clone(&scope));
+                let _entered = error_log::enter(&scope);
                 request.poll_log(cx)
             })
             .await;

@@ -7,7 +7,8 @@ pub(super) enum NameByte {
     Good,
     /// `_`, good or odd as `underscores_in_headers` says.
     Underscore,
-    /// Visible, but none of nginx's name characters: the field is ignored or taken as `ignore_invalid_headers` says.
+    /// Visible, but none of nginx's name characters: the field is ignored or taken as
+    /// `ignore_invalid_headers` says.
     Odd,
     /// `:`, the end of the name.
     Colon,
@@ -38,7 +39,8 @@ pub(super) const fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte == b'_' || byte == b'-'
 }
 
-/// Whether a byte may stand in an IP literal between brackets: unreserved, sub-delims and `:` of RFC 3986.
+/// Whether a byte may stand in an IP literal between brackets: unreserved, sub-delims and `:` of
+/// RFC 3986.
 pub(super) const fn is_ip_literal_byte(byte: u8) -> bool {
     is_reg_name_byte(byte) || byte == b':'
 }
@@ -65,7 +67,8 @@ pub(super) const fn hex_value(byte: u8) -> Option<u8> {
 
 /// Offset of the first control character (below 0x20, or DEL) in `buf`, looking from `from` on.
 ///
-/// Eight bytes at a time: this one pass finds the end of a line and proves that nothing in the line needs a second look.
+/// Eight bytes at a time: this one pass finds the end of a line and proves that nothing in the line
+/// needs a second look.
 pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
@@ -76,8 +79,9 @@ pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
     while let Some((word, tail)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*word);
         let dels = word ^ (ONES * 0x7f);
-        // A byte's high bit is set by the subtraction if it was below the subtrahend. A borrow may spoil the bytes
-        // above such a byte, never those below, and the lowest is the one that is asked for.
+        // A byte's high bit is set by the subtraction if it was below the subtrahend. A borrow may
+        // spoil the bytes above such a byte, never those below, and the lowest is the one that is
+        // asked for.
         let hits =
             ((word.wrapping_sub(ONES * 0x20) & !word) | (dels.wrapping_sub(ONES) & !dels)) & HIGH;
         if hits != 0 {

@@ -17,7 +17,8 @@ pub enum ChunkError {
     /// A chunk larger than the largest file offset.
     #[error("too large chunk size")]
     TooLargeSize,
-    /// Something else than CR LF where only that may stand, a bare LF or a control character in an extension.
+    /// Something else than CR LF where only that may stand, a bare LF or a control character in an
+    /// extension.
     #[error("invalid chunk framing")]
     InvalidFraming,
     /// The extensions of one chunk, or the trailer, take more bytes than anybody needs.
@@ -30,15 +31,17 @@ pub enum ChunkError {
 pub struct Decoded {
     /// Which bytes of the input are data; empty if there is only framing.
     pub data: Range<usize>,
-    /// How many bytes of the input are dealt with, the data included: the next call gets what follows.
+    /// How many bytes of the input are dealt with, the data included: the next call gets what
+    /// follows.
     pub consumed: usize,
 }
 
 /// Takes the framing off a chunked body, a piece at a time.
 ///
-/// Each call eats framing up to the next data and tells where the data lie, without copying. Strict: lines end with
-/// CR LF, never with a bare LF, so that nobody behind or before us can see other chunks than we do. Extensions are
-/// skipped; so is the trailer, unless [`keep_trailer`](Self::keep_trailer) was asked for.
+/// Each call eats framing up to the next data and tells where the data lie, without copying.
+/// Strict: lines end with CR LF, never with a bare LF, so that nobody behind or before us can see
+/// other chunks than we do. Extensions are skipped; so is the trailer, unless
+/// [`keep_trailer`](Self::keep_trailer) was asked for.
 ///
 /// ```
 /// use ngx_core::http::parse::ChunkedDecoder;
@@ -106,8 +109,9 @@ impl ChunkedDecoder {
         self
     }
 
-    /// Takes the framing at the front of `input` and says what data follow it. Call again with what is not consumed
-    /// and more, until [`is_done`](Self::is_done); with data still in `input`, each call consumes at least one byte.
+    /// Takes the framing at the front of `input` and says what data follow it. Call again with what
+    /// is not consumed and more, until [`is_done`](Self::is_done); with data still in `input`, each
+    /// call consumes at least one byte.
     ///
     /// # Errors
     ///
@@ -207,8 +211,8 @@ impl ChunkedDecoder {
     }
 }
 
-/// Appends the line that begins a chunk of `size` bytes; the chunk's data and CR LF follow it. A size of 0 begins the
-/// last chunk.
+/// Appends the line that begins a chunk of `size` bytes; the chunk's data and CR LF follow it. A
+/// size of 0 begins the last chunk.
 ///
 /// ```
 /// let mut out = Vec::new();

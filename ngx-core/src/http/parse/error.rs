@@ -131,7 +131,8 @@ pub(super) fn excerpt(bytes: &[u8]) -> Box<str> {
     text.into()
 }
 
-/// The line from `start` up to and including the byte at `bad`, written as nginx does: the byte always as `\xNN`.
+/// The line from `start` up to and including the byte at `bad`, written as nginx does: the byte
+/// always as `\xNN`.
 pub(super) fn excerpt_up_to(buf: &[u8], start: usize, bad: usize) -> Box<str> {
     let mut text = excerpt(buf.get(start..bad).unwrap_or_default()).into_string();
     if let Some(byte) = buf.get(bad) {

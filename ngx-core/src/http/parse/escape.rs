@@ -2,15 +2,16 @@
 
 use super::chars::hex_value;
 
-/// Which characters are escaped. Controls, space, `"`, `<`, `>`, `\`, `^`, `` ` ``, `{`, `|`, `}`, DEL and everything
-/// beyond ASCII always are, but for [`Escape::Memcached`].
+/// Which characters are escaped. Controls, space, `"`, `<`, `>`, `\`, `^`, `` ` ``, `{`, `|`, `}`,
+/// DEL and everything beyond ASCII always are, but for [`Escape::Memcached`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escape {
     /// A path: `#`, `%` and `?` too.
     Uri,
     /// An argument's value: `#`, `%`, `&`, `+`, `;` and `?` too.
     Args,
-    /// Everything but letters, digits, `-`, `.`, `_` and `~`, as `ngx.escape_uri` and `encodeURIComponent` do.
+    /// Everything but letters, digits, `-`, `.`, `_` and `~`, as `ngx.escape_uri` and
+    /// `encodeURIComponent` do.
     UriComponent,
     /// A link inside a page: `#`, `%` and `'` too.
     Html,
@@ -66,9 +67,9 @@ pub fn escape_uri(src: &[u8], kind: Escape, out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Appends `src` with `%XX` replaced by the bytes they stand for; gives how many bytes of `src` were used (all, unless
-/// `kind` stops at a `?`). As nginx does, a `%` without two digits behind it is dropped, the first byte that is no digit
-/// with the digit before it.
+/// Appends `src` with `%XX` replaced by the bytes they stand for; gives how many bytes of `src`
+/// were used (all, unless `kind` stops at a `?`). As nginx does, a `%` without two digits behind it
+/// is dropped, the first byte that is no digit with the digit before it.
 ///
 /// ```
 /// use ngx_core::http::parse::{Unescape, unescape_uri};

@@ -31,49 +31,44 @@ pub(super) struct Parsed {
     pub(super) odd: bool,
 }
 
-/// Parses one line, which is not empty and has no control characters but tabs (responses: but NUL and CR).
+/// Parses one line, which is not empty and has no control characters but tabs (responses: but NUL
+/// and CR).
 ///
 /// # Errors
 ///
 /// The offset of the byte that cannot stand there; the end of the line if there is no colon.
 pub(super) fn parse_field(buf: &[u8], line: Range<usize>) -> Result<Parsed, usize> {
     let bytes = buf.get(line.clone()).unwrap_or_default();
-    let mut underscore = false;
-    let mut odd = false;
-    let mut colon = bytes.len();
 
-    for (at, &byte) in bytes.iter().enumerate() {
-        match NAME[usize::from(byte)] {
-            NameByte::Good => {}
-            NameByte::Underscore => underscore = true,
-            NameByte::Odd => odd = true,
-            NameByte::Bad => return Err(line.start + at),
-            NameByte::Colon => {
-                colon = at;
-                break;
-            }
-        }
-    }
-
-    if colon == 0 || colon == bytes.len() {
-        return Err(line.start + colon);
-    }
-
-    let (name, rest) = bytes.split_at(colon);
-    let value = rest.get(1..).unwrap_or_default();
-    let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
-    let leading = value.iter().take_while(|byte| blank(byte)).count();
-    let trailing = value
+    let good = bytes
         .iter()
-        .skip(leading)
-        .rev()
-        .take_while(|byte| blank(byte))
-        .count();
+        .position(|&byte| NAME[usize::from(byte)] != NameByte::Good);
+    let Name {
+        colon,
+        underscore,
+        odd,
+    } = match good {
+        Some(colon) if colon > 0 && bytes.get(colon) == Some(&b':') => Name {
+            colon,
+            underscore: false,
+            odd: false,
+        },
+        _ => parse_odd_name(bytes).map_err(|bad| line.start + bad)?,
+    };
 
-    let start = line.start + colon + 1 + leading;
+    let (name, mut value) = bytes.split_at_checked(colon).unwrap_or_default();
+    value = value.get(1..).unwrap_or_default();
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    let start = line.end - value.len();
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+
     let field = FieldRange {
         name: Span::at(line.start, line.start + colon),
-        value: Span::at(start, line.end - trailing),
+        value: Span::at(start, start + value.len()),
         known: Known::from_name(name),
     };
     Ok(Parsed {
@@ -81,4 +76,37 @@ pub(super) fn parse_field(buf: &[u8], line: Range<usize>) -> Result<Parsed, usiz
         underscore,
         odd,
     })
+}
+
+/// What was found looking for the end of a name.
+struct Name {
+    colon: usize,
+    underscore: bool,
+    odd: bool,
+}
+
+/// The name of a field if it is not of letters, digits and `-` alone; else the offset of what
+/// spoils it.
+#[cold]
+fn parse_odd_name(bytes: &[u8]) -> Result<Name, usize> {
+    let mut underscore = false;
+    let mut odd = false;
+
+    for (at, &byte) in bytes.iter().enumerate() {
+        match NAME[usize::from(byte)] {
+            NameByte::Good => {}
+            NameByte::Underscore => underscore = true,
+            NameByte::Odd => odd = true,
+            NameByte::Colon if at > 0 => {
+                return Ok(Name {
+                    colon: at,
+                    underscore,
+                    odd,
+                });
+            }
+            NameByte::Colon | NameByte::Bad => return Err(at),
+        }
+    }
+
+    Err(bytes.len())
 }

@@ -20,14 +20,15 @@ use super::chars::{is_ip_literal_byte, is_reg_name_byte};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host<'a> {
-    /// In lower case, without port and without the dot at the end; borrowed if it came so. An IP literal keeps its
-    /// brackets.
+    /// In lower case, without port and without the dot at the end; borrowed if it came so. An IP
+    /// literal keeps its brackets.
     pub name: Cow<'a, str>,
     /// The port, if there is one that is not empty.
     pub port: Option<u16>,
 }
 
-/// The host has a character that no host has, two dots in a row, nothing in it, or a port that is none.
+/// The host has a character that no host has, two dots in a row, nothing in it, or a port that is
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("invalid host")]
 pub struct InvalidHost;

@@ -99,11 +99,9 @@ impl Known {
             return Self::Other;
         };
 
-        let at = usize::from(SLOTS[slot(name.len(), first, last)]);
-        let candidate = Self::NAMES.get(at).copied().unwrap_or_default();
-
-        if candidate.as_bytes().eq_ignore_ascii_case(name) {
-            Self::ALL.get(at).copied().unwrap_or_default()
+        let slot = &SLOTS[slot(name.len(), first, last)];
+        if slot.len == name.len() && slot.pattern.matches(name) {
+            slot.known
         } else {
             Self::Other
         }
@@ -184,18 +182,84 @@ const fn slot(len: usize, first: u8, last: u8) -> usize {
 /// Found by trying until no two names fell together.
 const MULTIPLIERS: [usize; 3] = [5, 149, 385];
 
-/// Index into [`Known::ALL`] by [`slot`]; 0 where no name falls.
-static SLOTS: [u8; SLOT_COUNT] = {
-    let mut slots = [0; SLOT_COUNT];
+/// A known name, ready to be compared.
+#[derive(Clone, Copy)]
+struct Slot {
+    known: Known,
+    len: usize,
+    pattern: Pattern,
+}
+
+/// The longest known name in words.
+const WORDS: usize = 3;
+
+/// A name in lower case, eight bytes to a word, and the bits in which upper-case letters differ.
+#[derive(Clone, Copy)]
+struct Pattern {
+    lower: [u64; WORDS],
+    case: [u64; WORDS],
+}
+
+impl Pattern {
+    const fn new(name: &[u8]) -> Self {
+        assert!(
+            name.len() <= WORDS * 8,
+            "a known field name is longer than a pattern"
+        );
+        let mut this = Self {
+            lower: [0; WORDS],
+            case: [0; WORDS],
+        };
+        let mut at = 0;
+        while at < name.len() {
+            let shift = at % 8 * 8;
+            this.lower[at / 8] |= (name[at].to_ascii_lowercase() as u64) << shift;
+            if name[at].is_ascii_alphabetic() {
+                this.case[at / 8] |= 0x20 << shift;
+            }
+            at += 1;
+        }
+        this
+    }
+
+    /// Whether this is the name, in any case of letters; the lengths are equal.
+    fn matches(&self, name: &[u8]) -> bool {
+        let mut padded = [0; WORDS * 8];
+        let Some(front) = padded.get_mut(..name.len()) else {
+            return false;
+        };
+        front.copy_from_slice(name);
+
+        let (words, _) = padded.as_chunks::<8>();
+        let patterns = self.lower.iter().zip(&self.case);
+        words
+            .iter()
+            .zip(patterns)
+            .all(|(word, (&lower, &case))| u64::from_le_bytes(*word) | case == lower)
+    }
+}
+
+/// The known names by [`slot`]; a length of 0 where no name falls.
+static SLOTS: [Slot; SLOT_COUNT] = {
+    let none = Slot {
+        known: Known::Other,
+        len: 0,
+        pattern: Pattern::new(b""),
+    };
+    let mut slots = [none; SLOT_COUNT];
     let mut at = 1;
     while at < Known::NAMES.len() {
         let name = Known::NAMES[at].as_bytes();
         let slot = slot(name.len(), name[0], name[name.len() - 1]);
         assert!(
-            slots[slot] == 0,
+            slots[slot].len == 0,
             "two known field names fall into one slot: choose other multipliers"
         );
-        slots[slot] = at as u8;
+        slots[slot] = Slot {
+            known: Known::ALL[at],
+            len: name.len(),
+            pattern: Pattern::new(name),
+        };
         at += 1;
     }
     assert!(Known::NAMES.len() <= 64, "a KnownSet has one bit per name");

@@ -6,8 +6,9 @@ use super::chars::find_control;
 
 /// How much a head may take: `client_header_buffer_size` and `large_client_header_buffers`.
 ///
-/// Heads are parsed out of one contiguous slice; the limits count as if each line had to lie in one buffer, the way
-/// nginx lays them out, so that a configuration accepts exactly what it accepts there.
+/// Heads are parsed out of one contiguous slice; the limits count as if each line had to lie in one
+/// buffer, the way nginx lays them out, so that a configuration accepts exactly what it accepts
+/// there.
 ///
 /// ```
 /// use ngx_core::http::parse::Limits;
@@ -100,13 +101,14 @@ impl Lines {
         while let Some(found) = find_control(buf, self.at) {
             self.at = found;
 
-            match (buf.get(found), buf.get(found + 1)) {
-                (Some(b'\n'), _) => return self.complete(found, found + 1).map(Some),
-                (Some(b'\r'), Some(b'\n')) => return self.complete(found, found + 2).map(Some),
-                (Some(b'\r'), None) => return self.partial(found).map(|()| None),
-                (Some(b'\t'), _) => self.at = found + 1,
-                (Some(b'\r' | b'\0'), _) => return Err(LineError::Control(found)),
-                _ if self.tolerant => self.at = found + 1,
+            match buf.get(found..) {
+                Some([b'\r', b'\n', ..]) => return self.complete(found, found + 2).map(Some),
+                Some([b'\n', ..]) => return self.complete(found, found + 1).map(Some),
+                Some([b'\r']) => return self.partial(found).map(|()| None),
+                Some([b'\t', ..]) => self.at = found + 1,
+                Some([byte, ..]) if self.tolerant && *byte != b'\r' && *byte != b'\0' => {
+                    self.at = found + 1;
+                }
                 _ => return Err(LineError::Control(found)),
             }
         }
@@ -130,7 +132,8 @@ impl Lines {
         let line = self.start..end;
         let len = next - self.start;
 
-        // A blank line costs nothing: those before a request are dropped, the one behind a head ends it.
+        // A blank line costs nothing: those before a request are dropped, the one behind a head
+        // ends it.
         if !line.is_empty() {
             if len > self.room {
                 self.next_buffer(len > self.size)?;

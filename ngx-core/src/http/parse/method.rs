@@ -98,8 +98,9 @@ impl Method {
         })
     }
 
-    /// Whether a request of this method may be sent twice without harm (RFC 9110 §9.2.2). Other methods than those
-    /// nginx refuses to repeat (`POST`, `LOCK`, `PATCH`) count as idempotent, as `proxy_next_upstream` sees it.
+    /// Whether a request of this method may be sent twice without harm (RFC 9110 §9.2.2). Other
+    /// methods than those nginx refuses to repeat (`POST`, `LOCK`, `PATCH`) count as idempotent, as
+    /// `proxy_next_upstream` sees it.
     #[must_use]
     pub const fn is_idempotent(self) -> bool {
         !matches!(self, Self::Post | Self::Lock | Self::Patch)

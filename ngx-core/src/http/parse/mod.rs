@@ -1,12 +1,13 @@
-//! Parsers of the HTTP core: bytes in, values out. No I/O, no clock, no allocation per header field.
+//! Parsers of the HTTP core: bytes in, values out. No I/O, no clock, no allocation per header
+//! field.
 //!
-//! One decoder serves both directions: the server reads requests with [`RequestParser`], the HTTP/1 protocol of
-//! an upstream reads responses with [`ResponseParser`]; both share the line scanner, the field parser, the table of
-//! [`Known`] names and the [`ChunkedDecoder`].
+//! One decoder serves both directions: the server reads requests with [`RequestParser`], the HTTP/1
+//! protocol of an upstream reads responses with [`ResponseParser`]; both share the line scanner,
+//! the field parser, the table of [`Known`] names and the [`ChunkedDecoder`].
 //!
-//! Strict by RFC 9112 where requests can be smuggled (a bare CR, folded fields, spaces around a field name,
-//! `Content-Length` next to `Transfer-Encoding`, line ends inside chunk framing), tolerant where nginx is (a bare LF
-//! ends a line, empty lines before a request line are skipped).
+//! Strict by RFC 9112 where requests can be smuggled (a bare CR, folded fields, spaces around a
+//! field name, `Content-Length` next to `Transfer-Encoding`, line ends inside chunk framing),
+//! tolerant where nginx is (a bare LF ends a line, empty lines before a request line are skipped).
 //!
 //! ```
 //! use ngx_core::http::parse::{BodyFraming, Limits, Progress, RequestOptions, RequestParser};
@@ -14,7 +15,7 @@
 //! let input = b"GET /index.html?a=1 HTTP/1.1\r\nHost: example.com\r\n\r\n";
 //! let mut parser = RequestParser::new(RequestOptions::default());
 //! let mut fields = Vec::new();
-//! let Progress::Done(head) = parser.parse(input, &mut fields)? else { panic!("the head is complete") };
+//! let Progress::Done(head) = parser.parse(input, &mut fields)? else { panic!("complete") };
 //! assert_eq!(head.len, input.len());
 //! assert_eq!(head.framing(input, &fields)?, BodyFraming::None);
 //! assert_eq!(head.line.path.of(input), b"/index.html");
@@ -38,9 +39,6 @@ mod response;
 mod span;
 mod status;
 mod uri;
-
-#[cfg(test)]
-mod tests;
 
 pub use chunked::{ChunkError, ChunkedDecoder, Decoded, fuzz_chunked, write_chunk_size};
 pub use error::{RequestError, ResponseError};

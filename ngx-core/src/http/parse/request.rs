@@ -66,7 +66,8 @@ impl RequestHead {
         of_request(self.line.version, self.seen, head, fields)
     }
 
-    /// Whether the method may be used at all: never `TRACE`; `CONNECT` if allowed, in HTTP/1.1 and without a body.
+    /// Whether the method may be used at all: never `TRACE`; `CONNECT` if allowed, in HTTP/1.1 and
+    /// without a body.
     ///
     /// # Errors
     ///
@@ -92,9 +93,9 @@ impl RequestHead {
 
 /// Parses the head of one request out of a slice that grows.
 ///
-/// Each line is looked at as soon as it is complete and never again, so that errors are told early and a client sending
-/// one byte at a time costs no more than its bytes. On an error, what was parsed so far stays readable: the log and the
-/// choice of the server want it.
+/// Each line is looked at as soon as it is complete and never again, so that errors are told early
+/// and a client sending one byte at a time costs no more than its bytes. On an error, what was
+/// parsed so far stays readable: the log and the choice of the server want it.
 ///
 /// ```
 /// use ngx_core::http::parse::{Known, Progress, RequestOptions, RequestParser};
@@ -130,17 +131,21 @@ impl RequestParser {
         }
     }
 
-    /// Goes on where the last call stopped. `buf` begins with the same bytes as before and may have more behind them;
-    /// fields are appended to `fields`, which the caller empties before a new request.
+    /// Goes on where the last call stopped. `buf` begins with the same bytes as before and may have
+    /// more behind them; fields are appended to `fields`, which the caller empties before a new
+    /// request.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong. The parser is of no further use then, but for what it has parsed.
+    /// The first thing that is wrong. The parser is of no further use then, but for what it has
+    /// parsed.
     pub fn parse(
         &mut self,
         buf: &[u8],
         fields: &mut Vec<FieldRange>,
     ) -> Result<Progress<RequestHead>, RequestError> {
+        let buf = Span::describable(buf);
+
         loop {
             let line = match self.lines.next(buf) {
                 Ok(Some(line)) => line,
@@ -148,24 +153,17 @@ impl RequestParser {
                 Err(error) => return Err(self.refuse(buf, error)),
             };
 
-            let Some(request) = self.line else {
-                if line.is_empty() {
-                    continue;
+            match (&self.line, line.is_empty()) {
+                (Some(_), false) => self.take_field(buf, line, fields)?,
+                (Some(request), true) => return self.complete(*request),
+                (None, true) => {}
+                (None, false) => {
+                    let request = self.line.insert(RequestLine::parse(buf, line)?);
+                    if request.version < Version::HTTP_10 {
+                        let request = *request;
+                        return self.complete(request);
+                    }
                 }
-                let request = RequestLine::parse(buf, line)?;
-                self.line = Some(request);
-                if request.version < Version::HTTP_10 {
-                    return Ok(Progress::Done(self.head(request)));
-                }
-                continue;
-            };
-
-            if !line.is_empty() {
-                self.take_field(buf, line, fields)?;
-            } else if request.version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
-                return Err(RequestError::MissingHost);
-            } else {
-                return Ok(Progress::Done(self.head(request)));
             }
         }
     }
@@ -176,14 +174,16 @@ impl RequestParser {
         self.line.as_ref()
     }
 
-    /// Lines dropped because of their names; the log has them at level `info` as `client sent invalid header line`.
+    /// Lines dropped because of their names; the log has them at level `info` as `client sent
+    /// invalid header line`.
     #[must_use]
     pub fn ignored(&self) -> &[Span] {
         &self.ignored
     }
 
-    /// How many bytes of empty lines stand before a request line that has not come yet. The caller takes them off its
-    /// buffer, so that a client sending nothing else cannot fill it; the parser counts from the new beginning.
+    /// How many bytes of empty lines stand before a request line that has not come yet. The caller
+    /// takes them off its buffer, so that a client sending nothing else cannot fill it; the parser
+    /// counts from the new beginning.
     pub const fn take_leading(&mut self) -> usize {
         if self.line.is_some() {
             return 0;
@@ -193,12 +193,15 @@ impl RequestParser {
         leading
     }
 
-    const fn head(&self, line: RequestLine) -> RequestHead {
-        RequestHead {
+    fn complete(&self, line: RequestLine) -> Result<Progress<RequestHead>, RequestError> {
+        if line.version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
+            return Err(RequestError::MissingHost);
+        }
+        Ok(Progress::Done(RequestHead {
             line,
             seen: self.seen,
             len: self.lines.start(),
-        }
+        }))
     }
 
     fn take_field(
@@ -229,7 +232,8 @@ impl RequestParser {
         Ok(())
     }
 
-    /// Refuses at once what cannot become a request, a TLS handshake for one, without waiting for a line end.
+    /// Refuses at once what cannot become a request, a TLS handshake for one, without waiting for a
+    /// line end.
     fn check_beginning(&self, buf: &[u8]) -> Result<(), RequestError> {
         match buf.get(self.lines.start()) {
             Some(&byte) if self.line.is_none() && byte != b'\r' && !is_method_byte(byte) => {
@@ -311,3 +315,6 @@ pub fn fuzz_request(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,16 +60,19 @@ pub struct RequestLine {
     pub form: TargetForm,
     /// The scheme of an absolute target, else empty.
     pub scheme: Span,
-    /// Host and port of an absolute target or of `CONNECT`, not validated yet (see [`Host`](super::Host)); else empty.
+    /// Host and port of an absolute target or of `CONNECT`, not validated yet (see
+    /// [`Host`](super::Host)); else empty.
     pub host: Span,
-    /// Path and arguments as sent, without scheme and host: `$request_uri`. A lone `/` where the target has no path.
+    /// Path and arguments as sent, without scheme and host: `$request_uri`. A lone `/` where the
+    /// target has no path.
     pub target: Span,
     /// The path as sent, without arguments and fragment.
     pub path: Span,
-    /// The path holds no escapes, no `//` and no segment that begins with a dot, so that it is `$uri` as it stands;
-    /// else see [`normalize`](super::normalize).
+    /// The path holds no escapes, no `//` and no segment that begins with a dot, so that it is
+    /// `$uri` as it stands; else see [`normalize`](super::normalize).
     pub plain: bool,
-    /// `target` has arguments but no path (`http://host?a=1`): it cannot be sent to a backend as it is.
+    /// `target` has arguments but no path (`http://host?a=1`): it cannot be sent to a backend as it
+    /// is.
     pub no_path: bool,
     /// What follows the first `?`, without the fragment; may be empty: `$args`.
     pub args: Span,
@@ -115,28 +118,26 @@ impl RequestLine {
     /// From the `/` that begins the path.
     fn parse_path(&mut self, cursor: &mut Cursor<'_>) -> Result<(), RequestError> {
         let start = cursor.at;
-        let mut after_slash = false;
         self.plain = true;
 
-        while let Some(byte) = cursor.peek() {
-            match TARGET[usize::from(byte)] {
-                TargetByte::Usual => after_slash = false,
-                TargetByte::Slash => {
-                    self.plain &= !after_slash;
-                    after_slash = true;
+        loop {
+            cursor.skip_while(|byte| matches!(TARGET[usize::from(byte)], TargetByte::Usual));
+            match cursor.peek().map(|byte| TARGET[usize::from(byte)]) {
+                Some(TargetByte::Slash) => {
+                    self.plain &= !matches!(cursor.bytes.get(cursor.at + 1), Some(b'/' | b'.'));
                 }
-                TargetByte::Dot => {
-                    self.plain &= !after_slash;
-                    after_slash = false;
-                }
-                TargetByte::Percent => self.plain = false,
-                TargetByte::Question | TargetByte::Hash | TargetByte::Space => break,
-                TargetByte::Bad => return Err(RequestError::InvalidRequest),
+                Some(TargetByte::Percent) => self.plain = false,
+                Some(TargetByte::Bad) => return Err(RequestError::InvalidRequest),
+                Some(TargetByte::Usual | TargetByte::End) | None => break,
             }
             cursor.at += 1;
         }
 
         self.path = cursor.span(start);
+        if cursor.peek() == Some(b' ') {
+            self.target = self.path;
+            return Ok(());
+        }
         self.parse_args(cursor, start)
     }
 
@@ -178,7 +179,8 @@ impl RequestLine {
 
         match cursor.peek() {
             Some(b'/') => self.parse_path(cursor),
-            // Where there is no path, the `/` of the scheme stands for it: spans point into the request.
+            // Where there is no path, the `/` of the scheme stands for it: spans point into the
+            // request.
             Some(b'?') => {
                 self.path = cursor.span_of(slash, slash + 1);
                 self.plain = true;
@@ -251,7 +253,8 @@ impl RequestLine {
     }
 }
 
-/// `HTTP/1.` and a minor number of one to three digits, then nothing but spaces. Gives the length of the protocol too.
+/// `HTTP/1.` and a minor number of one to three digits, then nothing but spaces. Gives the length
+/// of the protocol too.
 fn parse_protocol(rest: &[u8]) -> Result<(Version, usize), RequestError> {
     let numbers = rest
         .strip_prefix(b"HTTP/")
@@ -296,9 +299,11 @@ impl Cursor<'_> {
     }
 
     fn skip_while(&mut self, accept: impl Fn(u8) -> bool) {
-        while self.peek().is_some_and(&accept) {
-            self.at += 1;
-        }
+        let rest = self.rest();
+        self.at += rest
+            .iter()
+            .position(|&byte| !accept(byte))
+            .unwrap_or(rest.len());
     }
 
     /// Over a host name or an IP literal in brackets.
@@ -337,11 +342,9 @@ impl Cursor<'_> {
 enum TargetByte {
     Usual,
     Slash,
-    Dot,
     Percent,
-    Question,
-    Hash,
-    Space,
+    /// A space, `?` or `#`.
+    End,
     Bad,
 }
 
@@ -353,11 +356,10 @@ static TARGET: [TargetByte; 256] = {
         byte += 1;
     }
     table[0x7f] = TargetByte::Bad;
-    table[b' ' as usize] = TargetByte::Space;
+    table[b' ' as usize] = TargetByte::End;
+    table[b'?' as usize] = TargetByte::End;
+    table[b'#' as usize] = TargetByte::End;
     table[b'/' as usize] = TargetByte::Slash;
-    table[b'.' as usize] = TargetByte::Dot;
     table[b'%' as usize] = TargetByte::Percent;
-    table[b'?' as usize] = TargetByte::Question;
-    table[b'#' as usize] = TargetByte::Hash;
     table
 };

@@ -59,8 +59,8 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// How the body is delimited (RFC 9112 §6.3), from the bytes and fields that were parsed. `to_head` says that the
-    /// request was a `HEAD`.
+    /// How the body is delimited (RFC 9112 §6.3), from the bytes and fields that were parsed.
+    /// `to_head` says that the request was a `HEAD`.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ impl ResponseHead {
     }
 }
 
-/// Parses the head of one response, interim ones included, out of a slice that grows. As tolerant as nginx is with
-/// backends: any name without blanks or controls, controls in values.
+/// Parses the head of one response, interim ones included, out of a slice that grows. As tolerant
+/// as nginx is with backends: any name without blanks or controls, controls in values.
 ///
 /// ```
 /// use ngx_core::http::parse::{Limits, Progress, ResponseFraming, ResponseParser};
@@ -108,7 +108,8 @@ impl ResponseParser {
         }
     }
 
-    /// A parser for the fields behind the last chunk of a body, up to the empty line: there is no status line.
+    /// A parser for the fields behind the last chunk of a body, up to the empty line: there is no
+    /// status line.
     #[must_use]
     pub fn trailers(limits: Limits) -> Self {
         Self {
@@ -117,8 +118,9 @@ impl ResponseParser {
         }
     }
 
-    /// Goes on where the last call stopped. `buf` begins with the same bytes as before and may have more behind them;
-    /// fields are appended to `fields`, which the caller empties before a new response.
+    /// Goes on where the last call stopped. `buf` begins with the same bytes as before and may have
+    /// more behind them; fields are appended to `fields`, which the caller empties before a new
+    /// response.
     ///
     /// # Errors
     ///
@@ -128,6 +130,8 @@ impl ResponseParser {
         buf: &[u8],
         fields: &mut Vec<FieldRange>,
     ) -> Result<Progress<ResponseHead>, ResponseError> {
+        let buf = Span::describable(buf);
+
         loop {
             let line = match self.lines.next(buf) {
                 Ok(Some(line)) => line,
@@ -255,3 +259,6 @@ pub fn fuzz_response(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

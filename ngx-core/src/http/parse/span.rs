@@ -4,8 +4,8 @@ use std::ops::Range;
 
 /// A range of bytes inside a head: two 32-bit offsets from its first byte.
 ///
-/// A span stays right when the bytes move as a whole, which is why parsers hand out spans and not slices: the head may
-/// still be growing in a buffer that is reallocated.
+/// A span stays right when the bytes move as a whole, which is why parsers hand out spans and not
+/// slices: the head may still be growing in a buffer that is reallocated.
 ///
 /// ```
 /// use ngx_core::http::parse::Span;
@@ -23,7 +23,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// The span from `start` up to, not including, `end`. An end before the start gives an empty span.
+    /// The span from `start` up to, not including, `end`. An end before the start gives an empty
+    /// span.
     #[must_use]
     pub const fn new(start: u32, end: u32) -> Self {
         Self {
@@ -56,12 +57,18 @@ impl Span {
         self.start == self.end
     }
 
-    /// From offsets inside a head. Heads are bounded far below 4 GiB by [`Limits`](super::Limits); beyond, the span
-    /// saturates and reads as empty.
-    pub(crate) fn at(start: usize, end: usize) -> Self {
-        Self::new(
-            u32::try_from(start).unwrap_or(u32::MAX),
-            u32::try_from(end).unwrap_or(u32::MAX),
-        )
+    /// From offsets inside a head, the first not behind the second; parsers look at no more than 4
+    /// GiB.
+    pub(super) fn at(start: usize, end: usize) -> Self {
+        debug_assert!(start <= end && u32::try_from(end).is_ok());
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    /// The part of a head that spans can describe: limits are far below that.
+    pub(super) fn describable(head: &[u8]) -> &[u8] {
+        head.get(..u32::MAX as usize).unwrap_or(head)
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Makes both functions out of one table.
 macro_rules! statuses {
     ($($code:literal $reason:literal)*) => {
-        /// Status and reason as they stand in a status line, for the statuses that nginx knows. Programs match on these,
-        /// so they are nginx's own words, not those of RFC 9110.
+        /// Status and reason as they stand in a status line, for the statuses that nginx knows.
+        /// Programs match on these, so they are nginx's own words, not those of RFC 9110.
         ///
         /// ```
         /// assert_eq!(ngx_core::http::parse::status_line(504), Some("504 Gateway Time-out"));
@@ -78,7 +78,8 @@ statuses! {
 /// A date in the form that every HTTP date has today (RFC 9110 §5.6.7), 29 bytes long.
 pub type HttpDate = [u8; 29];
 
-/// Writes a time as an HTTP date; what lies outside of the years 1970 to 9999 is moved to their nearest end.
+/// Writes a time as an HTTP date; what lies outside of the years 1970 to 9999 is moved to their
+/// nearest end.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};

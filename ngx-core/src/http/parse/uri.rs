@@ -14,7 +14,7 @@ pub enum InvalidUri {
     /// A `%` without two hexadecimal digits behind it.
     #[error("invalid escape in the path")]
     Escape,
-    /// An escaped NUL.
+    /// A NUL, escaped or not.
     #[error("zero byte in the path")]
     Zero,
     /// More `..` than there are segments.
@@ -22,10 +22,12 @@ pub enum InvalidUri {
     AboveRoot,
 }
 
-/// Appends the path that a request means: escapes decoded, `.` and `..` resolved (RFC 3986 §5.2.4), repeated slashes
-/// merged if `merge_slashes` says so. `path` ends before its arguments; it is `$uri` that comes out.
+/// Appends the path that a request means: escapes decoded, `.` and `..` resolved (RFC 3986 §5.2.4),
+/// repeated slashes merged if `merge_slashes` says so. `path` ends before its arguments; it is
+/// `$uri` that comes out.
 ///
-/// An escaped slash or dot counts like a plain one; an escaped `%`, `?` or `#` is but a character. A `+` stays.
+/// An escaped slash or dot counts like a plain one; an escaped `%`, `?` or `#` is but a character.
+/// A `+` stays.
 ///
 /// # Errors
 ///
@@ -55,6 +57,9 @@ pub fn normalize(path: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<
             first
         };
 
+        if byte == 0 {
+            return Err(InvalidUri::Zero);
+        }
         if byte != b'/' {
             out.push(byte);
             continue;
@@ -70,8 +75,8 @@ pub fn normalize(path: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-/// Where the extension of a normalised path begins: behind the last dot of its last segment, unless the dot begins the
-/// segment.
+/// Where the extension of a normalised path begins: behind the last dot of its last segment, unless
+/// the dot begins the segment.
 ///
 /// ```
 /// use ngx_core::http::parse::exten;
@@ -102,8 +107,8 @@ pub fn split_args(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The value of the first argument of this name, in any case of letters, as sent: `$arg_name`. An argument without `=`
-/// has none.
+/// The value of the first argument of this name, in any case of letters, as sent: `$arg_name`. An
+/// argument without `=` has none.
 ///
 /// ```
 /// use ngx_core::http::parse::arg;
@@ -134,11 +139,7 @@ fn decode(rest: &mut &[u8]) -> Result<u8, InvalidUri> {
         return Err(InvalidUri::Escape);
     };
     *rest = tail;
-
-    match high << 4 | low {
-        0 => Err(InvalidUri::Zero),
-        byte => Ok(byte),
-    }
+    Ok(high << 4 | low)
 }
 
 /// Takes a finished `.` or `..` off `out`; whether there was one.
@@ -236,6 +237,7 @@ mod tests {
             ("/%4g", InvalidUri::Escape),
             ("/%%41", InvalidUri::Escape),
             ("/%00", InvalidUri::Zero),
+            ("/a\0", InvalidUri::Zero),
         ];
         for (path, error) in table {
             assert_eq!(normal(path, true), Err(error), "{path}");

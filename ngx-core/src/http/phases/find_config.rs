@@ -14,9 +14,8 @@ impl Request {
         if self.look_up() == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }
-        let location = self.location();
         let conf = self.conf(&core::LOCATION);
-        if location.internal_only && !self.is_internal() {
+        if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }
         let max = *conf.client_max_body_size;
@@ -48,7 +47,9 @@ impl Request {
 
     /// Descends from the current location to the one that fits best.
     fn look_up(&self) -> LookUp {
-        let Some(tree) = &self.location().tree else { return LookUp::Unchanged };
+        let Some(tree) = &self.location().tree else {
+            return LookUp::Unchanged;
+        };
         let mut result = LookUp::Unchanged;
         let found = tree.find_static(&self.path());
         match found {
@@ -85,7 +86,8 @@ impl Request {
 
     /// `301` to the same path with a slash behind it.
     fn redirect_to_slash(&self) -> PhaseStep {
-        let mut target = escape_uri(&self.path(), Escape::Uri).into_owned();
+        let mut target = Vec::new();
+        escape_uri(&self.path(), Escape::Uri, &mut target);
         target.push(b'/');
         let args = self.args();
         if !args.is_empty() {

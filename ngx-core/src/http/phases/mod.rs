@@ -1,7 +1,7 @@
 //! The engine: it takes a request through the phases, waits for those that wait, and ends it.
 
-mod find_config;
 mod finalize;
+mod find_config;
 mod table;
 
 use std::cell::{Cell, RefCell};
@@ -67,6 +67,13 @@ impl Default for Engine {
             error_status: Cell::new(0),
             broken: Cell::new(false),
         }
+    }
+}
+
+impl Engine {
+    /// The status that `error_page` gives the response; 0 for its own.
+    pub(crate) fn error_status(&self) -> u16 {
+        self.error_status.get()
     }
 }
 
@@ -170,7 +177,9 @@ impl Request {
     pub fn named_location(&self, name: &[u8]) -> PhaseStep {
         let shown = String::from_utf8_lossy(name);
         if !self.count_uri_change() {
-            error!("rewrite or internal redirection cycle while redirect to named location \"{shown}\"");
+            error!(
+                "rewrite or internal redirection cycle while redirect to named location \"{shown}\""
+            );
             return Step::Finish(500);
         }
         let Some(location) = self.server().named(name) else {
@@ -218,6 +227,17 @@ impl Request {
         }
     }
 
+    /// No content handler wanted the request.
+    pub(super) fn no_content(&self) -> PhaseStep {
+        if self.path().ends_with(b"/") {
+            let (name, _) = self.file_name();
+            error!("directory index of \"{}\" is forbidden", name.display());
+            return Step::Finish(403);
+        }
+        error!("no handler found");
+        Step::Finish(404)
+    }
+
     fn run_phase(&self, at: usize) -> PhaseStep {
         let phases = &self.http().phases;
         match phases.entry(at) {
@@ -235,7 +255,9 @@ impl Request {
         match step {
             Step::Next(Verdict::Declined) => engine.stage.set(Stage::Phases(at + 1)),
             Step::Next(Verdict::Accepted) => {
-                engine.stage.set(Stage::Phases(self.http().phases.next_phase(at)));
+                engine
+                    .stage
+                    .set(Stage::Phases(self.http().phases.next_phase(at)));
             }
             Step::Wait(future) => {
                 engine.waiting.replace(Some(future));

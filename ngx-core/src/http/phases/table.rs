@@ -2,7 +2,7 @@
 
 use crate::http::module::{HttpModule, OrderError, Ordered, Phase, PhaseHandler, in_order};
 use crate::http::request::Request;
-use crate::http::step::PhaseStep;
+use crate::http::step::{PhaseStep, Step};
 
 /// One place in the list.
 #[derive(Clone, Copy)]
@@ -11,10 +11,12 @@ pub(crate) enum Entry {
     /// The engine's own steps between phases.
     FindConfig,
     PostRewrite,
-    Content(PhaseHandler),
+    /// The location's own handler, which nobody is asked besides.
+    LocationHandler,
 }
 
 /// All handlers in the order they run in.
+#[derive(Default)]
 pub(crate) struct PhaseTable {
     entries: Vec<(Phase, Entry)>,
     /// Index of the first entry of the server rewrite phase.
@@ -45,7 +47,11 @@ impl PhaseTable {
         let mut entries = Vec::new();
         let add = |entries: &mut Vec<(Phase, Entry)>, phase| -> Result<usize, OrderError> {
             let first = entries.len();
-            entries.extend(of(phase)?.into_iter().map(|run| (phase, Entry::Handler(run))));
+            entries.extend(
+                of(phase)?
+                    .into_iter()
+                    .map(|run| (phase, Entry::Handler(run))),
+            );
             Ok(first)
         };
         add(&mut entries, Phase::PostRead)?;
@@ -57,9 +63,15 @@ impl PhaseTable {
         add(&mut entries, Phase::Preaccess)?;
         add(&mut entries, Phase::Access)?;
         add(&mut entries, Phase::Precontent)?;
-        let content = of(Phase::Content)?;
-        entries.extend(content.into_iter().map(|run| (Phase::Content, Entry::Content(run))));
-        Ok(Self { entries, server_rewrite, find_config, rewrite, log: of(Phase::Log)? })
+        entries.push((Phase::Content, Entry::LocationHandler));
+        add(&mut entries, Phase::Content)?;
+        Ok(Self {
+            entries,
+            server_rewrite,
+            find_config,
+            rewrite,
+            log: of(Phase::Log)?,
+        })
     }
 
     pub(crate) fn entry(&self, at: usize) -> Option<Entry> {
@@ -68,7 +80,9 @@ impl PhaseTable {
 
     /// The first entry of the phase after the one `at` belongs to.
     pub(crate) fn next_phase(&self, at: usize) -> usize {
-        let Some((phase, _)) = self.entries.get(at) else { return self.entries.len() };
+        let Some((phase, _)) = self.entries.get(at) else {
+            return self.entries.len();
+        };
         self.entries
             .iter()
             .skip(at)
@@ -83,10 +97,12 @@ impl Entry {
             Self::Handler(run) => run(r),
             Self::FindConfig => r.find_config(),
             Self::PostRewrite => r.post_rewrite(),
-            // A location with a handler of its own asks no other.
-            Self::Content(run) => match &r.location().handler {
-                Some(handler) => handler(r),
-                None => run(r),
+            Self::LocationHandler => match &r.location().handler {
+                Some(handler) => match handler(r) {
+                    Step::Next(_) => r.no_content(),
+                    step => step,
+                },
+                None => PhaseStep::DECLINED,
             },
         }
     }

@@ -144,10 +144,11 @@ fn sockets_outlive_reuseport_going_on_and_off() {
     let first = prepare(&Listeners::default(), std::slice::from_ref(&plain));
     let second = prepare(&first, std::slice::from_ref(&shared));
     let third = prepare(&second, std::slice::from_ref(&plain));
-    let sockets = |set: &Listeners| set.iter().next().unwrap().sockets.clone();
-    assert_eq!(sockets(&second).len(), 2);
-    assert!(Arc::ptr_eq(&sockets(&first)[0], &sockets(&second)[0]));
-    assert!(Arc::ptr_eq(&sockets(&first)[0], &sockets(&third)[0]));
+    let listener = |set: &Listeners| Arc::clone(set.iter().next().unwrap());
+    assert_eq!(listener(&second).sockets.len(), 2);
+    assert!(listener(&first).is_same_socket(&listener(&second), 0));
+    assert!(!listener(&first).is_same_socket(&listener(&second), 1));
+    assert!(listener(&first).is_same_socket(&listener(&third), 1));
 }
 
 #[test]

@@ -108,6 +108,31 @@ async fn parts_of_files_are_sent() {
 }
 
 #[tokio::test]
+async fn a_chain_of_memory_and_file_is_written_out() {
+    let (transport, mut peer) = pair().await;
+    let mut file = tempfile::tempfile().unwrap();
+    let body = vec![b'x'; 5 << 20];
+    file.write_all(&body).unwrap();
+    let file = Arc::new(ngx_buf::FileBuf::new(file, "body"));
+    let mut writer = ngx_buf::ChainWriter::new();
+    let head = ngx_buf::Buf::from("head:");
+    let body = ngx_buf::Buf::file(file, 0..body.len() as u64);
+    writer.push([head, body].into_iter().collect());
+    let reader = std::thread::spawn(move || {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).unwrap();
+        got
+    });
+    std::future::poll_fn(|cx| writer.poll_write(cx, &mut &transport))
+        .await
+        .unwrap();
+    drop(transport);
+    let got = reader.join().unwrap();
+    assert_eq!(got.len(), 5 + (5 << 20));
+    assert!(got.starts_with(b"head:x"));
+}
+
+#[tokio::test]
 async fn a_silent_a_talking_and_a_gone_peer() {
     let (transport, mut peer) = pair().await;
     assert_eq!(transport.peek_closed().unwrap(), Peek::Nothing);
@@ -120,6 +145,16 @@ async fn a_silent_a_talking_and_a_gone_peer() {
     drop(peer);
     transport.readable().await.unwrap();
     assert_eq!(transport.peek_closed().unwrap(), Peek::Closed);
+    let (transport, peer) = pair().await;
+    SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    transport.readable().await.unwrap();
+    assert_eq!(
+        transport.peek_closed().unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,316 @@
+//! A configuration that is in use: one immutable generation.
+
+use std::any::Any;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::conf::{ConfigSource, Diagnostics, Problem, Record, Span};
+use crate::error::errno;
+use crate::log::{ErrorLog, Level, LogSink};
+use crate::main_module::{CoreConf, EventsConf, main_error_log};
+use crate::module::{LoadOptions, Registry, SharedParts, Slots, load};
+use crate::net::listener::{ListenError, ListenRules};
+use crate::net::{ListenOptions, Listeners};
+use crate::notice;
+
+/// One generation of the configuration, shared by all threads and by everything that began under
+/// it.
+///
+/// A reload builds the next one beside it and swaps; what is in flight keeps its own until it
+/// ends. With its last owner it is freed, and says so in the log.
+///
+/// ```
+/// use std::path::Path;
+/// use std::sync::Arc;
+/// use ngx_core::conf::MemorySource;
+/// use ngx_core::cycle::{BuildOptions, Cycle};
+/// use ngx_core::log::LogFiles;
+/// use ngx_core::main_module;
+/// use ngx_core::module::Registry;
+///
+/// let registry = Registry::new(main_module::ALL)?.with_extension(Arc::new(LogFiles::default()));
+/// let source = MemorySource::new().with_file("/ngx.conf", "worker_processes 3; events { }");
+/// let options = BuildOptions::default();
+/// let cycle = Cycle::build(&registry, &source, Path::new("/ngx.conf"), &options, None)?;
+/// assert_eq!(cycle.core().workers(), 3);
+/// assert_eq!(cycle.listeners().iter().count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Cycle {
+    number: u64,
+    global: Slots,
+    parts: SharedParts,
+    record: Record,
+    warnings: Diagnostics,
+    error_log: Option<Arc<ErrorLog>>,
+    /// Emptied when the generation is not the current one any more: a socket that nobody accepts
+    /// from must not stay open for as long as the last response takes.
+    listeners: Mutex<Arc<Listeners>>,
+    pid_file: PathBuf,
+    test: bool,
+}
+
+/// How a [`Cycle`] is built, beside what the configuration says.
+#[derive(Clone, Default)]
+pub struct BuildOptions {
+    /// The prefix and the directives of the command line.
+    pub load: LoadOptions,
+    /// Where lines of `error` and above go when the configuration has no `error_log` outside of
+    /// all blocks; standard error if there is nothing here either.
+    pub default_log: Option<Arc<dyn LogSink>>,
+    /// The file of the process's number when there is no `pid` directive: `logs/nginx.pid` under
+    /// the prefix unless set.
+    pub default_pid: Option<PathBuf>,
+    /// Only find out whether the configuration is good (`-t`): no socket is opened, so that
+    /// testing beside a running server neither fails nor disturbs it.
+    pub test: bool,
+}
+
+impl BuildOptions {
+    /// The file for the number of the process, by `pid` or by default.
+    #[must_use]
+    pub fn pid_file(&self, core: &CoreConf) -> PathBuf {
+        let default = self.default_pid.as_deref();
+        let default = default.unwrap_or_else(|| Path::new("logs/nginx.pid"));
+        // An absolute path stays what it is.
+        self.load.prefix.join(core.pid_file().unwrap_or(default))
+    }
+}
+
+/// The listening sockets that blocks ask for; a part that `http` and its likes fill.
+#[derive(Debug, Clone, Default)]
+pub struct WantedListeners(pub Vec<ListenOptions>);
+
+/// Folders for temporary files, which are made with mode 0700 for `user` when they are missing; a
+/// part that modules fill. The folder above must exist.
+#[derive(Debug, Clone, Default)]
+pub struct TempPaths(pub Vec<PathBuf>);
+
+/// Why there is no new generation. The old one is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CycleError {
+    /// The configuration is wrong; displays all that is.
+    #[error("{0}")]
+    Config(Box<Diagnostics>),
+    /// A folder for temporary files cannot be had.
+    #[error("{call} \"{}\" failed {}", path.display(), errno(error))]
+    TempPath {
+        /// What was tried, `mkdir()` for instance.
+        call: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// Addresses cannot be listened on. [`Listeners::prepare`] has logged each already.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+}
+
+impl CycleError {
+    /// Logs what is wrong, one line each, in nginx's words.
+    pub fn log(&self) {
+        match self {
+            Self::Config(diagnostics) => log_problems(diagnostics),
+            Self::TempPath { .. } => crate::emerg!("{self}"),
+            Self::Listen(_) => {}
+        }
+    }
+}
+
+impl Cycle {
+    /// Reads a configuration and prepares everything that it needs, taking over from `old` what
+    /// stays.
+    ///
+    /// Blocks the thread: for files, for names, and for seconds when an address is in use.
+    ///
+    /// # Errors
+    ///
+    /// [`CycleError`]; what was opened is closed again.
+    pub fn build(
+        registry: &Registry,
+        source: &dyn ConfigSource,
+        file: &Path,
+        options: &BuildOptions,
+        old: Option<&Self>,
+    ) -> Result<Arc<Self>, CycleError> {
+        let mut loaded = load(registry, source, file, &options.load)
+            .map_err(|diagnostics| CycleError::Config(Box::new(diagnostics)))?;
+        let core = CoreConf::of(&loaded.global);
+        if !core.has_events() {
+            let problem = Problem::new(Span::NOWHERE, "no \"events\" section in configuration")
+                .with_help("add \"events { }\"");
+            loaded.warnings.report(problem);
+            return Err(CycleError::Config(Box::new(loaded.warnings)));
+        }
+        let error_log = main_error_log(&loaded.global)
+            .or_else(|| Some(default_log(options.default_log.as_ref())));
+        let workers = core.workers();
+        let owner = core.user().map(|user| (user.uid, user.gid));
+        let pid_file = options.pid_file(core);
+        let parts = loaded.parts.share();
+        for path in &parts.get::<TempPaths>().unwrap_or_default().0 {
+            temp_folder(path, owner)?;
+        }
+        let listeners = if options.test {
+            Listeners::default()
+        } else {
+            let wanted = parts.get::<WantedListeners>().unwrap_or_default();
+            let kept = old.map(Self::listeners).unwrap_or_default();
+            Listeners::prepare(&kept, &wanted.0, ListenRules::new(workers))?
+        };
+        Ok(Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            global: loaded.global,
+            parts,
+            record: loaded.record,
+            warnings: loaded.warnings,
+            error_log,
+            listeners: Mutex::new(Arc::new(listeners)),
+            pid_file,
+            test: options.test,
+        }))
+    }
+
+    /// Counts the generations of this process, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The configurations outside of all blocks.
+    #[must_use]
+    pub const fn global(&self) -> &Slots {
+        &self.global
+    }
+
+    /// The directives about processes.
+    #[must_use]
+    pub fn core(&self) -> &CoreConf {
+        CoreConf::of(&self.global)
+    }
+
+    /// The directives of `events`.
+    #[must_use]
+    pub fn events(&self) -> &EventsConf {
+        EventsConf::of(&self.global)
+    }
+
+    /// What a block left behind, by its type: see [`Cx::part`](crate::module::Cx::part).
+    #[must_use]
+    pub fn part<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.parts.get()
+    }
+
+    /// The listening sockets; none when the generation is not the current one any more.
+    #[must_use]
+    pub fn listeners(&self) -> Arc<Listeners> {
+        Arc::clone(&self.lock_listeners())
+    }
+
+    /// Gives up the listening sockets: a later generation has those that stay, the others close
+    /// as soon as no thread accepts from them.
+    pub fn retire(&self) {
+        let sockets = std::mem::take(&mut *self.lock_listeners());
+        drop(sockets);
+    }
+
+    /// Everything that was read.
+    #[must_use]
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// What is worth a warning.
+    #[must_use]
+    pub const fn warnings(&self) -> &Diagnostics {
+        &self.warnings
+    }
+
+    /// Logs what is worth a warning, one line each.
+    pub fn log_warnings(&self) {
+        log_problems(&self.warnings);
+    }
+
+    /// The log of everything that has none of its own.
+    #[must_use]
+    pub fn error_log(&self) -> Option<Arc<ErrorLog>> {
+        self.error_log.clone()
+    }
+
+    /// The file for the number of the process.
+    #[must_use]
+    pub fn pid_file(&self) -> &Path {
+        &self.pid_file
+    }
+
+    fn lock_listeners(&self) -> std::sync::MutexGuard<'_, Arc<Listeners>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cycle {
+    fn drop(&mut self) {
+        // Where nginx has a worker process per generation, this is its end, and those who wait
+        // for that look for these words.
+        if !self.test {
+            notice!(
+                "configuration generation {} exited with code 0",
+                self.number
+            );
+        }
+    }
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+fn log_problems(diagnostics: &Diagnostics) {
+    for problem in diagnostics.problems() {
+        let level = if problem.is_error() {
+            Level::Emerg
+        } else {
+            Level::Warn
+        };
+        crate::log::write(level, format_args!("{}", diagnostics.headline(problem)));
+    }
+}
+
+fn default_log(sink: Option<&Arc<dyn LogSink>>) -> Arc<ErrorLog> {
+    let sink = sink.map_or_else(|| Arc::new(crate::log::Stderr) as _, Arc::clone);
+    Arc::new(ErrorLog::new([(Level::Error, sink)]))
+}
+
+/// Makes the folder unless it is there, and gives it to `owner` (user and group).
+fn temp_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<(), CycleError> {
+    let failed = |call| {
+        move |error| CycleError::TempPath {
+            call,
+            path: path.to_owned(),
+            error,
+        }
+    };
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed("mkdir()")(error)),
+    }
+    let Some((uid, gid)) = owner.filter(|_| rustix::process::geteuid().is_root()) else {
+        return Ok(());
+    };
+    let there = fs::metadata(path).map_err(failed("stat()"))?;
+    if there.uid() != uid {
+        chown(path, Some(uid), Some(gid)).map_err(failed("chown()"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

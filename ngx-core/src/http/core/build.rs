@@ -1,0 +1,322 @@
+//! From the blocks that were read to the [`HttpConf`] that requests are served by.
+
+use std::collections::HashMap;
+
+use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock};
+use super::listen::{ServerName, WantedAddr, wildcard_of};
+use crate::conf::{Args, Problem, Span};
+use crate::cycle::WantedListeners;
+use crate::http::conf::{BodyStage, HttpConf, Location, Server, VhostsId};
+use crate::http::location::{Entry, LocationId, LocationTree};
+use crate::http::module::{HttpModules, Ordered, in_order};
+use crate::http::phases::PhaseTable;
+use crate::http::request::Request;
+use crate::http::server::{ListenGroup, ServerId, Vhosts};
+use crate::module::{Cx, Scope, Slots};
+use crate::net::addr::Addr;
+use crate::net::listener::ListenOptions;
+use crate::script::Variables;
+
+/// Where the copy filter stands among the body filters.
+static COPY: Ordered<BodyStage> = Ordered {
+    name: "copy",
+    before: &[],
+    after: &["range"],
+    run: BodyStage::Copy,
+};
+
+/// Compiles the `http` block and leaves it as a part of the configuration.
+pub(super) fn http(
+    cx: &mut Cx<'_>,
+    args: &Args<'_>,
+    mut scope: Scope,
+    modules: &HttpModules,
+) -> Result<(), Problem> {
+    let servers = std::mem::take(&mut scope.conf(&SERVERS).0);
+    let slots = scope.finish(&Slots::default(), cx.diagnostics());
+    let mut http = HttpConf::default();
+    http.slots = slots;
+    let order = |error: crate::http::module::OrderError| args.problem(error.to_string());
+    http.phases = PhaseTable::new(&modules.0).map_err(order)?;
+    let header_filters: Vec<_> = modules.0.iter().flat_map(|m| m.header_filters).collect();
+    http.header_filters = in_order("header filters", &header_filters).map_err(order)?;
+    let body_filters: Vec<Ordered<BodyStage>> = modules
+        .0
+        .iter()
+        .flat_map(|module| module.body_filters)
+        .map(|entry| entry.with(BodyStage::Filter(entry.run)))
+        .collect();
+    let stages: Vec<&Ordered<BodyStage>> = body_filters.iter().chain([&COPY]).collect();
+    http.body_filters = in_order("body filters", &stages).map_err(order)?;
+
+    let mut addresses = Addresses::default();
+    for server in servers {
+        add_server(cx, &mut http, &mut addresses, server);
+    }
+    addresses.finish(cx, &mut http);
+    match std::mem::take(cx.part::<Variables<Request>>()).freeze() {
+        Ok(table) => http.variables = table,
+        Err(unknown) => {
+            for variable in unknown {
+                let place = variable.place.as_deref().map(|at| format!(" in {at}"));
+                let message = format!("{variable}{}", place.unwrap_or_default());
+                cx.report(args.problem(message));
+            }
+        }
+    }
+    *cx.part::<HttpConf>() = http;
+    Ok(())
+}
+
+fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, block: ServerBlock) {
+    let ServerBlock { mut scope, span } = block;
+    let head = std::mem::take(scope.conf(&HEAD));
+    let inner = std::mem::take(scope.conf(&INNER));
+    let slots = scope.finish(&http.slots, cx.diagnostics());
+    let id = ServerId(index(http.servers.len()));
+    let root = LocationId(index(http.locations.len()));
+    http.locations.push(Location {
+        slots: slots.clone(),
+        handler: inner.handler,
+        ..Location::default()
+    });
+    http.servers.push(Server {
+        name: head.first_name,
+        slots: slots.clone(),
+        root,
+        named: Vec::new(),
+    });
+    let tree = add_locations(cx, http, &slots, inner.locations, id);
+    if let Some(location) = http.locations.get_mut(root.0 as usize) {
+        location.tree = tree;
+    }
+    addresses.add(cx, id, head.listens, head.names, span);
+}
+
+/// Compiles the locations of one block and of those within it.
+fn add_locations(
+    cx: &mut Cx<'_>,
+    http: &mut HttpConf,
+    outer: &Slots,
+    blocks: Vec<LocationBlock>,
+    server: ServerId,
+) -> Option<LocationTree> {
+    if blocks.is_empty() {
+        return None;
+    }
+    let mut exact = HashMap::new();
+    let mut prefixes: Vec<Entry> = Vec::new();
+    let mut regexes = Vec::new();
+    let mut seen: HashMap<(bool, Box<[u8]>), Span> = HashMap::new();
+    for mut block in blocks {
+        let inner = std::mem::take(block.scope.conf(&INNER));
+        let slots = block.scope.finish(outer, cx.diagnostics());
+        let id = LocationId(index(http.locations.len()));
+        let name: Box<[u8]> = block.name.as_ref().into();
+        http.locations.push(Location {
+            name: name.clone(),
+            is_regex: block.kind == LocationKind::Regex,
+            slots: slots.clone(),
+            tree: None,
+            handler: inner.handler,
+        });
+        let tree = add_locations(cx, http, &slots, inner.locations, server);
+        if let Some(location) = http.locations.get_mut(id.0 as usize) {
+            location.tree = tree;
+        }
+        if block.kind != LocationKind::Regex {
+            let key = (block.kind == LocationKind::Exact, name.clone());
+            if let Some(first) = seen.insert(key, block.span) {
+                let shown = String::from_utf8_lossy(&name);
+                cx.report(
+                    Problem::new(block.span, format!("duplicate location \"{shown}\""))
+                        .with_note(first, "first one"),
+                );
+            }
+        }
+        match (block.kind, block.pattern) {
+            (LocationKind::Exact, _) => {
+                exact.insert(name, id);
+            }
+            (LocationKind::Named, _) => {
+                if let Some(server) = http.servers.get_mut(server.0 as usize) {
+                    server.named.push((name, id));
+                }
+            }
+            (LocationKind::Regex, Some(pattern)) => regexes.push((pattern, id)),
+            (kind, _) => {
+                let no_regex = kind == LocationKind::PrefixNoRegex;
+                prefixes.push(Entry {
+                    name,
+                    id,
+                    no_regex,
+                    auto_redirect: inner.auto_redirect,
+                });
+            }
+        }
+    }
+    Some(LocationTree::new(exact, prefixes, regexes))
+}
+
+/// The addresses of all servers, in the order they were first named.
+#[derive(Default)]
+struct Addresses(Vec<Address>);
+
+struct Address {
+    options: ListenOptions,
+    sets_socket: Option<Span>,
+    default: Option<(ServerId, Span)>,
+    vhosts: Vhosts,
+    first: ServerId,
+}
+
+impl Addresses {
+    fn add(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ServerId,
+        mut listens: Vec<WantedAddr>,
+        names: Vec<ServerName>,
+        span: Span,
+    ) {
+        if listens.is_empty() {
+            let port = if nix::unistd::Uid::effective().is_root() {
+                80
+            } else {
+                8000
+            };
+            let addr = Addr::from(std::net::SocketAddr::from(([0, 0, 0, 0], port)));
+            let options = ListenOptions::new(addr);
+            listens.push(WantedAddr {
+                options,
+                sets_socket: false,
+                is_default: false,
+                span,
+            });
+        }
+        let mut places = Vec::new();
+        for wanted in listens {
+            places.push(self.place(cx, id, wanted));
+        }
+        for name in names {
+            for &place in &places {
+                if let Some(address) = self.0.get_mut(place) {
+                    address.name(cx, id, &name, span);
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, cx: &mut Cx<'_>, id: ServerId, wanted: WantedAddr) -> usize {
+        let known = self
+            .0
+            .iter()
+            .position(|a| a.options.addr == wanted.options.addr);
+        let place = known.unwrap_or_else(|| {
+            self.0.push(Address {
+                options: wanted.options.clone(),
+                sets_socket: None,
+                default: None,
+                vhosts: Vhosts::default(),
+                first: id,
+            });
+            self.0.len() - 1
+        });
+        let Some(address) = self.0.get_mut(place) else {
+            return place;
+        };
+        let addr = &wanted.options.addr;
+        if wanted.sets_socket {
+            match address.sets_socket {
+                Some(first) => cx.report(
+                    Problem::new(wanted.span, format!("duplicate listen options for {addr}"))
+                        .with_note(first, "first options"),
+                ),
+                None => {
+                    address.sets_socket = Some(wanted.span);
+                    address.options = wanted.options.clone();
+                }
+            }
+        }
+        if wanted.is_default {
+            match address.default {
+                Some((_, first)) => cx.report(
+                    Problem::new(
+                        wanted.span,
+                        format!("a duplicate default server for {addr}"),
+                    )
+                    .with_note(first, "first default server"),
+                ),
+                None => address.default = Some((id, wanted.span)),
+            }
+        }
+        place
+    }
+
+    /// Groups addresses under the sockets that accept for them.
+    fn finish(self, cx: &mut Cx<'_>, http: &mut HttpConf) {
+        let wildcards: Vec<Addr> = self
+            .0
+            .iter()
+            .filter(|address| address.options.addr.is_wildcard())
+            .map(|address| address.options.addr.clone())
+            .collect();
+        for mut address in self.0 {
+            address.vhosts.default = address.default.map_or(address.first, |(id, _)| id);
+            let vhosts = VhostsId(index(http.vhosts.len()));
+            http.vhosts.push(address.vhosts);
+            let addr = address.options.addr.clone();
+            let covered = wildcard_of(&addr)
+                .filter(|wildcard| wildcards.contains(wildcard) && address.sets_socket.is_none());
+            let bind = covered.clone().unwrap_or_else(|| addr.clone());
+            match http.groups.iter_mut().find(|group| group.bind == bind) {
+                Some(group) => group.addrs.push((addr.clone(), vhosts)),
+                None => http.groups.push(ListenGroup {
+                    bind: bind.clone(),
+                    addrs: vec![(addr.clone(), vhosts)],
+                }),
+            }
+            if bind == addr {
+                cx.part::<WantedListeners>().0.push(address.options);
+            }
+        }
+    }
+}
+
+impl Address {
+    fn name(&mut self, cx: &mut Cx<'_>, id: ServerId, name: &ServerName, span: Span) {
+        let vhosts = &mut self.vhosts;
+        let (table, name): (&mut HashMap<_, _>, &[u8]) = match name {
+            ServerName::Exact(name) => (&mut vhosts.exact, name),
+            ServerName::Head(name) => (&mut vhosts.heads, name),
+            ServerName::Tail(name) => (&mut vhosts.tails, name),
+            ServerName::Dot(name) => {
+                vhosts
+                    .exact
+                    .entry(name.get(1..).unwrap_or_default().into())
+                    .or_insert(id);
+                (&mut vhosts.heads, name)
+            }
+            ServerName::Regex(pattern) => {
+                vhosts.regexes.push((pattern.clone(), id));
+                return;
+            }
+        };
+        match table.get(name) {
+            Some(first) if *first != id => {
+                let shown = String::from_utf8_lossy(name);
+                let addr = &self.options.addr;
+                let message = format!("conflicting server name \"{shown}\" on {addr}, ignored");
+                cx.report(Problem::warn(span, message));
+            }
+            Some(_) => {}
+            None => {
+                table.insert(name.into(), id);
+            }
+        }
+    }
+}
+
+fn index(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,5 @@
+//! Header and body filters, one file each.
+
+pub(crate) mod chunked;
+pub(crate) mod copy;
+pub(crate) mod header;

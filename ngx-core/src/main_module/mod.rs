@@ -1,0 +1,25 @@
+//! The directives outside of all blocks and those of `events`.
+//!
+//! ```text
+//! core       processes and threads: `worker_processes`, `user`, `pid`, ...
+//! events     the `events` block
+//! error_log  `error_log`, here and within `http`
+//! ```
+
+mod affinity;
+mod core;
+mod error_log;
+mod events;
+
+pub use self::affinity::Affinity;
+pub use self::core::{CoreConf, Credentials};
+pub use self::error_log::{error_log_of, main_error_log};
+pub use self::events::EventsConf;
+
+use crate::module::Module;
+
+/// The modules that every binary has.
+pub const ALL: &[&Module] = &[&core::MODULE, &events::MODULE, &error_log::MODULE];
+
+#[cfg(test)]
+mod tests;
