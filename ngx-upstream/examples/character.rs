@@ -63,8 +63,7 @@ async fn backend(listener: tokio::net::TcpListener) -> std::io::Result<()> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let mut balancer =
-        RoundRobin::new([Server::new(Peer::new(Addr::from(listener.local_addr()?)))]);
+    let balancer = RoundRobin::new([Server::new(Peer::new(Addr::from(listener.local_addr()?)))]);
     tokio::spawn(backend(listener));
     for ask in *b"a!y" {
         let session = balancer.session(b"");

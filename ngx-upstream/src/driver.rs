@@ -48,7 +48,7 @@ use link::Link;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let peer = Peer::new(Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1))));
-/// let mut balancer = RoundRobin::new([Server::new(peer)]);
+/// let balancer = RoundRobin::new([Server::new(peer)]);
 /// let protocol = Memcached::get(b"key").unwrap();
 /// let driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
 /// let report = driver.run(&mut Collect::new(1024)).await;
@@ -171,12 +171,11 @@ where
         client: &mut R,
     ) -> Result<Answer<P::Head>, Error> {
         self.used += 1;
+        let begun = self.exchange.begin();
+        begun.map_err(|e| Error::new(e.into(), Phase::Connect))?;
         let peer = self.choose(client).await?;
         client.connecting(&peer);
         self.connect(peer, client).await?;
-        self.exchange
-            .begin()
-            .map_err(|e| Error::new(e.into(), Phase::Send))?;
         loop {
             match poll_fn(|cx| self.poll_event(cx, client, self.settings.read_max)).await? {
                 Event::Interim(head) => client.interim(head),
@@ -207,6 +206,7 @@ where
         client: &mut R,
     ) -> Result<(), Error> {
         let mut link = Link::new(peer.clone(), &self.settings);
+        self.clock.clear();
         self.clock
             .set(Timer::Connect, self.settings.timeouts.connect);
         let connected = {
@@ -323,6 +323,9 @@ where
         }
     }
 }
+
+/// How often one poll of the driver reads, or writes to the client, before others get their turn.
+const TURNS: usize = 16;
 
 fn connect_error(error: io::Error) -> ErrorKind {
     match error.kind() {

@@ -166,7 +166,7 @@ async fn backend(answer: &'static [u8]) -> Peer {
 
 async fn run(peers: Vec<Peer>, seen: &mut Seen) -> (Report, Vec<String>) {
     let calls = Rc::new(RefCell::new(Vec::new()));
-    let mut balancer = RoundRobin::new(peers.into_iter().map(Server::new));
+    let balancer = RoundRobin::new(peers.into_iter().map(Server::new));
     let protocol = Noted(ask(b'a'), Rc::clone(&calls));
     let driver = Driver::new(
         protocol,

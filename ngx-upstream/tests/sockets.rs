@@ -86,7 +86,7 @@ async fn a_refused_connection_is_tried_elsewhere() {
     drop(closed);
     let (listener, second) = tcp().await;
     tokio::spawn(async move { echo(&mut listener.accept().await?.0).await });
-    let mut balancer = RoundRobin::new([first, second].map(Server::new));
+    let balancer = RoundRobin::new([first, second].map(Server::new));
     let mut client = Collector::default();
     let driver = Driver::new(get(), balancer.session(b""), Sockets, Settings::default());
     let report = driver.run(&mut client).await;
@@ -110,8 +110,8 @@ async fn connections_are_kept_and_probed() {
         echo(&mut listener.accept().await?.0).await
     });
     let pool = Rc::new(Pool::new(Sockets, PoolSettings::default()));
-    let mut balancer = RoundRobin::new([Server::new(peer)]);
-    let mut ask = async |reused: bool| {
+    let balancer = RoundRobin::new([Server::new(peer)]);
+    let ask = async |reused: bool| {
         let session = balancer.session(b"");
         let driver = Driver::new(get(), session, Rc::clone(&pool), Settings::default());
         let report = driver.run(&mut Collector::default()).await;
@@ -140,7 +140,7 @@ async fn large_bodies_of_memory_and_file_over_a_unix_socket() {
     let file = FileBuf::open(name).unwrap().into();
     let body = Chain::from_iter([Buf::from(half.clone()), Buf::file(file, 0..3_000_000)]);
 
-    let mut balancer = RoundRobin::new([Server::new(Peer::new(Addr::unix(path)))]);
+    let balancer = RoundRobin::new([Server::new(Peer::new(Addr::unix(path)))]);
     let mut client = Collector::default();
     let protocol = request(6_000_000, body);
     let driver = Driver::new(

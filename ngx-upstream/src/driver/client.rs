@@ -33,7 +33,8 @@ pub trait Client<H> {
     /// The exchange ends with this error.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>>;
 
-    /// Waits until the client has left. Never does by default (`proxy_ignore_client_abort on`).
+    /// Waits until the client has left. Never does by default (`proxy_ignore_client_abort on`). Not
+    /// asked in tunnels, where the other methods say so.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Pending

@@ -18,7 +18,7 @@ use super::report::Try;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let addr: std::net::SocketAddr = "127.0.0.1:11211".parse().unwrap();
-/// let mut balancer = RoundRobin::new([Server::new(Peer::new(Addr::from(addr)))]);
+/// let balancer = RoundRobin::new([Server::new(Peer::new(Addr::from(addr)))]);
 /// let protocol = Memcached::get(b"key").unwrap();
 /// let driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
 /// let mut value = Collect::new(1 << 20);
