@@ -109,15 +109,8 @@ where
     /// Dropping the future ends the exchange. It cannot be resumed.
     pub async fn run<R: Client<P::Head>>(mut self, client: &mut R) -> Report {
         let result = self.exchange(client).await;
-        if let Err(error) = &result {
-            if error.is_client() {
-                self.exchange.abort();
-            }
-            // Whatever happened behind the head, the peer has answered with that status.
-            if let Some(link) = &self.link {
-                let status = link.attempt.status;
-                self.close(PeerOutcome::Served, status);
-            }
+        if result.as_ref().is_err_and(Error::is_client) {
+            self.exchange.abort();
         }
         self.exchange.finalize();
         Report {
@@ -128,41 +121,57 @@ where
 
     async fn exchange<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
         let begun = Instant::now();
-        loop {
+        let answer = loop {
             match self.attempt(client).await {
-                Ok(Answer::Upgrade(head)) => {
-                    if let Some(link) = &mut self.link {
-                        link.attempt.status = client.status(&head).unwrap_or(0);
-                    }
-                    self.note_progress();
-                    client.upgrade(head, &self.tries);
-                    self.tunnel(client).await?;
-                    return Ok(End::Tunnel);
-                }
-                Ok(Answer::Head(head)) => {
-                    let status = client.status(&head);
-                    if let Some(link) = &mut self.link {
-                        link.attempt.status = status.unwrap_or(0);
-                    }
-                    self.note_progress();
-                    let condition = status.and_then(Conditions::from_status);
-                    if let Some(condition) = condition
-                        && self.may_retry(condition, begun).is_some()
-                    {
-                        let outcome = if condition.is_answer() {
-                            PeerOutcome::Declined
-                        } else {
-                            PeerOutcome::Failed(Phase::Head)
-                        };
-                        self.exchange.fail();
-                        self.close(outcome, status.unwrap_or(0));
-                        continue;
-                    }
-                    return self.pass(head, client).await;
-                }
+                Ok(answer) if self.is_refused(&answer, begun, client) => {}
+                Ok(answer) => break answer,
                 Err(error) => self.after_failure(error, begun, client)?,
             }
+        };
+        let ended = match answer {
+            Answer::Head(head) => self.pass(head, client).await,
+            Answer::Upgrade(head) => {
+                client.upgrade(head, &self.tries);
+                self.tunnel(client).await.map(|()| End::Tunnel)
+            }
+        };
+        if let Err(error) = &ended {
+            // Whatever happened behind the head, the peer has answered with that status.
+            if let Some(link) = &self.link {
+                let status = link.attempt.status;
+                self.close(PeerOutcome::Served, status);
+            }
+            client.try_failed(error, &self.tries);
         }
+        ended
+    }
+
+    /// Whether the answer's status asks for another peer and there is one; then the try is over. Else
+    /// it stands among the tries.
+    fn is_refused<R: Client<P::Head>>(
+        &mut self,
+        answer: &Answer<P::Head>,
+        begun: Instant,
+        client: &mut R,
+    ) -> bool {
+        let (Answer::Head(head) | Answer::Upgrade(head)) = answer;
+        let status = client.status(head);
+        if let Some(link) = &mut self.link {
+            link.attempt.status = status.unwrap_or(0);
+        }
+        self.note_progress();
+        let condition = status.and_then(Conditions::from_status);
+        let Some(condition) = condition.filter(|&c| self.may_retry(c, begun).is_some()) else {
+            return false;
+        };
+        let outcome = if condition.is_answer() {
+            PeerOutcome::Declined
+        } else {
+            PeerOutcome::Failed(Phase::Head)
+        };
+        self.exchange.fail();
+        self.close(outcome, status.unwrap_or(0));
+        true
     }
 
     /// One try: chooses a peer, connects, sends, waits for the head.

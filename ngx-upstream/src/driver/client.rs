@@ -84,8 +84,9 @@ pub trait Client<H> {
         let _ = peer;
     }
 
-    /// A try failed, the last of `tries`; there may be another. The place to log it; the default does
-    /// so without saying to whom it happened.
+    /// A try failed, the last of `tries`. Before the head there may be another one; behind it, this
+    /// is the end. The place to log: every error comes here exactly once, that of the
+    /// [`Report`](super::Report) too. The default logs without saying to whom it happened.
     fn try_failed(&mut self, error: &Error, tries: &[Try]) {
         let _ = tries;
         tracing::error!("{error}");

@@ -99,7 +99,10 @@ async fn a_body_that_stops_is_a_timeout_after_what_came() {
         error,
         "upstream timed out (110: Connection timed out) while reading upstream"
     );
-    assert_eq!(client.body, b"half");
+    assert_eq!(
+        (&client.body[..], &client.errors[..]),
+        (&b"half"[..], &[error][..])
+    );
     assert_eq!(statuses(&report), [("a", 200)]);
 }
 
