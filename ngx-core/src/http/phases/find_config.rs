@@ -15,6 +15,9 @@ impl Request {
             return self.redirect_to_slash();
         }
         let conf = self.conf(&core::LOCATION);
+        if let Some(downstream) = self.downstream() {
+            downstream.set_location(conf);
+        }
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }

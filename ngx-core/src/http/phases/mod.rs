@@ -222,7 +222,7 @@ impl Request {
         if !self.header_sent() {
             return;
         }
-        if let Poll::Ready(Err(error)) = self.poll_output(cx) {
+        if let Poll::Ready(Err(SendError::Write(error))) = self.poll_output(cx) {
             info!("{error} while sending to client");
         }
     }
@@ -289,7 +289,10 @@ impl Request {
                 }
             }
             Err(error) => {
-                info!("{error} while sending to client");
+                // A failure is logged where it is first seen.
+                if !matches!(error, SendError::Failed) {
+                    info!("{error} while sending to client");
+                }
                 engine.broken.set(true);
             }
         }
