@@ -1,11 +1,6 @@
 //! Filters that wait: order is kept, producers are held back, and nobody else is delayed.
 #![cfg(feature = "http")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -38,8 +38,8 @@ pub use downstream::{BodyError, BodyPiece, Downstream, Peer};
 pub use generation::Generation;
 pub use head::Head;
 pub use module::{
-    BodyFilter, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase, PhaseHandler,
-    http_registry,
+    BodyFilter, Finish, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase,
+    PhaseHandler, http_registry,
 };
 pub use output::SendError;
 pub use phases::status;

@@ -343,7 +343,10 @@ fn set_user(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         ));
         return conf(cx).user.set(None, args.span());
     }
-    let (user, group) = (args.arg(0), args.values().get(1).unwrap_or(args.arg(0)));
+    let (user, group) = (
+        args.arg(0),
+        args.values().get(1).unwrap_or_else(|| args.arg(0)),
+    );
     let found = cx.source().user(user.as_str());
     let found = found.map_err(|error| {
         let text = crate::conf::describe(&error);

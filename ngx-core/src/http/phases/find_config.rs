@@ -88,7 +88,7 @@ impl Request {
     }
 
     /// `301` to the same path with a slash behind it.
-    fn redirect_to_slash(&self) -> PhaseStep {
+    pub(crate) fn redirect_to_slash(&self) -> PhaseStep {
         let mut target = Vec::new();
         escape_uri(&self.path(), Escape::Uri, &mut target);
         target.push(b'/');

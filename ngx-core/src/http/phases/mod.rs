@@ -13,7 +13,7 @@ pub(crate) use table::PhaseTable;
 use super::output::SendError;
 use super::request::Request;
 use super::step::{PhaseStep, Step, Verdict, Waiting};
-use crate::{error, info};
+use crate::error;
 
 /// Internal redirects and changes of the URI that one request may make.
 const URI_CHANGES_MAX: u8 = 10;
@@ -222,8 +222,8 @@ impl Request {
         if !self.header_sent() {
             return;
         }
-        if let Poll::Ready(Err(SendError::Write(error))) = self.poll_output(cx) {
-            info!("{error} while sending to client");
+        if let Poll::Ready(Err(error)) = self.poll_output(cx) {
+            error.log();
         }
     }
 
@@ -289,10 +289,7 @@ impl Request {
                 }
             }
             Err(error) => {
-                // A failure is logged where it is first seen.
-                if !matches!(error, SendError::Failed) {
-                    info!("{error} while sending to client");
-                }
+                error.log();
                 engine.broken.set(true);
             }
         }
