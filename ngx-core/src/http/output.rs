@@ -18,6 +18,7 @@ use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 use super::conf::BodyStage;
 use super::filter::copy;
+use super::parse::Method;
 use super::request::Request;
 use super::step::{Step, Waiting};
 use crate::{alert, error};
@@ -90,7 +91,14 @@ impl Request {
     pub fn send_header(&self) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         match output.header.get() {
-            Header::Unsent => self.run_header_filters(0),
+            Header::Unsent => {
+                // Before the filters, which decide by the status.
+                match self.inner().engine.error_status() {
+                    0 => {}
+                    status => self.response().set_status(status),
+                }
+                self.run_header_filters(0)
+            }
             Header::Replaced(status) => Err(SendError::Replaced(status)),
             Header::Failed => Err(SendError::Failed),
             Header::Waiting | Header::Sent => {
@@ -248,6 +256,9 @@ impl Request {
     fn write_header(&self) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         output.header.set(Header::Sent);
+        if self.method() == Method::Head {
+            self.response().set_header_only(true);
+        }
         if let Some(downstream) = self.downstream() {
             downstream
                 .send_header(self)

@@ -6,4 +6,7 @@ use super::module::HttpModule;
 pub static ALL: &[&HttpModule] = &[
     &super::core::MODULE,
     &super::filter::chunked::MODULE,
+    &super::filter::headers::MODULE,
+    &super::filter::not_modified::MODULE,
+    &super::filter::range::MODULE,
 ];
