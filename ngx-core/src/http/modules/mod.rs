@@ -1,5 +1,7 @@
 //! The content and log modules that need no backend, one file each.
 
+mod rewrite;
+
 use super::module::HttpModule;
 
 /// All HTTP modules of this crate. Their order means nothing.
@@ -9,4 +11,5 @@ pub static ALL: &[&HttpModule] = &[
     &super::filter::headers::MODULE,
     &super::filter::not_modified::MODULE,
     &super::filter::range::MODULE,
+    &rewrite::MODULE,
 ];
