@@ -103,7 +103,14 @@ impl Request {
     pub fn send_header(&self) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         match output.header.get() {
-            Header::Unsent => self.run_header_filters(0),
+            Header::Unsent => {
+                // Before the filters, which decide by the status.
+                match self.inner().engine.error_status() {
+                    0 => {}
+                    status => self.response().set_status(status),
+                }
+                self.run_header_filters(0)
+            }
             Header::Replaced(status) => Err(SendError::Replaced(status)),
             Header::Failed => Err(SendError::Failed),
             Header::Waiting | Header::Sent => {

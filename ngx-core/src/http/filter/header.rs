@@ -19,11 +19,7 @@ pub(crate) fn write(r: &Request, out: &mut BytesMut) {
         // HTTP/0.9 knows nothing but bodies.
         return;
     }
-    let status = match r.inner().engine.error_status() {
-        0 => response.status(),
-        status => status,
-    };
-    response.set_status(status);
+    let status = response.status();
     out.put_slice(b"HTTP/1.1 ");
     match (response.reason(), status_line(status)) {
         (Some(reason), _) => out.put_slice(&reason),

@@ -4,6 +4,7 @@ mod autoindex;
 mod index;
 mod log;
 mod pending;
+mod rewrite;
 mod static_files;
 mod try_files;
 
@@ -20,4 +21,8 @@ pub static ALL: &[&HttpModule] = &[
     &try_files::MODULE,
     &log::MODULE,
     &pending::MODULE,
+    &super::filter::headers::MODULE,
+    &super::filter::not_modified::MODULE,
+    &super::filter::range::MODULE,
+    &rewrite::MODULE,
 ];

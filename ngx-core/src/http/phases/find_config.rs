@@ -10,6 +10,7 @@ use crate::http::step::{PhaseStep, Step};
 impl Request {
     /// Looks the location up by the path and checks what can be checked before any handler.
     pub(crate) fn find_config(&self) -> PhaseStep {
+        self.keep_location();
         self.set_location(self.server().root);
         if self.look_up() == LookUp::SlashMissing {
             return self.redirect_to_slash();

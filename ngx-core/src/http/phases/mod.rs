@@ -176,6 +176,21 @@ impl Request {
         Step::Done
     }
 
+    /// Changes path and arguments within the phases of rewriting: when they are over, the location
+    /// is looked up anew.
+    pub fn change_uri(&self, path: &[u8], args: &[u8]) {
+        self.set_path(path);
+        self.set_args(args);
+        self.set_internal();
+        self.inner().engine.uri_changed.set(true);
+    }
+
+    /// The location stays what it is, whatever [`change_uri`](Self::change_uri) has done
+    /// (`break`).
+    pub fn keep_location(&self) {
+        self.inner().engine.uri_changed.set(false);
+    }
+
     /// Goes to a named location (`@name`) of the server.
     ///
     /// Return its result from the handler.
