@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let cycle = origin.build(None)?;
     process::run::<HttpWorker>(origin, cycle, || {
-        println!("listening on http://127.0.0.1:8085/")
+        println!("listening on http://127.0.0.1:8085/");
     })?;
     Ok(())
 }

@@ -1,3 +1,7 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
 //! What every part of the server stands on: logs, clocks, addresses, listening sockets,
 //! connections and names; the configuration language; the HTTP core.
 //!

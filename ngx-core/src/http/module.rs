@@ -45,6 +45,9 @@ pub type HeaderFilter = fn(&Request) -> Step<()>;
 /// Looks at, and changes, the response body on its way to the client.
 pub type BodyFilter = fn(&Request, Chain) -> Step<Chain>;
 
+/// Checks and completes what a module's directives have left, once the `http` block is read.
+pub type Finish = fn(&mut Cx<'_>) -> Result<(), Problem>;
+
 /// An entry of an ordered list: who it is and between whom it stands.
 ///
 /// The order of the modules in the program's list means nothing; these constraints are all.
@@ -84,7 +87,7 @@ pub struct HttpModule {
     /// Registers its variables.
     pub variables: Option<fn(&mut Variables<Request>)>,
     /// Called when the `http` block was read, before its blocks are merged.
-    pub finish: Option<fn(&mut Cx<'_>) -> Result<(), Problem>>,
+    pub finish: Option<Finish>,
 }
 
 impl HttpModule {

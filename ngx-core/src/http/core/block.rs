@@ -213,6 +213,18 @@ fn check_nesting(
     }
 }
 
+/// Whether a server block of the `http` block that was just read is what `test` looks for: for
+/// [`HttpModule::finish`](crate::http::HttpModule::finish).
+pub(in crate::http) fn any_server(
+    cx: &mut Cx<'_>,
+    mut test: impl FnMut(&mut Scope) -> bool,
+) -> bool {
+    cx.conf(&SERVERS)
+        .0
+        .iter_mut()
+        .any(|server| test(&mut server.scope))
+}
+
 /// What the block being read does with a request instead of asking the content handlers.
 ///
 /// For the setters of `proxy_pass` and its like.

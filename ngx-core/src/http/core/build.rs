@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock};
+use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
 use crate::conf::{Args, Problem, Span};
 use crate::cycle::WantedListeners;
@@ -81,7 +81,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
         ..Location::default()
     });
     http.servers.push(Server {
-        name: head.first_name,
+        name: head.first_name.clone(),
         slots: slots.clone(),
         root,
         named: Vec::new(),
@@ -90,7 +90,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     if let Some(location) = http.locations.get_mut(root.0 as usize) {
         location.tree = tree;
     }
-    addresses.add(cx, id, head.listens, head.names, span);
+    addresses.add(cx, id, head, span);
 }
 
 /// Compiles the locations of one block and of those within it.
@@ -171,14 +171,10 @@ struct Address {
 }
 
 impl Addresses {
-    fn add(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: ServerId,
-        mut listens: Vec<WantedAddr>,
-        names: Vec<ServerName>,
-        span: Span,
-    ) {
+    fn add(&mut self, cx: &mut Cx<'_>, id: ServerId, head: ServerHead, span: Span) {
+        let ServerHead {
+            mut listens, names, ..
+        } = head;
         if listens.is_empty() {
             let port = if nix::unistd::Uid::effective().is_root() {
                 80

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use crate::http::core;
 use crate::http::parse::{Version, status_line};
@@ -119,7 +119,7 @@ fn write_connection(r: &Request, out: &mut BytesMut) {
 }
 
 /// Redirects name scheme, host and port, as `absolute_redirect` and its like say.
-fn write_location(r: &Request, location: &[u8], out: &mut BytesMut) {
+pub(crate) fn write_location(r: &Request, location: &[u8], out: &mut impl BufMut) {
     let conf = r.conf(&core::LOCATION);
     if !location.starts_with(b"/") || location.starts_with(b"//") || !*conf.absolute_redirect {
         out.put_slice(location);
@@ -132,8 +132,8 @@ fn write_location(r: &Request, location: &[u8], out: &mut BytesMut) {
     } else if head.host().is_empty() {
         let local = &r.peer().local;
         let _ = match local.ip() {
-            Some(std::net::IpAddr::V6(ip)) => write!(out.writer(), "[{ip}]"),
-            Some(ip) => write!(out.writer(), "{ip}"),
+            Some(std::net::IpAddr::V6(ip)) => write!((&mut *out).writer(), "[{ip}]"),
+            Some(ip) => write!((&mut *out).writer(), "{ip}"),
             None => Ok(()),
         };
     } else {
@@ -143,7 +143,7 @@ fn write_location(r: &Request, location: &[u8], out: &mut BytesMut) {
         && *conf.port_in_redirect
         && local.port() != 80
     {
-        let _ = write!(out.writer(), ":{}", local.port());
+        let _ = write!((&mut *out).writer(), ":{}", local.port());
     }
     out.put_slice(location);
 }

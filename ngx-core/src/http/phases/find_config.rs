@@ -15,6 +15,9 @@ impl Request {
             return self.redirect_to_slash();
         }
         let conf = self.conf(&core::LOCATION);
+        if let Some(downstream) = self.downstream() {
+            downstream.set_location(conf);
+        }
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }
@@ -85,7 +88,7 @@ impl Request {
     }
 
     /// `301` to the same path with a slash behind it.
-    fn redirect_to_slash(&self) -> PhaseStep {
+    pub(crate) fn redirect_to_slash(&self) -> PhaseStep {
         let mut target = Vec::new();
         escape_uri(&self.path(), Escape::Uri, &mut target);
         target.push(b'/');

@@ -13,7 +13,7 @@ pub(crate) use table::PhaseTable;
 use super::output::SendError;
 use super::request::Request;
 use super::step::{PhaseStep, Step, Verdict, Waiting};
-use crate::{error, info};
+use crate::error;
 
 /// Internal redirects and changes of the URI that one request may make.
 const URI_CHANGES_MAX: u8 = 10;
@@ -74,6 +74,11 @@ impl Engine {
     /// The status that `error_page` gives the response; 0 for its own.
     pub(crate) fn error_status(&self) -> u16 {
         self.error_status.get()
+    }
+
+    /// Whether the client was given the whole response.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.stage.get(), Stage::Logging(_) | Stage::Over) && !self.broken.get()
     }
 }
 
@@ -223,7 +228,7 @@ impl Request {
             return;
         }
         if let Poll::Ready(Err(error)) = self.poll_output(cx) {
-            info!("{error} while sending to client");
+            error.log();
         }
     }
 
@@ -289,7 +294,7 @@ impl Request {
                 }
             }
             Err(error) => {
-                info!("{error} while sending to client");
+                error.log();
                 engine.broken.set(true);
             }
         }
