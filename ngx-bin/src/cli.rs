@@ -109,7 +109,7 @@ fn command() -> Command {
             .allow_hyphen_values(true)
             .help(help)
     };
-    let path = ValueParser::from(value_parser!(PathBuf));
+    let path: ValueParser = value_parser!(PathBuf);
     Command::new("nginx")
         .override_usage(
             "nginx [-?hvVtTq] [-s signal] [-p prefix] [-e file] [-c file] [-g directives]",

@@ -157,7 +157,10 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
                 post.serves(&next);
             }
             Some(Command::Quit) => break,
-            Some(Command::Terminate) | None => return Ok(()),
+            Some(Command::Terminate) | None => {
+                notice!("exiting");
+                return Ok(());
+            }
         }
     }
     notice!("gracefully shutting down");
