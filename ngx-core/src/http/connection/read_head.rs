@@ -129,6 +129,9 @@ impl ReadHead {
             return HeadRead::Close;
         }
         let request = from.request(http1);
+        if let Some(partial) = &self.partial {
+            partial.record(&request, &http1.unread.borrow());
+        }
         http1.begin(&request, BodyFraming::None, true);
         request.finalize(408);
         HeadRead::Request(request)
@@ -200,14 +203,7 @@ impl ReadHead {
             }
             Err(error) => {
                 let request = from.request(http1);
-                if let Some(line) = partial.parser.request_line() {
-                    let head = RequestHead {
-                        line: *line,
-                        seen: KnownSet::EMPTY,
-                        len: bytes.len(),
-                    };
-                    request.with_head_mut(|own| own.set(bytes, &head, &[]));
-                }
+                partial.record(&request, bytes);
                 (0, Some(Parsed::Refused(request, error)))
             }
         };
@@ -230,6 +226,18 @@ impl Partial {
                 parser,
                 fields: Vec::with_capacity(16),
             }),
+        }
+    }
+
+    /// Gives a request that ends here what is known of it, for the log.
+    fn record(&self, request: &Request, bytes: &[u8]) {
+        if let Some(line) = self.parser.request_line() {
+            let head = RequestHead {
+                line: *line,
+                seen: KnownSet::EMPTY,
+                len: bytes.len(),
+            };
+            request.with_head_mut(|own| own.set(bytes, &head, &[]));
         }
     }
 
@@ -352,9 +360,7 @@ fn choose_server(request: &Request, vhosts: VhostsId) -> Result<(), RequestError
         }
     }
     request.with_head_mut(|own| own.set_host(&name));
-    if !name.is_empty()
-        && let Some(server) = request.http().vhosts_of(vhosts).find(request, &name)
-    {
+    if let Some(server) = request.http().vhosts_of(vhosts).find(request, &name) {
         request.set_server(server);
     }
     Ok(())
