@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::escape::Escape;
 use self::format::{COMBINED, Format};
 use self::target::Target;
-use crate::conf::{Args, Problem, Setting, Span, values};
+use crate::conf::{Args, Problem, Setting, Span, Word, values};
 use crate::error::errno;
 use crate::http::core;
 use crate::http::module::{HttpModule, Ordered, Phase};
@@ -138,7 +138,7 @@ fn set_log_format(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         .values()
         .iter()
         .skip(first)
-        .map(|word| word.as_str())
+        .map(Word::as_str)
         .collect();
     let format = Format::compile(&text, escape, cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(first, error.to_string()))?;
