@@ -17,6 +17,12 @@ pub mod cycle;
 pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(all(feature = "http-parse", not(feature = "http")))]
+pub mod http {
+    //! The parsers of the HTTP core, without the core.
+
+    pub mod parse;
+}
 pub mod log;
 #[cfg(feature = "conf")]
 pub mod main_module;

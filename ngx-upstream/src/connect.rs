@@ -1,0 +1,145 @@
+//! Connections to peers, and what a driver asks of them.
+
+use std::future::Future;
+use std::io;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use ngx_core::net::{Addr, Transport};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::peer::Peer;
+
+/// A connection a driver can use.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// Waits until the connection, on which nothing was asked, is of no use any more: the peer closed
+    /// it, or said something. Registers the waker as `poll_read` does. The default reads into a small
+    /// buffer, which is lost.
+    fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0; 1];
+        Pin::new(self)
+            .poll_read(cx, &mut ReadBuf::new(&mut byte))
+            .map(|_| ())
+    }
+
+    /// Whether an idle connection is of no use any more, without waiting.
+    fn is_stale(&mut self) -> bool {
+        self.poll_stale(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
+    }
+}
+
+impl Stream for Transport {
+    fn is_stale(&mut self) -> bool {
+        // Reads what tokio remembers: costs neither a system call nor a share of the task's budget.
+        let mut byte = [0; 1];
+        !matches!(self.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+#[cfg(test)]
+impl Stream for tokio::io::DuplexStream {}
+
+impl Stream for TcpStream {}
+
+impl Stream for UnixStream {}
+
+impl<S: Stream> Stream for &mut S {
+    fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_stale(cx)
+    }
+
+    fn is_stale(&mut self) -> bool {
+        (**self).is_stale()
+    }
+}
+
+/// Makes connections, and takes back those that may serve again.
+pub trait Connect {
+    /// The connections.
+    type Stream: Stream;
+
+    /// A connection to `peer`, kept or new. With `fresh` it has to be new: a kept one has just failed.
+    ///
+    /// # Errors
+    /// Why no connection could be made.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the connection it was making: so ends a connection that takes too
+    /// long.
+    fn connect(
+        &self,
+        peer: &Peer,
+        fresh: bool,
+    ) -> impl Future<Output = io::Result<Connection<Self::Stream>>>;
+
+    /// Takes a connection whose last exchange ended cleanly. The default closes it.
+    fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {
+        let _ = (peer, connection);
+    }
+}
+
+/// A connection and its history.
+#[derive(Debug)]
+pub struct Connection<S> {
+    /// The connection.
+    pub stream: S,
+    /// Exchanges it has served before.
+    pub requests: u64,
+    /// When it was made.
+    pub since: tokio::time::Instant,
+}
+
+impl<S> Connection<S> {
+    /// A connection that was made now.
+    pub fn new(stream: S) -> Self {
+        Self {
+            stream,
+            requests: 0,
+            since: tokio::time::Instant::now(),
+        }
+    }
+
+    /// Whether it has served before: then a peer that closes it says nothing about itself.
+    pub fn is_reused(&self) -> bool {
+        self.requests > 0
+    }
+}
+
+impl<P> Connect for P
+where
+    P: Deref,
+    P::Target: Connect,
+{
+    type Stream = <P::Target as Connect>::Stream;
+
+    fn connect(
+        &self,
+        peer: &Peer,
+        fresh: bool,
+    ) -> impl Future<Output = io::Result<Connection<Self::Stream>>> {
+        (**self).connect(peer, fresh)
+    }
+
+    fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {
+        (**self).keep(peer, connection);
+    }
+}
+
+/// Connects over TCP and Unix-domain sockets. Keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sockets;
+
+impl Connect for Sockets {
+    type Stream = Transport;
+
+    async fn connect(&self, peer: &Peer, _fresh: bool) -> io::Result<Connection<Transport>> {
+        let transport = match &peer.addr {
+            Addr::Inet(addr) => Transport::from(TcpStream::connect(*addr).await?),
+            Addr::Unix(path) => Transport::from(UnixStream::connect(path).await?),
+        };
+        Ok(Connection::new(transport))
+    }
+}

@@ -1,0 +1,79 @@
+//! The timers of a driver on one lazy sleep.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::timeouts::{Timer, TimerTable};
+
+/// A table of timers and the one sleep under it. Moving a deadline on does not touch the sleep: it
+/// wakes too early, looks at the table, and sleeps again.
+#[derive(Debug)]
+pub(super) struct Clock {
+    base: Instant,
+    table: TimerTable,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self {
+            base: Instant::now(),
+            table: TimerTable::default(),
+            sleep: None,
+        }
+    }
+
+    /// Sets or moves a deadline.
+    pub(super) fn set(&mut self, timer: Timer, after: Duration) {
+        self.table
+            .set(timer, self.now().saturating_add(millis(after)));
+    }
+
+    /// Sets a deadline unless it is set.
+    pub(super) fn start(&mut self, timer: Timer, after: Duration) {
+        if !self.table.is_set(timer) {
+            self.set(timer, after);
+        }
+    }
+
+    pub(super) fn stop(&mut self, timer: Timer) {
+        self.table.stop(timer);
+    }
+
+    /// Waits for the first timer to expire; forever if none is set.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
+        loop {
+            let Some(next) = self.table.next_timeout() else {
+                return Poll::Pending;
+            };
+            let at = self.base + Duration::from_millis(next);
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if at < sleep.deadline() {
+                sleep.as_mut().reset(at);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            if let Some(timer) = self.table.expired(self.now()) {
+                return Poll::Ready(timer);
+            }
+            if let Some(sleep) = &mut self.sleep {
+                sleep.as_mut().reset(at);
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.base.elapsed())
+    }
+}
+
+/// Whole milliseconds, at most a few years: an `Instant` must be able to hold them.
+fn millis(duration: Duration) -> u64 {
+    const LONG: u64 = 1 << 38;
+    u64::try_from(duration.as_millis())
+        .unwrap_or(LONG)
+        .min(LONG)
+}

@@ -1,0 +1,136 @@
+//! Moves bytes between the exchange, the connection and the client.
+
+use std::task::{Context, Poll};
+
+use ngx_buf::Chain;
+
+use super::{Client, Driver};
+use crate::connect::Connect;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::exchange::Event;
+use crate::peer::Session;
+use crate::protocol::Protocol;
+use crate::timeouts::Timer;
+
+impl<P, S, C> Driver<P, S, C>
+where
+    P: Protocol,
+    S: Session,
+    C: Connect,
+{
+    /// Sends, reads at most about `room` bytes (nothing if it is 0), and waits for the next event.
+    pub(super) fn poll_event<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+        room: usize,
+    ) -> Poll<Result<Event<P::Head>, Error>> {
+        loop {
+            match self.exchange.poll() {
+                Ok(Event::Again) => {}
+                Ok(event) => return Poll::Ready(Ok(event)),
+                Err(error) => return self.fail(error.into(), self.reading()),
+            }
+            let sent = match self.poll_request(cx, client) {
+                Ok(sent) => sent,
+                Err(kind) => return self.fail(kind, Phase::Send),
+            };
+            match self.poll_response(cx, room) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(kind) => return self.fail(kind, self.reading()),
+            }
+            if room == 0 || !sent {
+                self.clock.stop(Timer::Read);
+            } else {
+                self.clock.start(Timer::Read, self.settings.timeouts.read);
+            }
+            if client.poll_closed(cx).is_ready() {
+                return self.fail(ErrorKind::ClientClosed, self.reading());
+            }
+            return match self.clock.poll_expired(cx) {
+                Poll::Ready(Timer::Send) => self.fail(ErrorKind::TimedOut, Phase::Send),
+                Poll::Ready(_) => self.fail(ErrorKind::TimedOut, self.reading()),
+                Poll::Pending => Poll::Pending,
+            };
+        }
+    }
+
+    /// Sends what there is; whether the whole request is out.
+    fn poll_request<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+    ) -> Result<bool, ErrorKind> {
+        loop {
+            if !self.poll_output(cx)? {
+                return Ok(false);
+            }
+            if self.body_sent {
+                return Ok(true);
+            }
+            match client.poll_request_body(cx)? {
+                Poll::Ready(Some(chain)) => self.exchange.push_request_body(chain, false)?,
+                Poll::Ready(None) => {
+                    self.exchange.push_request_body(Chain::new(), true)?;
+                    self.body_sent = true;
+                }
+                Poll::Pending => return Ok(false),
+            }
+        }
+    }
+
+    /// Writes what the protocol has queued; whether all of it is out.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, ErrorKind> {
+        let Some(link) = &mut self.link else {
+            return Ok(true);
+        };
+        if self.exchange.has_output() {
+            link.sender.push(self.exchange.take_output());
+        }
+        let before = link.sender.sent();
+        let out = link.poll_send(cx)?.is_ready();
+        if out {
+            self.clock.stop(Timer::Send);
+        } else if link.sender.sent() > before {
+            self.clock.set(Timer::Send, self.settings.timeouts.send);
+        } else {
+            self.clock.start(Timer::Send, self.settings.timeouts.send);
+        }
+        Ok(out)
+    }
+
+    /// Reads; whether something came.
+    fn poll_response(&mut self, cx: &mut Context<'_>, room: usize) -> Result<bool, ErrorKind> {
+        let Some(link) = self.link.as_mut().filter(|link| room > 0 && !link.is_eof()) else {
+            return Ok(false);
+        };
+        match link.poll_recv(cx, self.exchange.input(), room)? {
+            Poll::Ready(end) => {
+                self.clock.stop(Timer::Read);
+                if end {
+                    self.exchange.closed();
+                } else {
+                    self.exchange.received();
+                }
+                Ok(true)
+            }
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// What is done when bytes are read.
+    fn reading(&self) -> Phase {
+        if self.link.as_ref().is_some_and(|link| link.noted) {
+            Phase::Body
+        } else {
+            Phase::Head
+        }
+    }
+
+    fn fail<T>(&mut self, kind: ErrorKind, during: Phase) -> Poll<Result<T, Error>> {
+        self.clock.stop(Timer::Send);
+        self.clock.stop(Timer::Read);
+        Poll::Ready(Err(Error::new(kind, during)))
+    }
+}

@@ -1,0 +1,137 @@
+//! After an upgrade: bytes both ways.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use ngx_buf::{Buf, Chain};
+
+use super::{Client, Driver};
+use crate::connect::Connect;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::peer::Session;
+use crate::pipe::{Mode, Pipe};
+use crate::protocol::Protocol;
+use crate::timeouts::Timer;
+
+/// How far the direction from the client to the peer is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Uplink {
+    Open,
+    /// The client has ended; what it sent is on its way, then our side is closed.
+    Ending,
+    Closed,
+}
+
+impl<P, S, C> Driver<P, S, C>
+where
+    P: Protocol,
+    S: Session,
+    C: Connect,
+{
+    /// Passes bytes both ways until the peer has closed and the client has everything, or nothing has
+    /// moved for the time of `proxy_read_timeout`. When the client closes its side, so do we towards
+    /// the peer, who may go on talking.
+    pub(super) async fn tunnel<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<(), Error> {
+        let mut pipe = Pipe::new(Mode::Unbuffered, self.settings.buffers.clone());
+        let first = self.exchange.take_input();
+        if !first.is_empty() {
+            pipe.push(Chain::from(Buf::from(first)));
+        }
+        let mut uplink = Uplink::Open;
+        self.clock.set(Timer::Read, self.settings.timeouts.read);
+        let result = poll_fn(|cx| self.poll_tunnel(cx, client, &mut pipe, &mut uplink)).await;
+        result.map_err(|kind| Error::new(kind, Phase::Tunnel))?;
+        self.exchange.finalize();
+        self.release(false);
+        Ok(())
+    }
+
+    fn poll_tunnel<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+        pipe: &mut Pipe,
+        uplink: &mut Uplink,
+    ) -> Poll<Result<(), ErrorKind>> {
+        loop {
+            let up = self.poll_uplink(cx, client, uplink)?;
+            let down = self.poll_downlink(cx, client, pipe)?;
+            let ended = self.link.as_ref().is_none_or(|link| link.is_eof());
+            if ended && pipe.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if up || down {
+                self.clock.set(Timer::Read, self.settings.timeouts.read);
+                continue;
+            }
+            if client.poll_closed(cx).is_ready() {
+                return Poll::Ready(Err(ErrorKind::ClientClosed));
+            }
+            return self
+                .clock
+                .poll_expired(cx)
+                .map(|_| Err(ErrorKind::TimedOut));
+        }
+    }
+
+    /// From the client to the peer; whether something moved.
+    fn poll_uplink<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+        uplink: &mut Uplink,
+    ) -> Result<bool, ErrorKind> {
+        let Some(link) = &mut self.link else {
+            return Ok(false);
+        };
+        let before = link.sender.sent();
+        let mut moved = false;
+        while link.poll_send(cx)?.is_ready() {
+            match *uplink {
+                Uplink::Closed => break,
+                Uplink::Ending if link.poll_shutdown(cx).is_ready() => {
+                    *uplink = Uplink::Closed;
+                    break;
+                }
+                Uplink::Ending => break,
+                Uplink::Open => match client.poll_request_body(cx)? {
+                    Poll::Ready(Some(chain)) => {
+                        moved = true;
+                        link.sender.push(chain);
+                    }
+                    Poll::Ready(None) => *uplink = Uplink::Ending,
+                    Poll::Pending => break,
+                },
+            }
+        }
+        Ok(moved || link.sender.sent() > before)
+    }
+
+    /// From the peer to the client; whether something moved.
+    fn poll_downlink<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+        pipe: &mut Pipe,
+    ) -> Result<bool, ErrorKind> {
+        let mut moved = pipe.poll_pass(cx, client)?;
+        let Some(link) = self
+            .link
+            .as_mut()
+            .filter(|link| !link.is_eof() && pipe.is_empty())
+        else {
+            return Ok(moved);
+        };
+        let input = self.exchange.input();
+        if let Poll::Ready(end) = link.poll_recv(cx, input, self.settings.read_max)? {
+            moved = true;
+            if !end {
+                let bytes = input.split().freeze();
+                link.attempt.body += bytes.len() as u64;
+                pipe.push(Chain::from(Buf::from(bytes)));
+                pipe.poll_pass(cx, client)?;
+            }
+        }
+        Ok(moved)
+    }
+}

@@ -1,0 +1,345 @@
+//! An exchange without sockets: bytes in, bytes and events out.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use bytes::{Bytes, BytesMut};
+use ngx_buf::Chain;
+
+use crate::error::ProtocolError;
+use crate::protocol::{
+    BodySink, BodyStep, HeadSink, Input, Outcome, Protocol, Reuse, Step, Trailers,
+};
+use crate::state::State;
+
+/// What an exchange lets through.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the head, interim heads included (`proxy_buffer_size`).
+    pub head: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head: 16 * 1024 }
+    }
+}
+
+/// What an exchange has to tell.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large variant is the frequent one: boxing would allocate for every piece of a body"
+)]
+pub enum Event<H> {
+    /// Nothing until more bytes are fed.
+    Again,
+    /// A head that is not the last one.
+    Interim(H),
+    /// The head. The body follows.
+    Head(H),
+    /// The head; from here on both sides speak past the protocol. What the peer already sent is in
+    /// [`Exchange::input`].
+    Upgrade(H),
+    /// A piece of the body.
+    Body(Chain),
+    /// Fields behind the body.
+    Trailers(Trailers),
+    /// The response is complete.
+    Done(Reuse),
+}
+
+/// Runs the hooks of a [`Protocol`] in their order.
+///
+/// The exchange does no I/O. Whoever drives it moves the bytes: [`take_output`](Self::take_output) to
+/// the peer, what the peer sent into [`input`](Self::input), and asks [`poll`](Self::poll) after each
+/// of [`received`](Self::received) and [`closed`](Self::closed).
+///
+/// Dropping an exchange that was begun and not finalized runs `abort_request`, then
+/// `finalize_request`.
+///
+/// ```
+/// use ngx_upstream::proto::memcached::{Head, Memcached};
+/// use ngx_upstream::exchange::{Event, Exchange, Limits};
+///
+/// let mut exchange = Exchange::new(Memcached::get(b"key").unwrap(), Limits::default());
+/// exchange.begin()?;
+/// assert_eq!(exchange.take_output().to_vec(), b"get key\r\n");
+/// exchange.feed(b"VALUE key 0 2\r\nhi\r\nEND\r\n");
+/// let Event::Head(Head::Hit { flags: 0, length: 2 }) = exchange.poll()? else { panic!() };
+/// let Event::Body(body) = exchange.poll()? else { panic!() };
+/// assert_eq!(body.to_vec(), b"hi");
+/// # Ok::<(), ngx_upstream::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct Exchange<P: Protocol> {
+    protocol: P,
+    limits: Limits,
+    state: State,
+    /// What `create_request` made, kept for replays.
+    request: Chain,
+    out: Chain,
+    input: BytesMut,
+    eof: bool,
+    /// Bytes or the end came since the last hook was called.
+    fresh: bool,
+    /// Bytes that `process_header` took, in this try.
+    head_taken: usize,
+    /// Pieces of a streamed request body went into `out`.
+    streamed: bool,
+    events: VecDeque<Event<P::Head>>,
+}
+
+impl<P: Protocol> Exchange<P> {
+    /// An exchange that has not begun.
+    pub fn new(protocol: P, limits: Limits) -> Self {
+        Self {
+            protocol,
+            limits,
+            state: State::new(),
+            request: Chain::new(),
+            out: Chain::new(),
+            input: BytesMut::new(),
+            eof: false,
+            fresh: false,
+            head_taken: 0,
+            streamed: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Begins a try: creates the request the first time; after [`fail`](Self::fail), reinitializes the
+    /// protocol and replays the request.
+    ///
+    /// # Errors
+    /// What `create_request` or `reinit_request` say; `OutOfOrder` if a try is running or the
+    /// exchange is over.
+    pub fn begin(&mut self) -> Result<(), ProtocolError> {
+        if self.state.is_idle() {
+            self.state.create();
+            self.protocol.create_request(&mut self.request)?;
+        } else if self.state.is_failed() {
+            self.protocol.reinit_request()?;
+            self.state.retry();
+        } else {
+            return Err(ProtocolError::OutOfOrder("begun twice"));
+        }
+        self.out = self.request.clone();
+        self.input.clear();
+        self.events.clear();
+        self.eof = false;
+        self.fresh = false;
+        self.head_taken = 0;
+        Ok(())
+    }
+
+    /// Sends a piece of a request body that comes as a stream, framed by `output_filter`.
+    ///
+    /// # Errors
+    /// What `output_filter` says; `OutOfOrder` before [`begin`](Self::begin).
+    pub fn push_request_body(&mut self, body: Chain, last: bool) -> Result<(), ProtocolError> {
+        if self.state.is_idle() || self.state.is_failed() {
+            return Err(ProtocolError::OutOfOrder("body before its request"));
+        }
+        self.streamed = true;
+        self.protocol.output_filter(body, last, &mut self.out)
+    }
+
+    /// Whether a retry would send the same request: false once a piece of a streamed body was taken.
+    pub fn is_replayable(&self) -> bool {
+        !self.streamed
+    }
+
+    /// Whether there is something to send.
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// What has to be sent to the peer next. Empty when there is nothing.
+    pub fn take_output(&mut self) -> Chain {
+        mem::take(&mut self.out)
+    }
+
+    /// Where bytes from the peer are appended. Call [`received`](Self::received) after that.
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// Bytes were appended to [`input`](Self::input).
+    pub fn received(&mut self) {
+        self.fresh = true;
+    }
+
+    /// Appends a copy of these bytes to the input.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+        self.fresh = true;
+    }
+
+    /// The peer closed its side.
+    pub fn closed(&mut self) {
+        self.eof = true;
+        self.fresh = true;
+    }
+
+    /// The next event. Ask until it is [`Event::Again`], [`Event::Upgrade`] or [`Event::Done`].
+    ///
+    /// # Errors
+    /// What the hooks say. The try has failed: [`begin`](Self::begin) again, or
+    /// [`finalize`](Self::finalize).
+    pub fn poll(&mut self) -> Result<Event<P::Head>, ProtocolError> {
+        if let Some(event) = self.events.pop_front() {
+            return Ok(event);
+        }
+        let advanced = if self.state.is_head() && self.fresh {
+            self.process_header()
+        } else if self.state.is_body() && self.fresh {
+            self.input_filter()
+        } else if let Some(reuse) = self.state.done() {
+            // What came behind the response was not asked for.
+            let quiet = self.input.is_empty() && !self.eof;
+            return Ok(Event::Done(if quiet { reuse } else { Reuse::Close }));
+        } else {
+            return Ok(Event::Again);
+        };
+        if let Err(error) = advanced {
+            self.state.fail();
+            return Err(error);
+        }
+        Ok(self.events.pop_front().unwrap_or(Event::Again))
+    }
+
+    /// Takes what the peer sent and no hook has taken: the first bytes of a tunnel.
+    pub fn take_input(&mut self) -> Bytes {
+        self.input.split().freeze()
+    }
+
+    /// Whether the head of the response is awaited.
+    pub fn is_head(&self) -> bool {
+        self.state.is_head()
+    }
+
+    /// Whether the connection is a tunnel.
+    pub fn is_tunnel(&self) -> bool {
+        self.state.is_tunnel()
+    }
+
+    /// How many bytes of the head `process_header` has taken in this try.
+    pub fn head_size(&self) -> usize {
+        self.head_taken
+    }
+
+    /// The try failed for a reason outside of the protocol, for example its connection.
+    pub fn fail(&mut self) {
+        self.state.fail();
+    }
+
+    /// The client left: `abort_request`, then `finalize_request`.
+    pub fn abort(&mut self) {
+        if self.state.finalize() {
+            self.protocol.abort_request();
+            self.protocol.finalize_request(Outcome::Aborted);
+        }
+    }
+
+    /// The exchange is over: `finalize_request`, unless it was called before.
+    pub fn finalize(&mut self) {
+        let outcome = match self.state.done() {
+            Some(reuse) => Outcome::Complete(reuse),
+            None if self.state.is_tunnel() => Outcome::Tunnel,
+            None => Outcome::Failed,
+        };
+        if self.state.finalize() {
+            self.protocol.finalize_request(outcome);
+        }
+    }
+
+    /// The protocol, to ask it questions of its own.
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
+    fn process_header(&mut self) -> Result<(), ProtocolError> {
+        let mut interim = Vec::new();
+        let before = self.input.len();
+        let mut input = Input::new(&mut self.input, self.eof);
+        let mut sink = HeadSink::new(&mut self.out, &mut interim);
+        let step = self.protocol.process_header(&mut input, &mut sink)?;
+        self.head_taken += before - self.input.len();
+        self.events.extend(interim.into_iter().map(Event::Interim));
+        match step {
+            Step::Again => {
+                self.fresh = false;
+                if self.head_taken + self.input.len() >= self.limits.head {
+                    return Err(ProtocolError::TooBigHeader);
+                }
+                if self.eof {
+                    return Err(ProtocolError::PrematureClose);
+                }
+            }
+            Step::Ready(_) | Step::Upgrade(_) if self.head_taken > self.limits.head => {
+                return Err(ProtocolError::TooBigHeader);
+            }
+            Step::Ready(head) => {
+                self.state.ready();
+                self.events.push_back(Event::Head(head));
+            }
+            Step::Upgrade(head) => {
+                self.state.upgrade();
+                self.events.push_back(Event::Upgrade(head));
+            }
+        }
+        Ok(())
+    }
+
+    fn input_filter(&mut self) -> Result<(), ProtocolError> {
+        let mut body = Chain::new();
+        let mut trailers = Trailers::new();
+        let mut input = Input::new(&mut self.input, self.eof);
+        let mut sink = BodySink::new(&mut self.out, &mut body, &mut trailers);
+        let step = self.protocol.input_filter(&mut input, &mut sink);
+        self.fresh = false;
+        if !body.is_empty() {
+            self.events.push_back(Event::Body(body));
+        }
+        if !trailers.is_empty() {
+            self.events.push_back(Event::Trailers(trailers));
+        }
+        match step? {
+            BodyStep::Again if self.eof => return self.end_early(),
+            BodyStep::Again => {}
+            // A connection that said more than it was asked cannot be trusted with another exchange.
+            BodyStep::Keep if self.input.is_empty() && !self.eof => self.finish(Reuse::Keep),
+            BodyStep::Keep | BodyStep::Close => self.finish(Reuse::Close),
+        }
+        Ok(())
+    }
+
+    /// The peer closed in the middle of a body: what came is handed out first, the error comes with
+    /// the next call.
+    fn end_early(&mut self) -> Result<(), ProtocolError> {
+        if self.events.is_empty() {
+            return Err(ProtocolError::PrematureClose);
+        }
+        self.fresh = true;
+        Ok(())
+    }
+
+    fn finish(&mut self, reuse: Reuse) {
+        self.state.finish(reuse);
+        self.events.push_back(Event::Done(reuse));
+    }
+}
+
+impl<P: Protocol> Drop for Exchange<P> {
+    fn drop(&mut self) {
+        if self.state.done().is_some() || self.state.is_failed() {
+            self.finalize();
+        } else {
+            self.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! Smooth weighted round robin: nginx's default balancer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::balancer::{Balancer, NoLive, Peer, PeerOutcome, Session};
+use super::fails::Fails;
+
+/// A `server` of an `upstream` block, one for each address its name has.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The peer.
+    pub peer: Peer,
+    /// Its share (`weight`).
+    pub weight: u32,
+    /// Failures within `fail_timeout` that bar it; 0 for never (`max_fails`).
+    pub max_fails: u32,
+    /// How long it is barred (`fail_timeout`).
+    pub fail_timeout: Duration,
+    /// Connections at a time, of all threads; 0 for no limit (`max_conns`).
+    pub max_conns: u32,
+    /// Only asked when the others are barred (`backup`).
+    pub backup: bool,
+    /// Never asked (`down`).
+    pub down: bool,
+}
+
+impl Server {
+    /// A server with nginx's defaults.
+    pub fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            weight: 1,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            max_conns: 0,
+            backup: false,
+            down: false,
+        }
+    }
+}
+
+/// Weighted round robin with backups.
+///
+/// The servers and their counters of failures and connections are shared by all clones made with
+/// [`for_thread`](Self::for_thread); the position in the round is each one's own.
+///
+/// ```
+/// use ngx_upstream::peer::{Addr, Balancer, Peer, PeerOutcome, RoundRobin, Server, Session};
+/// use std::task::{Context, Poll, Waker};
+///
+/// let server = |port: u16, weight| Server {
+///     weight,
+///     ..Server::new(Peer::new(Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)))))
+/// };
+/// let mut balancer = RoundRobin::new([server(1, 5), server(2, 1), server(3, 1)]);
+/// let order: Vec<_> = (0..7)
+///     .map(|_| {
+///         let mut session = balancer.session(b"");
+///         let Poll::Ready(Ok(peer)) = session.poll_next(&mut Context::from_waker(Waker::noop()))
+///         else { panic!() };
+///         session.done(PeerOutcome::Served);
+///         peer.name.trim_start_matches("127.0.0.1:").to_owned()
+///     })
+///     .collect();
+/// assert_eq!(order, ["1", "1", "2", "1", "3", "1", "1"]);
+/// ```
+#[derive(Debug)]
+pub struct RoundRobin {
+    shared: Arc<Shared>,
+    round: Arc<Mutex<Round>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    servers: Box<[Server]>,
+    fails: Box<[Fails]>,
+    /// The clock of `fails` counts from here.
+    base: Instant,
+}
+
+/// Where a thread stands. Only one thread takes the lock: it is never contended.
+#[derive(Debug)]
+struct Round {
+    weights: Box<[Weight]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    current: i64,
+    /// Lowered by failures, grows back by one each round.
+    /// Invariant: `0 <= effective <= weight`.
+    effective: i64,
+}
+
+impl RoundRobin {
+    /// A balancer over these servers, in this order.
+    pub fn new(servers: impl IntoIterator<Item = Server>) -> Self {
+        let servers: Box<[Server]> = servers.into_iter().collect();
+        let fails = servers.iter().map(|_| Fails::default()).collect();
+        let shared = Shared {
+            servers,
+            fails,
+            base: Instant::now(),
+        };
+        Self {
+            round: Round::new(&shared),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// A balancer over the same servers and counters with a position of its own.
+    pub fn for_thread(&self) -> Self {
+        Self {
+            round: Round::new(&self.shared),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// The servers and their counters, in order.
+    pub fn servers(&self) -> impl Iterator<Item = (&Server, &Fails)> {
+        self.shared.servers.iter().zip(&self.shared.fails)
+    }
+}
+
+impl Balancer for RoundRobin {
+    type Session = RoundRobinSession;
+
+    fn session(&mut self, _key: &[u8]) -> RoundRobinSession {
+        let up = self
+            .shared
+            .servers
+            .iter()
+            .filter(|server| !server.down)
+            .count();
+        RoundRobinSession {
+            shared: Arc::clone(&self.shared),
+            round: Arc::clone(&self.round),
+            tried: SmallVec::from_elem(false, self.shared.servers.len()),
+            chosen: None,
+            tries: u32::try_from(up).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// The peers of one exchange: no peer is offered twice.
+#[derive(Debug)]
+pub struct RoundRobinSession {
+    shared: Arc<Shared>,
+    round: Arc<Mutex<Round>>,
+    tried: SmallVec<[bool; 16]>,
+    /// The server of the running try.
+    chosen: Option<usize>,
+    /// Tries left, the running one included.
+    tries: u32,
+}
+
+impl Session for RoundRobinSession {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Peer, NoLive>> {
+        let now = self.shared.now();
+        let picked = match self.pick(false, now) {
+            Some(at) => Some(at),
+            None => self.pick(true, now),
+        };
+        let server = picked.and_then(|at| Some((at, self.shared.servers.get(at)?)));
+        let Some((at, server)) = server else {
+            return Poll::Ready(Err(NoLive));
+        };
+        if let Some(fails) = self.shared.fails.get(at) {
+            fails.chosen(server.fail_timeout.as_secs(), now);
+        }
+        self.chosen = Some(at);
+        Poll::Ready(Ok(server.peer.clone()))
+    }
+
+    fn done(&mut self, outcome: PeerOutcome) {
+        let Some(at) = self.chosen.take() else {
+            return;
+        };
+        self.tries = self.tries.saturating_sub(1);
+        let (Some(server), Some(fails)) = (self.shared.servers.get(at), self.shared.fails.get(at))
+        else {
+            return;
+        };
+        fails.released();
+        match outcome {
+            PeerOutcome::Unknown => {}
+            // With nobody to turn to, a failure changes nothing.
+            _ if self.shared.servers.len() == 1 => {}
+            PeerOutcome::Served | PeerOutcome::Declined => fails.served(),
+            PeerOutcome::Failed(during) => {
+                if fails.failed(server.max_fails, self.shared.now()) {
+                    tracing::warn!("upstream server temporarily disabled while {during}");
+                }
+                self.round().lower(at, server);
+            }
+        }
+    }
+
+    fn tries_left(&self) -> u32 {
+        self.tries.saturating_sub(u32::from(self.chosen.is_some()))
+    }
+
+    fn refund(&mut self) {
+        self.tries = self.tries.saturating_add(1);
+        if let Some(tried) = self.chosen.and_then(|at| self.tried.get_mut(at)) {
+            *tried = false;
+        }
+    }
+}
+
+impl Drop for RoundRobinSession {
+    fn drop(&mut self) {
+        self.done(PeerOutcome::Unknown);
+    }
+}
+
+impl RoundRobinSession {
+    /// Chooses among the servers, or among the backups, that are up and were not tried.
+    fn pick(&mut self, backup: bool, now: u64) -> Option<usize> {
+        let shared = Arc::clone(&self.shared);
+        let mut round = self.round();
+        let mut total = 0;
+        let mut best: Option<(usize, i64)> = None;
+        for (at, server) in shared.servers.iter().enumerate() {
+            let tried = self.tried.get(at).copied().unwrap_or(true);
+            if server.backup != backup || tried || !shared.is_up(at, now) {
+                continue;
+            }
+            let Some(weight) = round.weights.get_mut(at) else {
+                continue;
+            };
+            weight.current += weight.effective;
+            total += weight.effective;
+            weight.effective = (weight.effective + 1).min(i64::from(server.weight));
+            if best.is_none_or(|(_, current)| weight.current > current) {
+                best = Some((at, weight.current));
+            }
+        }
+        let (at, _) = best?;
+        if let Some(weight) = round.weights.get_mut(at) {
+            weight.current -= total;
+        }
+        drop(round);
+        if let Some(tried) = self.tried.get_mut(at) {
+            *tried = true;
+        }
+        Some(at)
+    }
+
+    fn round(&self) -> std::sync::MutexGuard<'_, Round> {
+        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn now(&self) -> u64 {
+        // The clock begins late enough that a `checked` of zero is long ago.
+        self.base
+            .elapsed()
+            .as_secs()
+            .saturating_add(u64::from(u32::MAX))
+    }
+
+    fn is_up(&self, at: usize, now: u64) -> bool {
+        let (Some(server), Some(fails)) = (self.servers.get(at), self.fails.get(at)) else {
+            return false;
+        };
+        let full = server.max_conns != 0 && fails.connections() >= server.max_conns;
+        !server.down && !full && fails.is_live(server.max_fails, server.fail_timeout.as_secs(), now)
+    }
+}
+
+impl Round {
+    fn new(shared: &Shared) -> Arc<Mutex<Self>> {
+        let weights = shared.servers.iter();
+        let weights = weights.map(|s| Weight {
+            current: 0,
+            effective: i64::from(s.weight),
+        });
+        Arc::new(Mutex::new(Self {
+            weights: weights.collect(),
+        }))
+    }
+
+    /// A server that failed gets a smaller share for a while.
+    fn lower(&mut self, at: usize, server: &Server) {
+        if let Some(weight) = self.weights.get_mut(at)
+            && let Some(loss) = server.weight.checked_div(server.max_fails)
+        {
+            weight.effective = (weight.effective - i64::from(loss)).max(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

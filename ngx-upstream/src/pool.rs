@@ -1,0 +1,233 @@
+//! Idle connections, kept for the next exchange (`keepalive`).
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::connect::{Connect, Connection, Stream};
+use crate::peer::{Addr, Peer, TlsIdentity};
+
+/// What a pool keeps and for how long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PoolSettings {
+    /// Idle connections to all peers together; the one idle for longest makes room (`keepalive`).
+    pub size: usize,
+    /// Exchanges a connection serves (`keepalive_requests`).
+    pub requests: u64,
+    /// Age at which a connection is kept no more (`keepalive_time`).
+    pub time: Duration,
+    /// How long a connection idles before it is closed (`keepalive_timeout`).
+    pub timeout: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            size: 1024,
+            requests: 1000,
+            time: Duration::from_secs(60 * 60),
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A connector that keeps connections: one per thread, without a lock.
+///
+/// Connections are found by address and TLS identity, the one used last first. Before one is handed
+/// out it is probed; if its peer closed it or sent something, it is closed.
+///
+/// Idle connections are watched by [`reap`](Self::reap), which somebody has to run:
+///
+/// ```
+/// use ngx_upstream::connect::Sockets;
+/// use ngx_upstream::pool::{Pool, PoolSettings};
+/// use std::rc::Rc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let pool = Rc::new(Pool::new(Sockets, PoolSettings::default()));
+/// let local = tokio::task::LocalSet::new();
+/// let reaper = Rc::clone(&pool);
+/// local.spawn_local(async move { reaper.reap().await });
+/// // … drivers get `Rc::clone(&pool)` as their connector.
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pool<C: Connect> {
+    connector: C,
+    settings: PoolSettings,
+    inner: RefCell<Inner<C::Stream>>,
+}
+
+type Key = (Addr, TlsIdentity);
+
+#[derive(Debug)]
+struct Inner<S> {
+    /// Each queue from the one idle for longest to the one used last. No queue is empty.
+    idle: HashMap<Key, VecDeque<Idle<S>>>,
+    /// Invariant: the sum of the lengths of the queues.
+    count: usize,
+    reaper: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Idle<S> {
+    connection: Connection<S>,
+    until: Instant,
+}
+
+impl<C: Connect> Pool<C> {
+    /// An empty pool in front of `connector`.
+    pub fn new(connector: C, settings: PoolSettings) -> Self {
+        let inner = Inner {
+            idle: HashMap::new(),
+            count: 0,
+            reaper: None,
+        };
+        Self {
+            connector,
+            settings,
+            inner: RefCell::new(inner),
+        }
+    }
+
+    /// How many connections are idle.
+    pub fn idle(&self) -> usize {
+        self.inner.borrow().count
+    }
+
+    /// Closes all idle connections.
+    pub fn clear(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.count = 0;
+        inner.idle.clear();
+    }
+
+    /// Closes idle connections when their peers do and when their time is over. Never returns.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again; meanwhile idle connections are only checked when taken.
+    pub async fn reap(&self) {
+        let mut timer = pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            loop {
+                let next = self.inner.borrow_mut().reap(cx);
+                let Some(next) = next else {
+                    return Poll::Pending;
+                };
+                Sleep::reset(timer.as_mut(), next);
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {
+        let key = (peer.addr.clone(), peer.tls);
+        let now = Instant::now();
+        loop {
+            let mut idle = self.inner.borrow_mut().pop_last(&key)?;
+            if idle.until > now && !idle.connection.stream.is_stale() {
+                return Some(idle.connection);
+            }
+        }
+    }
+}
+
+impl<C: Connect> Connect for Pool<C> {
+    type Stream = C::Stream;
+
+    async fn connect(&self, peer: &Peer, fresh: bool) -> io::Result<Connection<C::Stream>> {
+        if !fresh && let Some(connection) = self.take(peer) {
+            return Ok(connection);
+        }
+        self.connector.connect(peer, fresh).await
+    }
+
+    fn keep(&self, peer: &Peer, mut connection: Connection<C::Stream>) {
+        connection.requests += 1;
+        let worn = connection.requests >= self.settings.requests
+            || connection.since.elapsed() >= self.settings.time;
+        if worn || self.settings.size == 0 || connection.stream.is_stale() {
+            return;
+        }
+        let until = Instant::now() + self.settings.timeout;
+        let mut inner = self.inner.borrow_mut();
+        if inner.count >= self.settings.size {
+            inner.evict();
+        }
+        inner.push((peer.addr.clone(), peer.tls), Idle { connection, until });
+    }
+}
+
+impl<S: Stream> Inner<S> {
+    fn push(&mut self, key: Key, mut idle: Idle<S>) {
+        if let Some(waker) = &self.reaper {
+            let watched = idle
+                .connection
+                .stream
+                .poll_stale(&mut Context::from_waker(waker));
+            if watched.is_ready() {
+                return;
+            }
+            // A reaper that sleeps for other connections wakes early enough for this one: all idle
+            // equally long. One without connections does not sleep.
+            if self.count == 0 {
+                waker.wake_by_ref();
+            }
+        }
+        self.idle.entry(key).or_default().push_back(idle);
+        self.count += 1;
+    }
+
+    fn pop_last(&mut self, key: &Key) -> Option<Idle<S>> {
+        let queue = self.idle.get_mut(key)?;
+        let idle = queue.pop_back()?;
+        if queue.is_empty() {
+            self.idle.remove(key);
+        }
+        self.count -= 1;
+        Some(idle)
+    }
+
+    /// Closes the connection that is idle for longest.
+    fn evict(&mut self) {
+        let oldest = self
+            .idle
+            .values_mut()
+            .min_by_key(|queue| queue.front().map(|i| i.until));
+        if oldest.and_then(VecDeque::pop_front).is_some() {
+            self.count -= 1;
+        }
+        self.idle.retain(|_, queue| !queue.is_empty());
+    }
+
+    /// Closes what is closed or too old, watches the rest; says when the next one is too old.
+    fn reap(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        self.reaper = Some(cx.waker().clone());
+        let now = Instant::now();
+        for queue in self.idle.values_mut() {
+            queue.retain_mut(|idle| {
+                idle.until > now && idle.connection.stream.poll_stale(cx).is_pending()
+            });
+        }
+        self.idle.retain(|_, queue| !queue.is_empty());
+        self.count = self.idle.values().map(VecDeque::len).sum();
+        self.idle
+            .values()
+            .filter_map(|queue| queue.front())
+            .map(|idle| idle.until)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests;
