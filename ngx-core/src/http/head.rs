@@ -1,6 +1,9 @@
 //! The request header a request keeps: bytes and where things lie in them.
 
-use super::parse::{FieldRange, Known, KnownSet, Method, RequestHead, RequestLine, Version};
+use super::parse::{
+    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine,
+    Version,
+};
 
 /// The header of a request as the client sent it.
 #[derive(Default)]
@@ -25,6 +28,11 @@ impl Head {
         self.line = head.line;
         self.method = head.line.method;
         self.host.clear();
+    }
+
+    /// How the body is framed, by the fields of this header.
+    pub(crate) fn framing(&self, head: &RequestHead) -> Result<BodyFraming, RequestError> {
+        head.framing(&self.bytes, &self.fields)
     }
 
     pub(crate) fn clear(&mut self) {

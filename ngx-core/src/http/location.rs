@@ -7,7 +7,7 @@ use super::request::Request;
 
 /// Index of a location in the compiled configuration.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct LocationId(pub(crate) u32);
+pub(crate) struct LocationId(pub(crate) u32);
 
 /// The locations directly inside a server or another location.
 #[derive(Default)]

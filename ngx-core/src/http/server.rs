@@ -9,7 +9,7 @@ use crate::net::addr::Addr;
 
 /// Index of a server in the compiled configuration.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ServerId(pub(crate) u32);
+pub(crate) struct ServerId(pub(crate) u32);
 
 /// A listening socket and the addresses that connections to it may have.
 ///

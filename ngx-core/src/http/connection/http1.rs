@@ -48,7 +48,7 @@ enum Body {
     Raw,
 }
 
-/// Milliseconds, from the location of the request.
+/// What the location of the request says; times are milliseconds.
 #[derive(Clone, Copy, Default)]
 struct Timeouts {
     send: u64,
@@ -56,6 +56,7 @@ struct Timeouts {
     linger: u64,
     linger_total: u64,
     keepalive: u64,
+    nodelay: bool,
 }
 
 thread_local! {
@@ -127,11 +128,16 @@ impl Http1 {
             linger: *conf.lingering_timeout,
             linger_total: *conf.lingering_time,
             keepalive: *conf.keepalive_timeout,
+            nodelay: *conf.tcp_nodelay,
         });
         if *conf.keepalive_timeout == 0 || requests >= *conf.keepalive_requests {
             self.keepalive.set(false);
         }
-        self.writer.borrow_mut().set_postpone(*conf.postpone_output);
+        let mut writer = self.writer.borrow_mut();
+        writer.set_postpone(*conf.postpone_output);
+        if *conf.sendfile_max_chunk > 0 {
+            writer.set_turn(*conf.sendfile_max_chunk);
+        }
     }
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
@@ -159,7 +165,16 @@ impl Http1 {
             || matches!(self.transport.peek_closed(), Ok(Peek::Data))
     }
 
+    /// Small packets are not delayed from here on, if the location says so.
+    fn set_nodelay(&self) {
+        if self.timeouts.get().nodelay {
+            // A client that is gone is noticed by the next read.
+            let _ = self.transport.set_nodelay();
+        }
+    }
+
     pub(super) fn next_request(&self) {
+        self.set_nodelay();
         self.sent_at_timer.set(None);
         self.deadline.set(self.timeouts.get().keepalive);
         // An idle connection keeps no memory for bytes that are not there.
@@ -377,6 +392,7 @@ impl Downstream for Http1 {
 
     fn upgrade(&self) {
         self.keepalive.set(false);
+        self.set_nodelay();
         self.body.replace(Body::Raw);
         self.deadline.clear();
     }

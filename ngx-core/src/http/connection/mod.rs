@@ -18,11 +18,11 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http1::Http1;
 use linger::Linger;
-use read_head::{HeadRead, ReadHead};
+use read_head::{HeadRead, Origin, ReadHead};
 
 use super::conf::VhostsId;
 use super::core;
@@ -105,18 +105,20 @@ impl Serve {
                     self.state = State::Closed;
                     return Poll::Ready(true);
                 };
-                let read = std::task::ready!(head.poll(cx, &self.http1, &self.generation, vhosts));
+                let closing = self.place.worker().is_closing();
+                let from = Origin { generation: &self.generation, vhosts, closing };
+                let read = ready!(head.poll(cx, &self.http1, &from));
                 self.head_read(read);
                 Poll::Ready(true)
             }
             State::Request(request) => {
-                let ended = std::task::ready!(request.poll_response(cx));
+                let ended = ready!(request.poll_response(cx));
                 let request = request.clone();
                 self.response_ended(&request, ended);
                 Poll::Ready(true)
             }
             State::Skip => {
-                let skipped = std::task::ready!(self.http1.poll_skip(cx));
+                let skipped = ready!(self.http1.poll_skip(cx));
                 self.state = if skipped {
                     self.next_request()
                 } else {
@@ -125,7 +127,7 @@ impl Serve {
                 Poll::Ready(true)
             }
             State::Linger(linger) => {
-                std::task::ready!(linger.poll(cx, &self.http1));
+                ready!(linger.poll(cx, &self.http1));
                 self.state = State::Closed;
                 Poll::Ready(true)
             }

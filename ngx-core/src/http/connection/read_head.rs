@@ -1,5 +1,6 @@
 //! Reading the head of a request.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -7,11 +8,12 @@ use bytes::Buf as _;
 
 use super::http1::Http1;
 use crate::http::conf::VhostsId;
-use crate::http::core;
+use crate::error::errno;
+use crate::http::core::{self, ServerConf};
 use crate::http::downstream::Downstream;
 use crate::http::generation::Generation;
 use crate::http::parse::{
-    BodyFraming, FieldRange, Host, Known, Progress, RequestError, RequestHead, RequestParser,
+    BodyFraming, FieldRange, Host, Known, KnownSet, Progress, RequestError, RequestHead, RequestParser,
     normalize,
 };
 use crate::http::request::Request;
@@ -30,6 +32,22 @@ pub(super) struct ReadHead {
 struct Partial {
     parser: RequestParser,
     fields: Vec<FieldRange>,
+}
+
+/// For whom a head is read.
+pub(super) struct Origin<'a> {
+    pub(super) generation: &'a Rc<Generation>,
+    pub(super) vhosts: VhostsId,
+    /// The worker goes down: this request is the connection's last.
+    pub(super) closing: bool,
+}
+
+/// What the parser has made of the bytes so far.
+enum Parsed {
+    Head(Request, RequestHead),
+    Refused(Request, RequestError),
+    /// The client has closed the connection.
+    End,
 }
 
 /// What became of it.
@@ -56,127 +74,188 @@ impl ReadHead {
         &mut self,
         cx: &mut Context<'_>,
         http1: &Rc<Http1>,
-        generation: &Rc<Generation>,
-        vhosts: VhostsId,
+        from: &Origin<'_>,
     ) -> Poll<HeadRead> {
-        let server = generation.http().vhosts_of(vhosts).default;
-        let conf = core::SERVER.of(&generation.http().server(server).slots);
         if self.first && !http1.deadline.is_set() {
-            http1.deadline.set(*conf.client_header_timeout);
+            http1.deadline.set(*from.conf().client_header_timeout);
+        }
+        let mut parsed = None;
+        if self.is_idle() && !http1.is_quiet() {
+            parsed = self.parse_unread(http1, from);
         }
         loop {
-            if !http1.is_quiet() {
-                if let Some(read) = self.parse(http1, generation, vhosts) {
-                    return Poll::Ready(read);
-                }
-                if !self.first {
-                    // The first byte of a later request ends the idle time.
-                    self.first = true;
-                    http1.deadline.set(*conf.client_header_timeout);
-                }
+            if let Some(parsed) = parsed {
+                return Poll::Ready(finish(http1, from, parsed, self.is_idle()));
             }
-            let read = http1.poll_read(cx, usize::MAX, |bytes| {
-                http1.unread.borrow_mut().extend_from_slice(bytes);
-                bytes.len()
-            });
-            match read {
-                Poll::Ready(Ok(0)) => {
-                    if !self.is_idle() {
-                        info!("client prematurely closed connection while reading client request headers");
-                    }
-                    return Poll::Ready(HeadRead::Close);
-                }
-                Poll::Ready(Ok(_)) => {}
+            if !self.is_idle() && !self.first {
+                // The first byte of a later request ends the idle time.
+                self.first = true;
+                http1.deadline.set(*from.conf().client_header_timeout);
+            }
+            parsed = match self.poll_more(cx, http1, from) {
+                Poll::Ready(Ok(parsed)) => parsed,
                 Poll::Ready(Err(error)) => {
-                    info!("recv() failed {} while reading client request headers", crate::error::errno(&error));
+                    info!("recv() failed {} while reading client request headers", errno(&error));
                     return Poll::Ready(HeadRead::Close);
                 }
                 Poll::Pending => {
                     ready!(http1.deadline.poll_expired(cx));
-                    return Poll::Ready(self.timed_out(http1, generation, server));
+                    return Poll::Ready(self.timed_out(http1, from));
                 }
-            }
+            };
         }
     }
 
-    fn timed_out(&self, http1: &Rc<Http1>, generation: &Rc<Generation>, server: ServerId) -> HeadRead {
-        if self.is_idle() && !self.first {
+    fn timed_out(&self, http1: &Rc<Http1>, from: &Origin<'_>) -> HeadRead {
+        if !self.first {
             return HeadRead::Close;
         }
         info!("client timed out (110: Connection timed out) while reading client request headers");
         if self.is_idle() {
             return HeadRead::Close;
         }
-        let request = new_request(http1, generation, server);
+        let request = from.request(http1);
+        http1.begin(&request, BodyFraming::None, true);
         request.finalize(408);
         HeadRead::Request(request)
     }
 
-    /// Goes on parsing what was read; `None` if more is needed.
+    /// Reads once and parses; `None` if more is needed.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        http1: &Rc<Http1>,
+        from: &Origin<'_>,
+    ) -> Poll<std::io::Result<Option<Parsed>>> {
+        let pending = !http1.is_quiet();
+        http1.poll_read(cx, usize::MAX, |bytes| {
+            if bytes.is_empty() {
+                return Some(Parsed::End);
+            }
+            let mut unread = http1.unread.borrow_mut();
+            if pending {
+                unread.extend_from_slice(bytes);
+                let (used, parsed) = self.parse(http1, from, &unread);
+                unread.advance(used);
+                return parsed;
+            }
+            // The usual case: the whole head is in the thread's memory and goes to the request
+            // from there; only what is left over stays with the connection.
+            let (used, parsed) = self.parse(http1, from, bytes);
+            unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            parsed
+        })
+    }
+
+    /// Parses bytes that were read before: the next of several pipelined requests.
+    fn parse_unread(&mut self, http1: &Rc<Http1>, from: &Origin<'_>) -> Option<Parsed> {
+        let mut unread = http1.unread.borrow_mut();
+        let (used, parsed) = self.parse(http1, from, &unread);
+        unread.advance(used);
+        parsed
+    }
+
+    /// Goes on parsing; says how many bytes are done with, and what came of it.
     fn parse(
         &mut self,
         http1: &Rc<Http1>,
-        generation: &Rc<Generation>,
-        vhosts: VhostsId,
-    ) -> Option<HeadRead> {
-        let server = generation.http().vhosts_of(vhosts).default;
-        let mut partial = self.partial.take().unwrap_or_else(|| {
-            let conf = core::SERVER.of(&generation.http().server(server).slots);
-            Box::new(Partial {
-                parser: RequestParser::new(conf.request_options()),
-                fields: Vec::new(),
-            })
-        });
-        let mut unread = http1.unread.borrow_mut();
-        let result = partial.parser.parse(&unread, &mut partial.fields);
+        from: &Origin<'_>,
+        bytes: &[u8],
+    ) -> (usize, Option<Parsed>) {
+        let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(from));
+        let result = partial.parser.parse(bytes, &mut partial.fields);
         for line in partial.parser.ignored() {
-            info!("client sent invalid header line: \"{}\"", line.of(&unread).escape_ascii());
+            info!("client sent invalid header line: \"{}\"", line.of(bytes).escape_ascii());
         }
-        match result {
+        let parsed = match result {
             Ok(Progress::More) => {
-                let leading = partial.parser.take_leading();
-                let leading = leading.min(unread.len());
-                unread.advance(leading);
+                let leading = partial.parser.take_leading().min(bytes.len());
                 self.partial = Some(partial);
-                None
+                return (leading, None);
             }
             Ok(Progress::Done(head)) => {
-                let request = new_request(http1, generation, server);
-                request.with_head_mut(|own| own.set(&unread, &head, &partial.fields));
-                let len = head.len.min(unread.len());
-                unread.advance(len);
-                drop(unread);
-                http1.deadline.clear();
-                if let Err(error) = start(&request, http1, &head, &partial.fields, vhosts) {
-                    refuse(&request, &error);
-                }
-                Some(HeadRead::Request(request))
+                let request = from.request(http1);
+                request.with_head_mut(|own| own.set(bytes, &head, &partial.fields));
+                (head.len.min(bytes.len()), Some(Parsed::Head(request, head)))
             }
             Err(error) => {
-                let request = new_request(http1, generation, server);
+                let request = from.request(http1);
                 if let Some(line) = partial.parser.request_line() {
-                    let head = RequestHead {
-                        line: *line,
-                        seen: Default::default(),
-                        len: unread.len(),
-                    };
-                    request.with_head_mut(|own| own.set(&unread, &head, &[]));
+                    let head =
+                        RequestHead { line: *line, seen: KnownSet::EMPTY, len: bytes.len() };
+                    request.with_head_mut(|own| own.set(bytes, &head, &[]));
                 }
-                drop(unread);
-                http1.deadline.clear();
-                http1.begin(&request, BodyFraming::None, true);
-                refuse(&request, &error);
-                Some(HeadRead::Request(request))
+                (0, Some(Parsed::Refused(request, error)))
             }
-        }
+        };
+        partial.give_back();
+        parsed
     }
 }
 
-fn new_request(http1: &Rc<Http1>, generation: &Rc<Generation>, server: ServerId) -> Request {
-    let peer = http1.peer_rc();
-    peer.requests.set(peer.requests.get() + 1);
-    let downstream: Rc<dyn Downstream> = Rc::clone(http1) as Rc<dyn Downstream>;
-    Request::new(Rc::clone(generation), downstream, Rc::clone(peer), server)
+impl Partial {
+    /// A fresh parser, on storage that an earlier head has left.
+    fn new(from: &Origin<'_>) -> Box<Self> {
+        let parser = RequestParser::new(from.conf().request_options());
+        match SPARE.take() {
+            Some(mut spare) => {
+                spare.parser = parser;
+                spare.fields.clear();
+                spare
+            }
+            None => Box::new(Self { parser, fields: Vec::with_capacity(16) }),
+        }
+    }
+
+    fn give_back(self: Box<Self>) {
+        SPARE.set(Some(self));
+    }
+}
+
+thread_local! {
+    /// The storage of the last head that was complete: most heads need no other.
+    static SPARE: Cell<Option<Box<Partial>>> = const { Cell::new(None) };
+}
+
+impl Origin<'_> {
+    fn server(&self) -> ServerId {
+        self.generation.http().vhosts_of(self.vhosts).default
+    }
+
+    fn conf(&self) -> &ServerConf {
+        core::SERVER.of(&self.generation.http().server(self.server()).slots)
+    }
+
+    fn request(&self, http1: &Rc<Http1>) -> Request {
+        let peer = http1.peer_rc();
+        peer.requests.set(peer.requests.get() + 1);
+        let downstream: Rc<dyn Downstream> = Rc::clone(http1) as Rc<dyn Downstream>;
+        Request::new(Rc::clone(self.generation), downstream, Rc::clone(peer), self.server())
+    }
+}
+
+fn finish(http1: &Rc<Http1>, from: &Origin<'_>, parsed: Parsed, idle: bool) -> HeadRead {
+    match parsed {
+        Parsed::End => {
+            if !idle {
+                info!("client prematurely closed connection while reading client request headers");
+            }
+            HeadRead::Close
+        }
+        Parsed::Head(request, head) => {
+            http1.deadline.clear();
+            if let Err(error) = start(&request, http1, &head, from) {
+                refuse(&request, &error);
+            }
+            HeadRead::Request(request)
+        }
+        Parsed::Refused(request, error) => {
+            http1.deadline.clear();
+            http1.begin(&request, BodyFraming::None, true);
+            refuse(&request, &error);
+            HeadRead::Request(request)
+        }
+    }
 }
 
 fn refuse(request: &Request, error: &RequestError) {
@@ -192,15 +271,12 @@ fn start(
     request: &Request,
     http1: &Http1,
     head: &RequestHead,
-    fields: &[FieldRange],
-    vhosts: VhostsId,
+    from: &Origin<'_>,
 ) -> Result<(), RequestError> {
-    choose_server(request, vhosts)?;
-    let framing = {
-        let own = request.head();
-        head.framing(own.bytes(), fields)
-    };
-    http1.begin(request, *framing.as_ref().unwrap_or(&BodyFraming::None), false);
+    let chosen = choose_server(request, from.vhosts);
+    let framing = request.head().framing(head);
+    http1.begin(request, *framing.as_ref().unwrap_or(&BodyFraming::None), from.closing);
+    chosen?;
     let framing = framing?;
     head.check_method(framing, false)?;
     request.set_body_framing(framing);
