@@ -6,7 +6,7 @@ use super::location::{LocationId, LocationTree};
 use super::module::{BodyFilter, HeaderFilter};
 use super::phases::PhaseTable;
 use super::request::Request;
-use super::server::{ListenGroup, Vhosts, ServerId};
+use super::server::{ListenGroup, ServerId, Vhosts};
 use super::step::PhaseStep;
 use crate::module::Slots;
 use crate::net::addr::Addr;
@@ -81,7 +81,9 @@ impl HttpConf {
     pub(crate) fn vhosts(&self, listener: &Addr, local: &Addr) -> Option<VhostsId> {
         let group = self.groups.iter().find(|group| group.bind == *listener)?;
         let exact = group.addrs.iter().find(|(addr, _)| addr == local);
-        exact.or_else(|| group.addrs.iter().find(|(addr, _)| *addr == group.bind)).map(|(_, id)| *id)
+        exact
+            .or_else(|| group.addrs.iter().find(|(addr, _)| *addr == group.bind))
+            .map(|(_, id)| *id)
     }
 
     pub(crate) fn vhosts_of(&self, id: VhostsId) -> &Vhosts {
@@ -99,6 +101,9 @@ impl HttpConf {
 
 impl Server {
     pub(crate) fn named(&self, name: &[u8]) -> Option<LocationId> {
-        self.named.iter().find(|(own, _)| **own == *name).map(|(_, id)| *id)
+        self.named
+            .iter()
+            .find(|(own, _)| **own == *name)
+            .map(|(_, id)| *id)
     }
 }

@@ -24,7 +24,11 @@ impl Generation {
     /// The view of `cycle` for the thread that calls; an empty one if it has no `http` block.
     pub(crate) fn new(cycle: Arc<Cycle>) -> Self {
         let http = cycle.part::<HttpConf>().unwrap_or_default();
-        Self { cycle, http, locals: RefCell::default() }
+        Self {
+            cycle,
+            http,
+            locals: RefCell::default(),
+        }
     }
 
     /// The configuration it belongs to.

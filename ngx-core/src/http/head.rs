@@ -21,7 +21,8 @@ impl Head {
     /// Takes over a parsed header.
     pub(crate) fn set(&mut self, bytes: &[u8], head: &RequestHead, fields: &[FieldRange]) {
         self.bytes.clear();
-        self.bytes.extend_from_slice(bytes.get(..head.len).unwrap_or(bytes));
+        self.bytes
+            .extend_from_slice(bytes.get(..head.len).unwrap_or(bytes));
         self.fields.clear();
         self.fields.extend_from_slice(fields);
         self.seen = head.seen;
@@ -107,26 +108,36 @@ impl Head {
 
     /// The first value of a field by its name, in any case of letters.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// All fields in the order they came: name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
+        self.fields
+            .iter()
+            .map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
 
     /// All fields with what is known of their names.
     pub fn fields(&self) -> impl Iterator<Item = (Known, &[u8], &[u8])> {
         self.fields.iter().map(|field| {
-            (field.known, field.name.of(&self.bytes), field.value.of(&self.bytes))
+            (
+                field.known,
+                field.name.of(&self.bytes),
+                field.value.of(&self.bytes),
+            )
         })
     }
 
     /// Whether the `Connection` field has this token.
     pub fn connection_has(&self, token: &[u8]) -> bool {
-        let values = self.fields().filter(|(known, ..)| *known == Known::Connection);
-        values.flat_map(|(.., value)| value.split(|&byte| byte == b',')).any(|item| {
-            item.trim_ascii().eq_ignore_ascii_case(token)
-        })
+        let values = self
+            .fields()
+            .filter(|(known, ..)| *known == Known::Connection);
+        values
+            .flat_map(|(.., value)| value.split(|&byte| byte == b','))
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
     }
 }

@@ -23,7 +23,10 @@ pub(crate) enum Found {
     /// `location = /path`
     Exact(LocationId),
     /// The longest prefix; `no_regex` for `location ^~`.
-    Prefix { id: LocationId, no_regex: bool },
+    Prefix {
+        id: LocationId,
+        no_regex: bool,
+    },
     /// The path with a slash behind it is the name of this location.
     SlashMissing(LocationId),
     Nothing,
@@ -57,7 +60,11 @@ impl LocationTree {
         prefixes: Vec<Entry>,
         regexes: Vec<(Pattern, LocationId)>,
     ) -> Self {
-        Self { exact, prefixes: Prefixes::new(prefixes), regexes }
+        Self {
+            exact,
+            prefixes: Prefixes::new(prefixes),
+            regexes,
+        }
     }
 
     /// Looks `path` up among exact and prefix names.
@@ -75,7 +82,10 @@ impl LocationTree {
         }
         // A copy, because matching writes captures and variables of the same request.
         let path = r.path().to_vec();
-        self.regexes.iter().find(|(pattern, _)| pattern.matches(r, &path)).map(|(_, id)| *id)
+        self.regexes
+            .iter()
+            .find(|(pattern, _)| pattern.matches(r, &path))
+            .map(|(_, id)| *id)
     }
 }
 
@@ -91,8 +101,19 @@ impl Prefixes {
             {
                 parent = list[at].parent;
             }
-            let Entry { name, id, no_regex, auto_redirect } = entry;
-            list.push(Prefix { name, id, no_regex, auto_redirect, parent });
+            let Entry {
+                name,
+                id,
+                no_regex,
+                auto_redirect,
+            } = entry;
+            list.push(Prefix {
+                name,
+                id,
+                no_regex,
+                auto_redirect,
+                parent,
+            });
         }
         Self(list)
     }
@@ -109,7 +130,10 @@ impl Prefixes {
         let mut at = behind.checked_sub(1);
         while let Some(prefix) = at.and_then(|at| list.get(at)) {
             if path.starts_with(&prefix.name) {
-                return Found::Prefix { id: prefix.id, no_regex: prefix.no_regex };
+                return Found::Prefix {
+                    id: prefix.id,
+                    no_regex: prefix.no_regex,
+                };
             }
             at = prefix.parent;
         }
@@ -138,7 +162,10 @@ mod tests {
     }
 
     fn prefix(id: u32) -> Found {
-        Found::Prefix { id: LocationId(id), no_regex: false }
+        Found::Prefix {
+            id: LocationId(id),
+            no_regex: false,
+        }
     }
 
     #[test]

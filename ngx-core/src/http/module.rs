@@ -61,7 +61,12 @@ pub struct Ordered<F: 'static> {
 impl<F> Ordered<F> {
     /// The same place for another function.
     pub(crate) const fn with<G>(&self, run: G) -> Ordered<G> {
-        Ordered { name: self.name, before: self.before, after: self.after, run }
+        Ordered {
+            name: self.name,
+            before: self.before,
+            after: self.after,
+            run,
+        }
     }
 }
 
@@ -114,14 +119,22 @@ pub(crate) fn in_order<F: Copy>(
     list: &'static str,
     entries: &[&Ordered<F>],
 ) -> Result<Vec<F>, OrderError> {
-    let mut left: BTreeMap<(&str, usize), &Ordered<F>> =
-        entries.iter().enumerate().map(|(i, entry)| ((entry.name, i), *entry)).collect();
+    let mut left: BTreeMap<(&str, usize), &Ordered<F>> = entries
+        .iter()
+        .enumerate()
+        .map(|(i, entry)| ((entry.name, i), *entry))
+        .collect();
     let mut sorted = Vec::with_capacity(entries.len());
     while !left.is_empty() {
-        let free = left.iter().find(|(_, entry)| !left.values().any(|other| precedes(other, entry)));
+        let free = left
+            .iter()
+            .find(|(_, entry)| !left.values().any(|other| precedes(other, entry)));
         let Some((&key, &entry)) = free else {
             let names: Vec<&str> = left.values().map(|entry| entry.name).collect();
-            return Err(OrderError { list, names: names.join(", ") });
+            return Err(OrderError {
+                list,
+                names: names.join(", "),
+            });
         };
         sorted.push(entry.run);
         left.remove(&key);
@@ -130,8 +143,7 @@ pub(crate) fn in_order<F: Copy>(
 }
 
 fn precedes<F>(one: &Ordered<F>, other: &Ordered<F>) -> bool {
-    one.name != other.name
-        && (one.before.contains(&other.name) || other.after.contains(&one.name))
+    one.name != other.name && (one.before.contains(&other.name) || other.after.contains(&one.name))
 }
 
 #[cfg(test)]
@@ -143,7 +155,12 @@ mod tests {
         before: &'static [&'static str],
         after: &'static [&'static str],
     ) -> Ordered<&'static str> {
-        Ordered { name, before, after, run: name }
+        Ordered {
+            name,
+            before,
+            after,
+            run: name,
+        }
     }
 
     #[test]

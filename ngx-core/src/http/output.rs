@@ -107,7 +107,10 @@ impl Request {
 
     /// Whether the response header has begun to go out.
     pub fn header_sent(&self) -> bool {
-        matches!(self.inner().output.header.get(), Header::Waiting | Header::Sent)
+        matches!(
+            self.inner().output.header.get(),
+            Header::Waiting | Header::Sent
+        )
     }
 
     /// Sends body bufs through the filters. The last buf of a response bears
@@ -133,11 +136,14 @@ impl Request {
                 return Err(SendError::Failed);
             }
         }
-        output.last_seen.set(output.last_seen.get() || chain.has_last_buf());
+        output
+            .last_seen
+            .set(output.last_seen.get() || chain.has_last_buf());
         if self.response().is_header_only() {
             return Ok(Flow::Done);
         }
-        self.run_body(0, chain).inspect_err(|_| output.header.set(Header::Failed))
+        self.run_body(0, chain)
+            .inspect_err(|_| output.header.set(Header::Failed))
     }
 
     /// Header and whole body in one go: the common case of a small response.
@@ -188,7 +194,9 @@ impl Request {
     /// The status of a filter that wants another response, which the engine makes now.
     pub(crate) fn take_replacement(&self) -> Option<u16> {
         let output = &self.inner().output;
-        let Header::Replaced(status) = output.header.get() else { return None };
+        let Header::Replaced(status) = output.header.get() else {
+            return None;
+        };
         output.header.set(Header::Unsent);
         output.last_seen.set(false);
         Some(status)
@@ -199,16 +207,24 @@ impl Request {
         let waiting = self.poll_body_waits(cx)?;
         let output = &self.inner().output;
         loop {
-            let Some(downstream) = self.downstream() else { return Poll::Ready(Ok(())) };
+            let Some(downstream) = self.downstream() else {
+                return Poll::Ready(Ok(()));
+            };
             if downstream.poll_flush(cx)?.is_pending() {
                 return Poll::Pending;
             }
-            let Some(at) = output.copy_pending.get() else { break };
+            let Some(at) = output.copy_pending.get() else {
+                break;
+            };
             // The client has taken what there was: the copy filter's buffers are free again.
             let _ = self.run_copy(at, Chain::new())?;
         }
         let idle = output.header.get() == Header::Sent && !waiting;
-        if idle { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if idle {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     }
 
     fn run_header_filters(&self, from: usize) -> Result<Flow, SendError> {
@@ -293,7 +309,9 @@ impl Request {
                 },
             }
         }
-        let Some(downstream) = self.downstream() else { return Ok(Flow::Done) };
+        let Some(downstream) = self.downstream() else {
+            return Ok(Flow::Done);
+        };
         Ok(downstream.send_body(chain)?)
     }
 
@@ -307,7 +325,11 @@ impl Request {
             }
             Step::Wait(future) => {
                 let mut waits = self.inner().output.waits.borrow_mut();
-                waits.push(BodyWait { filter: at, future: Some(future), queue: Chain::new() });
+                waits.push(BodyWait {
+                    filter: at,
+                    future: Some(future),
+                    queue: Chain::new(),
+                });
                 Ok(Flow::Again)
             }
         }
@@ -347,7 +369,11 @@ impl Request {
     /// the wait has made it wait again.
     fn refill(&self, wait: BodyWait) -> Result<(), SendError> {
         let waits = &self.inner().output.waits;
-        if let Some(again) = waits.borrow_mut().iter_mut().find(|w| w.filter == wait.filter) {
+        if let Some(again) = waits
+            .borrow_mut()
+            .iter_mut()
+            .find(|w| w.filter == wait.filter)
+        {
             again.queue.append(wait.queue);
             return Ok(());
         }
@@ -358,7 +384,10 @@ impl Request {
     fn run_copy(&self, at: usize, chain: Chain) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         // Taken out while it runs: the filters behind it see the output too.
-        let mut copy = output.copy.take().unwrap_or_else(|| copy::output_chain(self));
+        let mut copy = output
+            .copy
+            .take()
+            .unwrap_or_else(|| copy::output_chain(self));
         let result = copy.send(chain, &mut |run| self.run_body(at + 1, run));
         output.copy_pending.set((!copy.is_empty()).then_some(at));
         output.copy.replace(Some(copy));

@@ -93,7 +93,9 @@ impl Pattern {
         });
         r.captures().borrow_mut().set(text, spans);
         for &(group, id) in &self.named {
-            let value = locations.get(group).and_then(|(from, to)| text.get(from..to));
+            let value = locations
+                .get(group)
+                .and_then(|(from, to)| text.get(from..to));
             r.set_variable(id, value.unwrap_or_default());
         }
         true
@@ -114,8 +116,12 @@ impl Captures {
 
     /// Appends what group `n` has captured; `false` if it has captured nothing.
     pub(crate) fn append(&self, n: usize, out: &mut Vec<u8>) -> bool {
-        let Some(&Some((from, to))) = self.spans.get(n) else { return false };
-        let Some(text) = self.text.get(from as usize..to as usize) else { return false };
+        let Some(&Some((from, to))) = self.spans.get(n) else {
+            return false;
+        };
+        let Some(text) = self.text.get(from as usize..to as usize) else {
+            return false;
+        };
         out.extend_from_slice(text);
         true
     }

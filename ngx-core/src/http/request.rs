@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell};
+use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -39,13 +40,23 @@ pub(crate) struct Inner {
     location: Cell<LocationId>,
     internal: Cell<bool>,
     started: Started,
-    log_upstream: RefCell<Option<Rc<str>>>,
+    log_upstream: RefCell<Option<Rc<dyn fmt::Display>>>,
+    uri: Cell<UriIs>,
     parts: Parts,
     cells: Cells,
     pub(crate) response: Response,
     pub(crate) engine: Engine,
     pub(crate) output: Output,
     pub(crate) body: BodyState,
+}
+
+/// What has become of the URI that the client sent.
+#[derive(Clone, Copy, Default)]
+struct UriIs {
+    /// Somebody has changed it.
+    changed: bool,
+    /// Somebody has changed it since the location was looked up.
+    changed_in_location: bool,
 }
 
 /// When a request began.
@@ -81,7 +92,9 @@ impl Request {
         peer: Rc<Peer>,
         server: ServerId,
     ) -> Self {
-        let parts = SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default();
+        let parts = SPARE
+            .with(|spare| spare.borrow_mut().pop())
+            .unwrap_or_default();
         let cells = Cells::new(generation.http().variables.len());
         let location = generation.http().server(server).root;
         Self(Rc::new(Inner {
@@ -91,8 +104,11 @@ impl Request {
             server: Cell::new(server),
             location: Cell::new(location),
             internal: Cell::new(false),
-            started: Started { monotonic: crate::time::now_ms() },
+            started: Started {
+                monotonic: crate::time::now_ms(),
+            },
             log_upstream: RefCell::default(),
+            uri: Cell::default(),
             parts,
             cells,
             response: Response::default(),
@@ -175,7 +191,8 @@ impl Request {
         self.head().method()
     }
 
-    pub(crate) fn set_method(&self, method: Method) {
+    /// Makes it another method, as a redirect to an error page does.
+    pub fn set_method(&self, method: Method) {
         self.0.parts.head.borrow_mut().set_method(method);
     }
 
@@ -196,6 +213,10 @@ impl Request {
 
     /// Changes the URI that locations are looked up by.
     pub fn set_path(&self, path: &[u8]) {
+        self.0.uri.set(UriIs {
+            changed: true,
+            changed_in_location: true,
+        });
         let mut own = self.0.parts.path.borrow_mut();
         own.clear();
         own.extend_from_slice(path);
@@ -203,13 +224,38 @@ impl Request {
 
     /// Changes the arguments.
     pub fn set_args(&self, args: &[u8]) {
+        self.0.uri.set(UriIs {
+            changed: true,
+            ..self.0.uri.get()
+        });
         let mut own = self.0.parts.args.borrow_mut();
         own.clear();
         own.extend_from_slice(args);
     }
 
+    /// Whether path or arguments are others than the client has sent.
+    pub fn uri_changed(&self) -> bool {
+        self.0.uri.get().changed
+    }
+
+    /// Whether the path has changed since the location was looked up by it: then its beginning
+    /// need not be the name of the location.
+    pub fn path_left_location(&self) -> bool {
+        self.0.uri.get().changed_in_location
+    }
+
+    pub(crate) fn location_looked_up(&self) {
+        self.0.uri.set(UriIs {
+            changed_in_location: false,
+            ..self.0.uri.get()
+        });
+    }
+
     pub(crate) fn with_uri_mut<R>(&self, f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
-        f(&mut self.0.parts.path.borrow_mut(), &mut self.0.parts.args.borrow_mut())
+        f(
+            &mut self.0.parts.path.borrow_mut(),
+            &mut self.0.parts.args.borrow_mut(),
+        )
     }
 
     /// Whether the request was redirected inside the server, and may see `internal` locations.
@@ -232,21 +278,20 @@ impl Request {
     }
 
     pub(crate) fn clear_ctx(&self) {
-        self.0.parts.contexts.borrow_mut().clear();
+        self.0.parts.contexts.borrow_mut().redirected();
     }
 
     /// Says what a backend is asked while errors about it are logged: `, upstream: "..."`.
     ///
-    /// It is appended to every line of the error log until it is set anew.
-    pub fn set_log_upstream(&self, upstream: Option<Rc<str>>) {
+    /// It is appended to every line of the error log until it is set anew; it is asked for its
+    /// text only when there is such a line.
+    pub fn set_log_upstream(&self, upstream: Option<Rc<dyn fmt::Display>>) {
         self.0.log_upstream.replace(upstream);
     }
 
     pub(crate) fn write_log_context(&self, out: &mut String) {
         if let Some(upstream) = &*self.0.log_upstream.borrow() {
-            out.push_str(", upstream: \"");
-            out.push_str(upstream);
-            out.push('"');
+            let _ = write!(out, ", upstream: \"{upstream}\"");
         }
     }
 

@@ -86,12 +86,18 @@ impl Response {
     /// The first line of this name, compared without regard to case.
     pub fn field(&self, name: &[u8]) -> Option<Bytes> {
         let fields = self.fields.borrow();
-        fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value.clone())
+        fields
+            .iter()
+            .find(|f| f.name.eq_ignore_ascii_case(name))
+            .map(|f| f.value.clone())
     }
 
     /// Appends a header line.
     pub fn push_field(&self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
-        let field = Field { name: name.into(), value: value.into() };
+        let field = Field {
+            name: name.into(),
+            value: value.into(),
+        };
         let mut own = self.own_lines.get();
         own.date |= field.name.eq_ignore_ascii_case(b"date");
         own.server |= field.name.eq_ignore_ascii_case(b"server");

@@ -37,7 +37,10 @@ impl Vhosts {
     /// `prefix.*`, the first regular expression, in this order.
     pub(crate) fn find(&self, r: &Request, name: &[u8]) -> Option<ServerId> {
         self.find_static(name).or_else(|| {
-            self.regexes.iter().find(|(pattern, _)| pattern.matches(r, name)).map(|(_, id)| *id)
+            self.regexes
+                .iter()
+                .find(|(pattern, _)| pattern.matches(r, name))
+                .map(|(_, id)| *id)
         })
     }
 
@@ -46,16 +49,26 @@ impl Vhosts {
             return Some(id);
         }
         if !self.heads.is_empty() {
-            let dots = name.iter().enumerate().filter(|(at, byte)| **byte == b'.' && *at > 0);
+            let dots = name
+                .iter()
+                .enumerate()
+                .filter(|(at, byte)| **byte == b'.' && *at > 0);
             let suffixes = dots.filter_map(|(at, _)| name.get(at..));
             if let Some(&id) = suffixes.filter_map(|suffix| self.heads.get(suffix)).next() {
                 return Some(id);
             }
         }
         if !self.tails.is_empty() {
-            let dots = name.iter().enumerate().rev().filter(|(_, byte)| **byte == b'.');
+            let dots = name
+                .iter()
+                .enumerate()
+                .rev()
+                .filter(|(_, byte)| **byte == b'.');
             let prefixes = dots.filter_map(|(at, _)| name.get(..=at));
-            return prefixes.filter_map(|prefix| self.tails.get(prefix)).next().copied();
+            return prefixes
+                .filter_map(|prefix| self.tails.get(prefix))
+                .next()
+                .copied();
         }
         None
     }
@@ -66,7 +79,9 @@ mod tests {
     use super::*;
 
     fn names(list: &[(&str, u32)]) -> HashMap<Box<[u8]>, ServerId> {
-        list.iter().map(|(name, id)| (name.as_bytes().into(), ServerId(*id))).collect()
+        list.iter()
+            .map(|(name, id)| (name.as_bytes().into(), ServerId(*id)))
+            .collect()
     }
 
     #[test]

@@ -26,7 +26,13 @@ static PAGES: LazyLock<HashMap<u16, Page>> = LazyLock::new(|| {
         .filter_map(|status| {
             let title = reason(status)?;
             let page = |server| Bytes::from(page(status, title, server));
-            Some((status, Page { full: page(SERVER), short: page(SERVER_SHORT) }))
+            Some((
+                status,
+                Page {
+                    full: page(SERVER),
+                    short: page(SERVER_SHORT),
+                },
+            ))
         })
         .collect()
 });

@@ -103,11 +103,20 @@ impl HttpWorker {
             connections.push(None);
             connections.len() - 1
         });
-        Place { worker: Rc::clone(self), index }
+        Place {
+            worker: Rc::clone(self),
+            index,
+        }
     }
 
     fn wake_all(&self) {
-        let wakers: Vec<Waker> = self.connections.borrow().iter().flatten().cloned().collect();
+        let wakers: Vec<Waker> = self
+            .connections
+            .borrow()
+            .iter()
+            .flatten()
+            .cloned()
+            .collect();
         wakers.iter().for_each(Waker::wake_by_ref);
     }
 }
@@ -131,8 +140,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.count.set(worker.count.get().saturating_sub(1));
-        let waker =
-            worker.connections.borrow_mut().get_mut(self.index).and_then(Option::take);
+        let waker = worker
+            .connections
+            .borrow_mut()
+            .get_mut(self.index)
+            .and_then(Option::take);
         drop(waker);
         worker.free.borrow_mut().push(self.index);
     }

@@ -61,8 +61,7 @@ impl Affinity {
 fn mask(args: &Args<'_>, i: usize) -> Result<Vec<usize>, Problem> {
     let digits = args.arg(i).as_str();
     if digits.chars().count() > MOST {
-        let message =
-            format!("\"worker_cpu_affinity\" directive supports up to {MOST} CPUs only");
+        let message = format!("\"worker_cpu_affinity\" directive supports up to {MOST} CPUs only");
         return Err(args.problem_at(i, message));
     }
     let mut cpus = Vec::new();

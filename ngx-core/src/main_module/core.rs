@@ -397,7 +397,10 @@ fn set_load_module(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let bare = bare.strip_suffix("_module").unwrap_or(bare);
     let short = bare.strip_prefix("http_").unwrap_or(bare);
     let registry = cx.registry();
-    if ![name, bare, short].iter().any(|name| registry.has_module(name)) {
+    if ![name, bare, short]
+        .iter()
+        .any(|name| registry.has_module(name))
+    {
         let warning = Problem::warn(
             word.span(),
             format!("module \"{word}\" is not built in, nothing is loaded"),

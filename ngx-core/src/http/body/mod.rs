@@ -67,7 +67,10 @@ impl Request {
 
     /// Whether there is, or was, anything to read.
     pub fn has_body(&self) -> bool {
-        !matches!(self.body_framing(), BodyFraming::None | BodyFraming::Length(0))
+        !matches!(
+            self.body_framing(),
+            BodyFraming::None | BodyFraming::Length(0)
+        )
     }
 
     /// The body as it was read, shared: sending it again costs no copy. Empty before it was read.
@@ -104,7 +107,9 @@ impl Request {
         let asked = {
             let head = self.head();
             head.version() >= Version::HTTP_11
-                && head.get(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"))
+                && head
+                    .get(Known::Expect)
+                    .is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"))
         };
         if asked && let Some(downstream) = self.downstream() {
             // A client that is gone is noticed by the read that follows.

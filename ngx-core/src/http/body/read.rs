@@ -41,7 +41,10 @@ impl Request {
         }
         let conf = self.conf(&core::LOCATION);
         let in_memory = *conf.client_body_buffer_size;
-        let mut collected = Collected { memory: BytesMut::new(), spool: None };
+        let mut collected = Collected {
+            memory: BytesMut::new(),
+            spool: None,
+        };
         if let BodyFraming::Length(length) = self.body_framing() {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             collected.memory.reserve(length.min(in_memory));
@@ -73,7 +76,9 @@ impl Request {
         }
         body.stage.set(Stage::Reading);
         self.test_expect();
-        let Some(downstream) = self.downstream() else { return Poll::Ready(Ok(None)) };
+        let Some(downstream) = self.downstream() else {
+            return Poll::Ready(Ok(None));
+        };
         let polled = ready!(downstream.poll_body(cx, PIECE));
         Poll::Ready(match polled {
             Ok(BodyPiece::End) => {
@@ -95,7 +100,10 @@ impl Request {
         received.set(received.get() + more);
         let max = *self.conf(&core::LOCATION).client_max_body_size;
         if max != 0 && received.get() > max {
-            error!("client intended to send too large chunked body: {} bytes", received.get());
+            error!(
+                "client intended to send too large chunked body: {} bytes",
+                received.get()
+            );
             self.discard_body();
             return Err(BodyError::TooLarge.status());
         }

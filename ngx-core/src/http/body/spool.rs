@@ -32,13 +32,20 @@ impl Spool {
             crit!("open() \"{}\" failed {}", path.display(), errno(&error));
             500_u16
         })?;
-        warn!("a client request body is buffered to a temporary file {}", name.display());
+        warn!(
+            "a client request body is buffered to a temporary file {}",
+            name.display()
+        );
         Ok(Self { file, name, len: 0 })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), u16> {
         self.file.write_all(bytes).map_err(|error| {
-            crit!("write() \"{}\" failed {}", self.name.display(), errno(&error));
+            crit!(
+                "write() \"{}\" failed {}",
+                self.name.display(),
+                errno(&error)
+            );
             500_u16
         })?;
         self.len += bytes.len() as u64;
@@ -55,7 +62,12 @@ fn create(dir: &Path) -> Result<(File, PathBuf), (PathBuf, io::Error)> {
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!("{number:010}"));
-        let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
         match opened {
             Ok(file) => {
                 // The open file is all that is needed; nothing is left behind by a crash.

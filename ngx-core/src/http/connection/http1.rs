@@ -196,7 +196,10 @@ impl Http1 {
             ready!(self.transport.poll_read_ready(cx))?;
             let polled = SCRATCH.with_borrow_mut(|scratch| {
                 let most = limit.clamp(1, scratch.len());
-                match self.transport.try_read(scratch.get_mut(..most).unwrap_or_default()) {
+                match self
+                    .transport
+                    .try_read(scratch.get_mut(..most).unwrap_or_default())
+                {
                     Ok(n) => {
                         let f = f.take()?;
                         Some(Ok(f(scratch.get(..n).unwrap_or_default())))
@@ -278,7 +281,9 @@ impl Downstream for Http1 {
         let conf = r.conf(&core::LOCATION);
         if *conf.limit_rate > 0 {
             let limit = Limit::new(*conf.limit_rate, *conf.limit_rate_after, Instant::now());
-            self.writer.borrow_mut().set_limit(Some(limit), Instant::now());
+            self.writer
+                .borrow_mut()
+                .set_limit(Some(limit), Instant::now());
         }
         let head = HEADS.with_borrow_mut(|heads| {
             heads.reserve(HEADS_SIZE);
@@ -447,8 +452,13 @@ impl Http1 {
         at: Instant,
     ) -> Poll<Result<(), WriteError>> {
         let now = Instant::now();
-        if let Some(wait) = at.checked_duration_since(now).filter(|wait| !wait.is_zero()) {
-            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        if let Some(wait) = at
+            .checked_duration_since(now)
+            .filter(|wait| !wait.is_zero())
+        {
+            let wait = u64::try_from(wait.as_millis())
+                .unwrap_or(u64::MAX)
+                .saturating_add(1);
             self.sent_at_timer.set(None);
             self.deadline.set(wait);
             ready!(self.deadline.poll_expired(cx));

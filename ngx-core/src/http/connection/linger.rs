@@ -21,7 +21,10 @@ impl Linger {
         // The client may be gone: then there is nobody to linger for, and the read says so.
         let _ = http1.transport().shutdown_write();
         http1.deadline.set(timeout.min(total));
-        Self { until: now_ms().saturating_add(total), timeout }
+        Self {
+            until: now_ms().saturating_add(total),
+            timeout,
+        }
     }
 
     /// Ready when the client has closed its side, or has had enough time to.

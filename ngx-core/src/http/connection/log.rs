@@ -73,10 +73,18 @@ impl LogScope for Scope {
             let _ = write!(out, ", server: {}", self.peer.local);
             return;
         };
-        let _ = write!(out, ", server: {}", String::from_utf8_lossy(&r.server().name));
+        let _ = write!(
+            out,
+            ", server: {}",
+            String::from_utf8_lossy(&r.server().name)
+        );
         let head = r.head();
         if !head.request_line().is_empty() {
-            let _ = write!(out, ", request: \"{}\"", String::from_utf8_lossy(head.request_line()));
+            let _ = write!(
+                out,
+                ", request: \"{}\"",
+                String::from_utf8_lossy(head.request_line())
+            );
         }
         r.write_log_context(out);
         if let Some(host) = head.get(Known::Host) {

@@ -100,13 +100,19 @@ impl Serve {
                     }
                     self.follow_generation();
                 }
-                let State::Head(head) = &mut self.state else { return Poll::Ready(true) };
+                let State::Head(head) = &mut self.state else {
+                    return Poll::Ready(true);
+                };
                 let Some(vhosts) = self.vhosts else {
                     self.state = State::Closed;
                     return Poll::Ready(true);
                 };
                 let closing = self.place.worker().is_closing();
-                let from = Origin { generation: &self.generation, vhosts, closing };
+                let from = Origin {
+                    generation: &self.generation,
+                    vhosts,
+                    closing,
+                };
                 let read = ready!(head.poll(cx, &self.http1, &from));
                 self.head_read(read);
                 Poll::Ready(true)
@@ -139,7 +145,9 @@ impl Serve {
     fn follow_generation(&mut self) {
         let current = self.place.worker().current();
         if !Rc::ptr_eq(&current, &self.generation) {
-            self.vhosts = current.http().vhosts(&self.listener, &self.http1.peer().local);
+            self.vhosts = current
+                .http()
+                .vhosts(&self.listener, &self.http1.peer().local);
             self.scope.set_generation(&current);
             self.generation = current;
         }
@@ -172,7 +180,11 @@ impl Serve {
             return After::Close;
         }
         if ended == Ended::Whole && self.http1.keeps_alive() {
-            return if self.http1.body_ended() { After::Next } else { After::Skip };
+            return if self.http1.body_ended() {
+                After::Next
+            } else {
+                After::Skip
+            };
         }
         let mode = *request.conf(&core::LOCATION).lingering_close;
         match mode {

@@ -7,14 +7,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf as _;
 
 use super::http1::Http1;
-use crate::http::conf::VhostsId;
 use crate::error::errno;
+use crate::http::conf::VhostsId;
 use crate::http::core::{self, ServerConf};
 use crate::http::downstream::Downstream;
 use crate::http::generation::Generation;
 use crate::http::parse::{
-    BodyFraming, FieldRange, Host, Known, KnownSet, Progress, RequestError, RequestHead, RequestParser,
-    normalize,
+    BodyFraming, FieldRange, Host, Known, KnownSet, Progress, RequestError, RequestHead,
+    RequestParser, normalize,
 };
 use crate::http::request::Request;
 use crate::http::server::ServerId;
@@ -58,11 +58,17 @@ pub(super) enum HeadRead {
 
 impl ReadHead {
     pub(super) fn first() -> Self {
-        Self { partial: None, first: true }
+        Self {
+            partial: None,
+            first: true,
+        }
     }
 
     pub(super) fn next() -> Self {
-        Self { partial: None, first: false }
+        Self {
+            partial: None,
+            first: false,
+        }
     }
 
     /// Whether nothing of a request has come yet.
@@ -95,7 +101,10 @@ impl ReadHead {
             parsed = match self.poll_more(cx, http1, from) {
                 Poll::Ready(Ok(parsed)) => parsed,
                 Poll::Ready(Err(error)) => {
-                    info!("recv() failed {} while reading client request headers", errno(&error));
+                    info!(
+                        "recv() failed {} while reading client request headers",
+                        errno(&error)
+                    );
                     return Poll::Ready(HeadRead::Close);
                 }
                 Poll::Pending => {
@@ -165,7 +174,10 @@ impl ReadHead {
         let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(from));
         let result = partial.parser.parse(bytes, &mut partial.fields);
         for line in partial.parser.ignored() {
-            info!("client sent invalid header line: \"{}\"", line.of(bytes).escape_ascii());
+            info!(
+                "client sent invalid header line: \"{}\"",
+                line.of(bytes).escape_ascii()
+            );
         }
         let parsed = match result {
             Ok(Progress::More) => {
@@ -181,8 +193,11 @@ impl ReadHead {
             Err(error) => {
                 let request = from.request(http1);
                 if let Some(line) = partial.parser.request_line() {
-                    let head =
-                        RequestHead { line: *line, seen: KnownSet::EMPTY, len: bytes.len() };
+                    let head = RequestHead {
+                        line: *line,
+                        seen: KnownSet::EMPTY,
+                        len: bytes.len(),
+                    };
                     request.with_head_mut(|own| own.set(bytes, &head, &[]));
                 }
                 (0, Some(Parsed::Refused(request, error)))
@@ -203,7 +218,10 @@ impl Partial {
                 spare.fields.clear();
                 spare
             }
-            None => Box::new(Self { parser, fields: Vec::with_capacity(16) }),
+            None => Box::new(Self {
+                parser,
+                fields: Vec::with_capacity(16),
+            }),
         }
     }
 
@@ -230,7 +248,12 @@ impl Origin<'_> {
         let peer = http1.peer_rc();
         peer.requests.set(peer.requests.get() + 1);
         let downstream: Rc<dyn Downstream> = Rc::clone(http1) as Rc<dyn Downstream>;
-        Request::new(Rc::clone(self.generation), downstream, Rc::clone(peer), self.server())
+        Request::new(
+            Rc::clone(self.generation),
+            downstream,
+            Rc::clone(peer),
+            self.server(),
+        )
     }
 }
 
@@ -275,7 +298,11 @@ fn start(
 ) -> Result<(), RequestError> {
     let chosen = choose_server(request, from.vhosts);
     let framing = request.head().framing(head);
-    http1.begin(request, *framing.as_ref().unwrap_or(&BodyFraming::None), from.closing);
+    http1.begin(
+        request,
+        *framing.as_ref().unwrap_or(&BodyFraming::None),
+        from.closing,
+    );
     chosen?;
     let framing = framing?;
     head.check_method(framing, false)?;
@@ -306,7 +333,11 @@ fn choose_server(request: &Request, vhosts: VhostsId) -> Result<(), RequestError
         if let Some(field) = in_field {
             Host::parse(field).map_err(|_| RequestError::InvalidHost)?;
         }
-        let text = if in_line.is_empty() { in_field.unwrap_or_default() } else { in_line };
+        let text = if in_line.is_empty() {
+            in_field.unwrap_or_default()
+        } else {
+            in_line
+        };
         if !text.is_empty() {
             let host = Host::parse(text).map_err(|_| RequestError::InvalidHostInRequestLine)?;
             name.extend_from_slice(host.name.as_bytes());

@@ -115,7 +115,10 @@ pub(super) fn set_server(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem
     let scope = cx.with_scope(Scope::new(Level::Server), |cx| {
         cx.evaluate(args.block().unwrap_or_default(), Contexts::SERVER);
     });
-    cx.conf(&SERVERS).0.push(ServerBlock { scope, span: args.span() });
+    cx.conf(&SERVERS).0.push(ServerBlock {
+        scope,
+        span: args.span(),
+    });
     Ok(())
 }
 
@@ -139,7 +142,13 @@ pub(super) fn set_location(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Probl
         cx.evaluate(args.block().unwrap_or_default(), Contexts::LOCATION);
     });
     let span = args.span();
-    let block = LocationBlock { kind, name, pattern, scope, span };
+    let block = LocationBlock {
+        kind,
+        name,
+        pattern,
+        scope,
+        span,
+    };
     cx.conf(&INNER).locations.push(block);
     Ok(())
 }
@@ -189,11 +198,16 @@ fn check_nesting(
         (LocationKind::Named, _) => Err(args.problem(format!(
             "location \"{shown}\" cannot be inside the named location \"{outer}\""
         ))),
-        (_, LocationKind::Named) => Err(args
-            .problem(format!("named location \"{shown}\" can be on the server level only"))),
+        (_, LocationKind::Named) => Err(args.problem(format!(
+            "named location \"{shown}\" can be on the server level only"
+        ))),
         (LocationKind::Prefix | LocationKind::PrefixNoRegex, LocationKind::Regex) => Ok(()),
-        (LocationKind::Prefix | LocationKind::PrefixNoRegex, _) if !name.starts_with(outer_name) => {
-            Err(args.problem(format!("location \"{shown}\" is outside location \"{outer}\"")))
+        (LocationKind::Prefix | LocationKind::PrefixNoRegex, _)
+            if !name.starts_with(outer_name) =>
+        {
+            Err(args.problem(format!(
+                "location \"{shown}\" is outside location \"{outer}\""
+            )))
         }
         _ => Ok(()),
     }

@@ -18,8 +18,12 @@ use crate::net::listener::ListenOptions;
 use crate::script::Variables;
 
 /// Where the copy filter stands among the body filters.
-static COPY: Ordered<BodyStage> =
-    Ordered { name: "copy", before: &[], after: &["range"], run: BodyStage::Copy };
+static COPY: Ordered<BodyStage> = Ordered {
+    name: "copy",
+    before: &[],
+    after: &["range"],
+    run: BodyStage::Copy,
+};
 
 /// Compiles the `http` block and leaves it as a part of the configuration.
 pub(super) fn http(
@@ -76,7 +80,12 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
         handler: inner.handler,
         ..Location::default()
     });
-    http.servers.push(Server { name: head.first_name, slots: slots.clone(), root, named: Vec::new() });
+    http.servers.push(Server {
+        name: head.first_name,
+        slots: slots.clone(),
+        root,
+        named: Vec::new(),
+    });
     let tree = add_locations(cx, http, &slots, inner.locations, id);
     if let Some(location) = http.locations.get_mut(root.0 as usize) {
         location.tree = tree;
@@ -137,7 +146,12 @@ fn add_locations(
             (LocationKind::Regex, Some(pattern)) => regexes.push((pattern, id)),
             (kind, _) => {
                 let no_regex = kind == LocationKind::PrefixNoRegex;
-                prefixes.push(Entry { name, id, no_regex, auto_redirect: inner.auto_redirect });
+                prefixes.push(Entry {
+                    name,
+                    id,
+                    no_regex,
+                    auto_redirect: inner.auto_redirect,
+                });
             }
         }
     }
@@ -166,10 +180,19 @@ impl Addresses {
         span: Span,
     ) {
         if listens.is_empty() {
-            let port = if nix::unistd::Uid::effective().is_root() { 80 } else { 8000 };
+            let port = if nix::unistd::Uid::effective().is_root() {
+                80
+            } else {
+                8000
+            };
             let addr = Addr::from(std::net::SocketAddr::from(([0, 0, 0, 0], port)));
             let options = ListenOptions::new(addr);
-            listens.push(WantedAddr { options, sets_socket: false, is_default: false, span });
+            listens.push(WantedAddr {
+                options,
+                sets_socket: false,
+                is_default: false,
+                span,
+            });
         }
         let mut places = Vec::new();
         for wanted in listens {
@@ -185,7 +208,10 @@ impl Addresses {
     }
 
     fn place(&mut self, cx: &mut Cx<'_>, id: ServerId, wanted: WantedAddr) -> usize {
-        let known = self.0.iter().position(|a| a.options.addr == wanted.options.addr);
+        let known = self
+            .0
+            .iter()
+            .position(|a| a.options.addr == wanted.options.addr);
         let place = known.unwrap_or_else(|| {
             self.0.push(Address {
                 options: wanted.options.clone(),
@@ -196,7 +222,9 @@ impl Addresses {
             });
             self.0.len() - 1
         });
-        let Some(address) = self.0.get_mut(place) else { return place };
+        let Some(address) = self.0.get_mut(place) else {
+            return place;
+        };
         let addr = &wanted.options.addr;
         if wanted.sets_socket {
             match address.sets_socket {
@@ -213,8 +241,11 @@ impl Addresses {
         if wanted.is_default {
             match address.default {
                 Some((_, first)) => cx.report(
-                    Problem::new(wanted.span, format!("a duplicate default server for {addr}"))
-                        .with_note(first, "first default server"),
+                    Problem::new(
+                        wanted.span,
+                        format!("a duplicate default server for {addr}"),
+                    )
+                    .with_note(first, "first default server"),
                 ),
                 None => address.default = Some((id, wanted.span)),
             }
@@ -240,7 +271,10 @@ impl Addresses {
             let bind = covered.clone().unwrap_or_else(|| addr.clone());
             match http.groups.iter_mut().find(|group| group.bind == bind) {
                 Some(group) => group.addrs.push((addr.clone(), vhosts)),
-                None => http.groups.push(ListenGroup { bind: bind.clone(), addrs: vec![(addr.clone(), vhosts)] }),
+                None => http.groups.push(ListenGroup {
+                    bind: bind.clone(),
+                    addrs: vec![(addr.clone(), vhosts)],
+                }),
             }
             if bind == addr {
                 cx.part::<WantedListeners>().0.push(address.options);
@@ -257,7 +291,10 @@ impl Address {
             ServerName::Head(name) => (&mut vhosts.heads, name),
             ServerName::Tail(name) => (&mut vhosts.tails, name),
             ServerName::Dot(name) => {
-                vhosts.exact.entry(name.get(1..).unwrap_or_default().into()).or_insert(id);
+                vhosts
+                    .exact
+                    .entry(name.get(1..).unwrap_or_default().into())
+                    .or_insert(id);
                 (&mut vhosts.heads, name)
             }
             ServerName::Regex(pattern) => {

@@ -33,7 +33,9 @@ pub enum ErrorTarget {
 
 /// `error_page 404 500 =200 /page`
 pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let Some((target, mut statuses)) = args.values().split_last() else { return Ok(()) };
+    let Some((target, mut statuses)) = args.values().split_last() else {
+        return Ok(());
+    };
     let mut answer = None;
     if let Some((last, before)) = statuses.split_last()
         && let Some(code) = last.as_bytes().strip_prefix(b"=")
@@ -67,7 +69,8 @@ pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Pro
                 args.problem_at(i, format!("value \"{word}\" must be between 300 and 599"))
             })?;
         if status == 499 {
-            return Err(args.problem_at(i, "value \"499\" must be between 300 and 599")
+            return Err(args
+                .problem_at(i, "value \"499\" must be between 300 and 599")
                 .with_help("499 is logged when the client has left: nobody would get the page"));
         }
         let answer = match (answer, status) {
@@ -75,7 +78,11 @@ pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Pro
             (None, 494..=497) => Some(400),
             (answer, _) => answer,
         };
-        pages.push(ErrorPage { status, answer, target: target.clone() });
+        pages.push(ErrorPage {
+            status,
+            answer,
+            target: target.clone(),
+        });
     }
     let list = cx.conf(&LOCATION).error_pages.set_mut(args.span());
     Arc::make_mut(list).extend(pages);

@@ -33,9 +33,8 @@ pub(super) enum ServerName {
 
 /// `listen 127.0.0.1:8080 default_server backlog=511 reuseport`
 pub(super) fn set_listen(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let addrs = parse_listen(args.arg(0).as_str(), 80, &system_lookup).map_err(|error| {
-        args.problem_at(0, format!("{error} of the \"listen\" directive"))
-    })?;
+    let addrs = parse_listen(args.arg(0).as_str(), 80, &system_lookup)
+        .map_err(|error| args.problem_at(0, format!("{error} of the \"listen\" directive")))?;
     for addr in addrs {
         let mut wanted = WantedAddr {
             options: ListenOptions::new(addr),
@@ -47,7 +46,11 @@ pub(super) fn set_listen(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem
             set_option(&mut wanted, word).map_err(|message| args.problem_at(i, message))?;
         }
         let head = cx.conf(&HEAD);
-        if let Some(first) = head.listens.iter().find(|l| l.options.addr == wanted.options.addr) {
+        if let Some(first) = head
+            .listens
+            .iter()
+            .find(|l| l.options.addr == wanted.options.addr)
+        {
             let addr = &wanted.options.addr;
             return Err(args
                 .problem_at(0, format!("a duplicate listen {addr}"))
@@ -61,9 +64,14 @@ pub(super) fn set_listen(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem
 fn set_option(wanted: &mut WantedAddr, word: &Word) -> Result<(), String> {
     let text = word.as_str();
     let invalid = || format!("invalid parameter \"{text}\"");
-    let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
+    let (name, value) = text
+        .split_once('=')
+        .map_or((text, None), |(n, v)| (n, Some(v)));
     let bytes = |value: Option<&str>| {
-        value.and_then(|v| size(v.as_bytes()).ok()).filter(|n| *n > 0).ok_or_else(invalid)
+        value
+            .and_then(|v| size(v.as_bytes()).ok())
+            .filter(|n| *n > 0)
+            .ok_or_else(invalid)
     };
     match (name, value) {
         ("default_server" | "default", None) => {
@@ -85,12 +93,20 @@ fn set_option(wanted: &mut WantedAddr, word: &Word) -> Result<(), String> {
             wanted.options.ipv6only = flag(value.as_bytes())
                 .ok_or_else(|| format!("invalid ipv6only flags \"{value}\""))?;
             if !matches!(wanted.options.addr.ip(), Some(ip) if ip.is_ipv6()) {
-                return Err(format!("ipv6only is not supported on addr \"{}\"", wanted.options.addr));
+                return Err(format!(
+                    "ipv6only is not supported on addr \"{}\"",
+                    wanted.options.addr
+                ));
             }
         }
         ("ssl" | "quic" | "http2" | "proxy_protocol" | "spdy", None)
-        | ("deferred" | "setfib" | "fastopen" | "accept_filter" | "so_keepalive" | "multipath", _) => {
-            return Err(format!("ngx does not implement the \"{name}\" parameter of \"listen\" yet"));
+        | (
+            "deferred" | "setfib" | "fastopen" | "accept_filter" | "so_keepalive" | "multipath",
+            _,
+        ) => {
+            return Err(format!(
+                "ngx does not implement the \"{name}\" parameter of \"listen\" yet"
+            ));
         }
         _ => return Err(invalid()),
     }
@@ -126,8 +142,7 @@ fn parse_name(
             .map_err(|error| args.problem_at(i, error.to_string()))?;
         return Ok(ServerName::Regex(pattern));
     }
-    let invalid =
-        || args.problem_at(i, format!("invalid server name or wildcard \"{text}\""));
+    let invalid = || args.problem_at(i, format!("invalid server name or wildcard \"{text}\""));
     if text.contains('/') {
         let warning = format!("server name \"{text}\" has suspicious symbols");
         cx.report(Problem::warn(word.span(), warning));
@@ -138,15 +153,25 @@ fn parse_name(
             .source()
             .hostname()
             .map_err(|error| args.problem_at(i, format!("gethostname() failed: {error}")))?;
-        return Ok(ServerName::Exact(name.to_ascii_lowercase().as_bytes().into()));
+        return Ok(ServerName::Exact(
+            name.to_ascii_lowercase().as_bytes().into(),
+        ));
     }
     if let Some(rest) = lower.strip_prefix('*') {
         let fits = rest.starts_with('.') && rest.len() > 1 && !rest.contains('*');
-        return if fits { Ok(ServerName::Head(rest.as_bytes().into())) } else { Err(invalid()) };
+        return if fits {
+            Ok(ServerName::Head(rest.as_bytes().into()))
+        } else {
+            Err(invalid())
+        };
     }
     if let Some(rest) = lower.strip_suffix('*') {
         let fits = rest.ends_with('.') && rest.len() > 1 && !rest.contains('*');
-        return if fits { Ok(ServerName::Tail(rest.as_bytes().into())) } else { Err(invalid()) };
+        return if fits {
+            Ok(ServerName::Tail(rest.as_bytes().into()))
+        } else {
+            Err(invalid())
+        };
     }
     if lower.contains('*') || lower == "." {
         return Err(invalid());

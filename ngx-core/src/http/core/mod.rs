@@ -29,4 +29,7 @@ pub(super) static MODULE: HttpModule = HttpModule {
     ..HttpModule::new(&CORE)
 };
 
-static CORE: Module = Module { name: "ngx_http_core_module", directives: settings::DIRECTIVES };
+static CORE: Module = Module {
+    name: "ngx_http_core_module",
+    directives: settings::DIRECTIVES,
+};

@@ -23,7 +23,11 @@ impl Default for Root {
     /// `root html`, in the folder the process was started with.
     fn default() -> Self {
         let folder = Arc::new(Template::from_literal("html"));
-        Self { folder, prefix: PathBuf::new(), alias: false }
+        Self {
+            folder,
+            prefix: PathBuf::new(),
+            alias: false,
+        }
     }
 }
 
@@ -39,7 +43,12 @@ pub(super) fn set_alias(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem>
 
 fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: bool) -> Result<(), Problem> {
     let text = args.arg(0).as_str();
-    for name in ["$document_root", "${document_root}", "$realpath_root", "${realpath_root}"] {
+    for name in [
+        "$document_root",
+        "${document_root}",
+        "$realpath_root",
+        "${realpath_root}",
+    ] {
         if text.contains(name) {
             let directive = args.name();
             return Err(args.problem_at(
@@ -64,13 +73,22 @@ fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: bool) -> Result<(), Problem> {
             args.name()
         )));
     }
-    conf.root.set(Root { folder: Arc::new(folder), prefix, alias }, args.span())
+    conf.root.set(
+        Root {
+            folder: Arc::new(folder),
+            prefix,
+            alias,
+        },
+        args.span(),
+    )
 }
 
 /// `client_body_temp_path folder`
 pub(super) fn set_temp_path(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let path = cx.full_path(args.arg(0));
-    cx.conf(&LOCATION).client_body_temp_path.set(path, args.span())
+    cx.conf(&LOCATION)
+        .client_body_temp_path
+        .set(path, args.span())
 }
 
 impl Request {

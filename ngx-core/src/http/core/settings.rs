@@ -142,7 +142,11 @@ impl ServerConf {
     pub(crate) fn request_options(&self) -> RequestOptions {
         let (number, size) = *self.large_client_header_buffers;
         RequestOptions {
-            limits: Limits { first: *self.client_header_buffer_size, number, size },
+            limits: Limits {
+                first: *self.client_header_buffer_size,
+                number,
+                size,
+            },
             max_headers: *self.max_headers,
             ignore_invalid_headers: *self.ignore_invalid_headers,
             underscores_in_headers: *self.underscores_in_headers,
@@ -245,7 +249,9 @@ fn set_large_buffers(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let number = args.number_in(0, 1..=u64::from(u16::MAX))?;
     let size = args.size(1)?;
     let value = (usize::try_from(number).unwrap_or(usize::MAX), size);
-    cx.conf(&SERVER).large_client_header_buffers.set(value, args.span())
+    cx.conf(&SERVER)
+        .large_client_header_buffers
+        .set(value, args.span())
 }
 
 fn set_output_buffers(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
@@ -266,7 +272,11 @@ fn set_max_headers(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
 
 fn set_keepalive_timeout(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let timeout = millis(args.time(0)?);
-    let header = if args.values().len() > 1 { args.seconds(1)?.as_secs() } else { 0 };
+    let header = if args.values().len() > 1 {
+        args.seconds(1)?.as_secs()
+    } else {
+        0
+    };
     let conf = cx.conf(&LOCATION);
     conf.keepalive_timeout.set(timeout, args.span())?;
     conf.keepalive_header.set(header, args.span())

@@ -29,7 +29,11 @@ impl Types {
 impl Default for Types {
     /// What nginx knows without a `types` block.
     fn default() -> Self {
-        let known = [("html", "text/html"), ("gif", "image/gif"), ("jpg", "image/jpeg")];
+        let known = [
+            ("html", "text/html"),
+            ("gif", "image/gif"),
+            ("jpg", "image/jpeg"),
+        ];
         let entries = known.map(|(ending, media)| (ending.as_bytes().into(), media.into()));
         Self(Arc::new(HashMap::from(entries)))
     }
@@ -39,8 +43,11 @@ impl Default for Types {
 pub(super) fn set_types(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     // Blocks of one level add up; the built-in table gives way to the first of them.
     let conf = cx.conf(&LOCATION);
-    let mut table =
-        if conf.types.is_set() { (*conf.types.0).clone() } else { HashMap::new() };
+    let mut table = if conf.types.is_set() {
+        (*conf.types.0).clone()
+    } else {
+        HashMap::new()
+    };
     for node in args.block().unwrap_or_default() {
         let media = Bytes::copy_from_slice(node.name().as_bytes());
         for ending in node.values() {

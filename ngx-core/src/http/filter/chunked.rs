@@ -12,13 +12,25 @@ use crate::module::Module;
 
 /// The filter that frames bodies in chunks.
 pub(in crate::http) static MODULE: HttpModule = HttpModule {
-    header_filters: &[Ordered { name: "chunked", before: &[], after: &["range"], run: header }],
-    body_filters: &[Ordered { name: "chunked", before: &[], after: &["copy"], run: body }],
+    header_filters: &[Ordered {
+        name: "chunked",
+        before: &[],
+        after: &["range"],
+        run: header,
+    }],
+    body_filters: &[Ordered {
+        name: "chunked",
+        before: &[],
+        after: &["copy"],
+        run: body,
+    }],
     ..HttpModule::new(&DESCRIPTOR)
 };
 
-static DESCRIPTOR: Module =
-    Module { name: "ngx_http_chunked_filter_module", directives: &[] };
+static DESCRIPTOR: Module = Module {
+    name: "ngx_http_chunked_filter_module",
+    directives: &[],
+};
 
 fn header(r: &Request) -> Step<()> {
     let response = r.response();
@@ -64,7 +76,11 @@ fn body(r: &Request, chain: Chain) -> Step<Chain> {
             buf.remove_flags(Flags::CONTROL);
             out.push(buf);
         }
-        out.push(if last { Buf::from_static(b"\r\n0\r\n\r\n") } else { Buf::from_static(b"\r\n") });
+        out.push(if last {
+            Buf::from_static(b"\r\n0\r\n\r\n")
+        } else {
+            Buf::from_static(b"\r\n")
+        });
     } else {
         out.push(Buf::from_static(b"0\r\n\r\n"));
     }

@@ -19,11 +19,14 @@ pub(crate) fn write(r: &Request, out: &mut BytesMut) {
         // HTTP/0.9 knows nothing but bodies.
         return;
     }
-    let status = match r.inner().engine.error_status() {
-        0 => response.status(),
-        status => status,
-    };
-    response.set_status(status);
+    match r.inner().engine.error_status() {
+        0 => {}
+        status => {
+            response.set_status(status);
+            response.set_reason(None);
+        }
+    }
+    let status = response.status();
     out.put_slice(b"HTTP/1.1 ");
     match (response.reason(), status_line(status)) {
         (Some(reason), _) => out.put_slice(&reason),
@@ -34,7 +37,16 @@ pub(crate) fn write(r: &Request, out: &mut BytesMut) {
     }
     out.put_slice(b"\r\n");
     if !response.has_server() {
-        field(out, "Server", if *conf.server_tokens { SERVER } else { SERVER_SHORT }.as_bytes());
+        field(
+            out,
+            "Server",
+            if *conf.server_tokens {
+                SERVER
+            } else {
+                SERVER_SHORT
+            }
+            .as_bytes(),
+        );
     }
     if !response.has_date() {
         time::with_http_date(|date| field(out, "Date", date.as_bytes()));
@@ -90,13 +102,19 @@ fn write_content(r: &Request, out: &mut BytesMut) {
 
 fn write_connection(r: &Request, out: &mut BytesMut) {
     let conf = r.conf(&core::LOCATION);
-    let Some(downstream) = r.downstream() else { return };
+    let Some(downstream) = r.downstream() else {
+        return;
+    };
     if r.response().status() == 101 {
         out.put_slice(b"Connection: upgrade\r\n");
     } else if downstream.keeps_alive() {
         out.put_slice(b"Connection: keep-alive\r\n");
         if *conf.keepalive_header > 0 {
-            let _ = write!(out.writer(), "Keep-Alive: timeout={}\r\n", *conf.keepalive_header);
+            let _ = write!(
+                out.writer(),
+                "Keep-Alive: timeout={}\r\n",
+                *conf.keepalive_header
+            );
         }
     } else {
         out.put_slice(b"Connection: close\r\n");

@@ -3,7 +3,4 @@
 use super::module::HttpModule;
 
 /// All HTTP modules of this crate. Their order means nothing.
-pub static ALL: &[&HttpModule] = &[
-    &super::core::MODULE,
-    &super::filter::chunked::MODULE,
-];
+pub static ALL: &[&HttpModule] = &[&super::core::MODULE, &super::filter::chunked::MODULE];

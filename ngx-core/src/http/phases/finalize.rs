@@ -49,7 +49,10 @@ fn ends_silently(status: u16) -> bool {
 
 /// After these the rest of the connection cannot be trusted to be a request.
 fn spoils_connection(status: u16) -> bool {
-    matches!(status, 400 | 413 | 414 | status::HEADER_TOO_LARGE | 500 | 501)
+    matches!(
+        status,
+        400 | 413 | 414 | status::HEADER_TOO_LARGE | 500 | 501
+    )
 }
 
 fn close(r: &Request, status: u16) -> PhaseStep {
@@ -70,7 +73,9 @@ fn error_page(r: &Request, status: u16) -> Option<PhaseStep> {
     }
     let page = conf.error_pages.iter().find(|page| page.status == status)?;
     engine.in_error_page.set(!*conf.recursive_error_pages);
-    engine.error_status.set(page.answer.unwrap_or(sent_as(status)));
+    engine
+        .error_status
+        .set(page.answer.unwrap_or(sent_as(status)));
     Some(go_to(r, page, status))
 }
 
@@ -91,7 +96,10 @@ fn go_to(r: &Request, page: &ErrorPage, status: u16) -> PhaseStep {
                 Some(at) => (&target[..at], &target[at + 1..]),
                 None => (&target[..], &b""[..]),
             };
-            info!("error page for {status} is \"{}\"", String::from_utf8_lossy(path));
+            info!(
+                "error page for {status} is \"{}\"",
+                String::from_utf8_lossy(path)
+            );
             r.internal_redirect(path, args)
         }
     }

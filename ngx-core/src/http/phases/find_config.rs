@@ -11,6 +11,7 @@ impl Request {
     /// Looks the location up by the path and checks what can be checked before any handler.
     pub(crate) fn find_config(&self) -> PhaseStep {
         self.set_location(self.server().root);
+        self.location_looked_up();
         if self.look_up() == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }
@@ -47,7 +48,9 @@ impl Request {
 
     /// Descends from the current location to the one that fits best.
     fn look_up(&self) -> LookUp {
-        let Some(tree) = &self.location().tree else { return LookUp::Unchanged };
+        let Some(tree) = &self.location().tree else {
+            return LookUp::Unchanged;
+        };
         let mut result = LookUp::Unchanged;
         let found = tree.find_static(&self.path());
         match found {

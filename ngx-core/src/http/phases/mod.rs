@@ -1,7 +1,7 @@
 //! The engine: it takes a request through the phases, waits for those that wait, and ends it.
 
-mod find_config;
 mod finalize;
+mod find_config;
 mod table;
 
 use std::cell::{Cell, RefCell};
@@ -177,7 +177,9 @@ impl Request {
     pub fn named_location(&self, name: &[u8]) -> PhaseStep {
         let shown = String::from_utf8_lossy(name);
         if !self.count_uri_change() {
-            error!("rewrite or internal redirection cycle while redirect to named location \"{shown}\"");
+            error!(
+                "rewrite or internal redirection cycle while redirect to named location \"{shown}\""
+            );
             return Step::Finish(500);
         }
         let Some(location) = self.server().named(name) else {
@@ -253,7 +255,9 @@ impl Request {
         match step {
             Step::Next(Verdict::Declined) => engine.stage.set(Stage::Phases(at + 1)),
             Step::Next(Verdict::Accepted) => {
-                engine.stage.set(Stage::Phases(self.http().phases.next_phase(at)));
+                engine
+                    .stage
+                    .set(Stage::Phases(self.http().phases.next_phase(at)));
             }
             Step::Wait(future) => {
                 engine.waiting.replace(Some(future));

@@ -46,7 +46,11 @@ impl PhaseTable {
         let mut entries = Vec::new();
         let add = |entries: &mut Vec<(Phase, Entry)>, phase| -> Result<usize, OrderError> {
             let first = entries.len();
-            entries.extend(of(phase)?.into_iter().map(|run| (phase, Entry::Handler(run))));
+            entries.extend(
+                of(phase)?
+                    .into_iter()
+                    .map(|run| (phase, Entry::Handler(run))),
+            );
             Ok(first)
         };
         add(&mut entries, Phase::PostRead)?;
@@ -59,8 +63,18 @@ impl PhaseTable {
         add(&mut entries, Phase::Access)?;
         add(&mut entries, Phase::Precontent)?;
         let content = of(Phase::Content)?;
-        entries.extend(content.into_iter().map(|run| (Phase::Content, Entry::Content(run))));
-        Ok(Self { entries, server_rewrite, find_config, rewrite, log: of(Phase::Log)? })
+        entries.extend(
+            content
+                .into_iter()
+                .map(|run| (Phase::Content, Entry::Content(run))),
+        );
+        Ok(Self {
+            entries,
+            server_rewrite,
+            find_config,
+            rewrite,
+            log: of(Phase::Log)?,
+        })
     }
 
     pub(crate) fn entry(&self, at: usize) -> Option<Entry> {
@@ -69,7 +83,9 @@ impl PhaseTable {
 
     /// The first entry of the phase after the one `at` belongs to.
     pub(crate) fn next_phase(&self, at: usize) -> usize {
-        let Some((phase, _)) = self.entries.get(at) else { return self.entries.len() };
+        let Some((phase, _)) = self.entries.get(at) else {
+            return self.entries.len();
+        };
         self.entries
             .iter()
             .skip(at)
