@@ -5,6 +5,8 @@ pub mod connect;
 pub mod driver;
 pub mod error;
 pub mod exchange;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod peer;
 pub mod pipe;
 pub mod pool;

@@ -24,19 +24,36 @@ use smallvec::SmallVec;
 /// ```
 pub struct CtxSlot<T> {
     index: OnceLock<usize>,
+    lasting: bool,
     value: PhantomData<fn() -> T>,
 }
 
 /// The values of one request, by slot.
 #[derive(Default)]
-pub(crate) struct Contexts(SmallVec<[(usize, Rc<dyn Any>); 2]>);
+pub(crate) struct Contexts(SmallVec<[Entry; 2]>);
+
+struct Entry {
+    index: usize,
+    lasting: bool,
+    value: Rc<dyn Any>,
+}
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl<T: 'static> CtxSlot<T> {
-    /// A slot of its own.
+    /// A slot of its own. An internal redirect forgets its value.
     pub const fn new() -> Self {
         Self {
+            index: OnceLock::new(),
+            lasting: false,
+            value: PhantomData,
+        }
+    }
+
+    /// A slot whose value outlives internal redirects: what is told about the whole request.
+    pub const fn lasting() -> Self {
+        Self {
+            lasting: true,
             index: OnceLock::new(),
             value: PhantomData,
         }
@@ -61,14 +78,23 @@ impl Contexts {
             return None;
         }
         let index = slot.index();
-        let (_, value) = self.0.iter().find(|(at, _)| *at == index)?;
-        Rc::clone(value).downcast().ok()
+        let entry = self.0.iter().find(|entry| entry.index == index)?;
+        Rc::clone(&entry.value).downcast().ok()
     }
 
     pub(crate) fn insert<T: 'static>(&mut self, slot: &CtxSlot<T>, value: Rc<T>) {
         let index = slot.index();
-        self.0.retain(|(at, _)| *at != index);
-        self.0.push((index, value));
+        self.0.retain(|entry| entry.index != index);
+        self.0.push(Entry {
+            index,
+            lasting: slot.lasting,
+            value,
+        });
+    }
+
+    /// What an internal redirect does.
+    pub(crate) fn redirected(&mut self) {
+        self.0.retain(|entry| entry.lasting);
     }
 
     pub(crate) fn clear(&mut self) {
@@ -81,7 +107,7 @@ mod tests {
     use super::*;
 
     static NUMBER: CtxSlot<u32> = CtxSlot::new();
-    static TEXT: CtxSlot<&'static str> = CtxSlot::new();
+    static TEXT: CtxSlot<&'static str> = CtxSlot::lasting();
 
     #[test]
     fn each_slot_has_its_own_value() {
@@ -92,6 +118,8 @@ mod tests {
         contexts.insert(&NUMBER, Rc::new(2));
         assert_eq!(contexts.find(&NUMBER).as_deref(), Some(&2));
         assert_eq!(contexts.find(&TEXT).as_deref(), Some(&"text"));
+        contexts.redirected();
+        assert!(contexts.find(&NUMBER).is_none() && contexts.find(&TEXT).is_some());
         contexts.clear();
         assert!(contexts.find(&TEXT).is_none());
     }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell};
+use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -43,13 +44,23 @@ pub(crate) struct Inner {
     sent: Sent,
     limit_rate: Cell<Option<u64>>,
     pipelined: Cell<bool>,
-    log_upstream: RefCell<Option<Rc<str>>>,
+    log_upstream: RefCell<Option<Rc<dyn fmt::Display>>>,
+    uri: Cell<UriIs>,
     parts: Parts,
     cells: Cells,
     pub(crate) response: Response,
     pub(crate) engine: Engine,
     pub(crate) output: Output,
     pub(crate) body: BodyState,
+}
+
+/// What has become of the URI that the client sent.
+#[derive(Clone, Copy, Default)]
+struct UriIs {
+    /// Somebody has changed it.
+    changed: bool,
+    /// Somebody has changed it since the location was looked up.
+    changed_in_location: bool,
 }
 
 /// When a request began.
@@ -115,6 +126,7 @@ impl Request {
             limit_rate: Cell::new(None),
             pipelined: Cell::new(false),
             log_upstream: RefCell::default(),
+            uri: Cell::default(),
             parts,
             cells,
             response: Response::default(),
@@ -258,7 +270,8 @@ impl Request {
         self.head().method()
     }
 
-    pub(crate) fn set_method(&self, method: Method) {
+    /// Makes it another method, as a redirect to an error page does.
+    pub fn set_method(&self, method: Method) {
         self.0.parts.head.borrow_mut().set_method(method);
     }
 
@@ -282,6 +295,10 @@ impl Request {
         let mut own = self.0.parts.path.borrow_mut();
         own.clear();
         own.extend_from_slice(path);
+        self.0.uri.set(UriIs {
+            changed: true,
+            changed_in_location: true,
+        });
     }
 
     /// Changes the arguments.
@@ -289,6 +306,28 @@ impl Request {
         let mut own = self.0.parts.args.borrow_mut();
         own.clear();
         own.extend_from_slice(args);
+        self.0.uri.set(UriIs {
+            changed: true,
+            ..self.0.uri.get()
+        });
+    }
+
+    /// Whether path or arguments are others than the client has sent.
+    pub fn uri_changed(&self) -> bool {
+        self.0.uri.get().changed
+    }
+
+    /// Whether the path has changed since the location was looked up by it: then its beginning
+    /// need not be the name of the location.
+    pub fn path_left_location(&self) -> bool {
+        self.0.uri.get().changed_in_location
+    }
+
+    pub(crate) fn location_looked_up(&self) {
+        self.0.uri.set(UriIs {
+            changed_in_location: false,
+            ..self.0.uri.get()
+        });
     }
 
     pub(crate) fn with_uri_mut<R>(&self, f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
@@ -318,21 +357,20 @@ impl Request {
     }
 
     pub(crate) fn clear_ctx(&self) {
-        self.0.parts.contexts.borrow_mut().clear();
+        self.0.parts.contexts.borrow_mut().redirected();
     }
 
     /// Says what a backend is asked while errors about it are logged: `, upstream: "..."`.
     ///
-    /// It is appended to every line of the error log until it is set anew.
-    pub fn set_log_upstream(&self, upstream: Option<Rc<str>>) {
+    /// It is appended to every line of the error log until it is set anew; it is asked for its
+    /// text only when there is such a line.
+    pub fn set_log_upstream(&self, upstream: Option<Rc<dyn fmt::Display>>) {
         self.0.log_upstream.replace(upstream);
     }
 
     pub(crate) fn write_log_context(&self, out: &mut String) {
         if let Some(upstream) = &*self.0.log_upstream.borrow() {
-            out.push_str(", upstream: \"");
-            out.push_str(upstream);
-            out.push('"');
+            let _ = write!(out, ", upstream: \"{upstream}\"");
         }
     }
 

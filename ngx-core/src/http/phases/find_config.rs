@@ -12,6 +12,7 @@ impl Request {
     pub(crate) fn find_config(&self) -> PhaseStep {
         self.keep_location();
         self.set_location(self.server().root);
+        self.location_looked_up();
         if self.look_up() == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }

@@ -1,0 +1,321 @@
+//! One request, one exchange: drives it and gives the response to the client.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use ngx_buf::{Buf, Chain, Flags, Flow};
+use ngx_core::http::{BodyPiece, Downstream, PhaseStep, Request, SendError, Step};
+use ngx_core::{error, info};
+
+use super::state::State;
+use super::target::Found;
+use crate::driver::{Client, ClientError, Disposition, Driver, End, Settings, Try};
+use crate::error::{Error, ErrorKind};
+use crate::peer::Peer;
+use crate::pipe::Mode;
+use crate::protocol::Protocol;
+
+/// What a protocol's module does with the heads of responses.
+pub(super) trait Front<H> {
+    /// The HTTP status that a head stands for.
+    fn status(&self, head: &H) -> u16;
+
+    /// Fills the response to `r` in, or says what becomes of the request instead.
+    fn head(&mut self, r: &Request, state: &State, head: H) -> Answer;
+
+    /// Fills the response to `r` in, which switches protocols.
+    fn upgrade(&mut self, r: &Request, state: &State, head: H);
+
+    /// How the log says what went wrong.
+    fn say(&self, error: &Error) -> String {
+        error.to_string()
+    }
+}
+
+/// What becomes of a request whose backend has answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Answer {
+    /// The response is filled in; its body follows, in this way or as the settings say.
+    Send(Option<Mode>),
+    /// The request ends with this status.
+    Finish(u16),
+    /// It goes to this URI inside the server (`X-Accel-Redirect`).
+    Redirect(Bytes),
+}
+
+/// How an exchange is run.
+pub(super) struct Run {
+    pub(super) found: Found,
+    pub(super) settings: Settings,
+    /// `proxy_ignore_client_abort`
+    pub(super) ignore_client_abort: bool,
+}
+
+/// Runs an exchange and says how the request goes on.
+///
+/// # Cancel safety
+/// Dropping the future ends the exchange.
+pub(super) async fn run<P, F>(
+    r: &Request,
+    state: Rc<State>,
+    run: Run,
+    protocol: P,
+    front: F,
+) -> PhaseStep
+where
+    P: Protocol,
+    F: Front<P::Head>,
+{
+    let Run {
+        found,
+        settings,
+        ignore_client_abort,
+    } = run;
+    let driver = Driver::new(protocol, found.peers.session, found.peers.pool, settings);
+    let mut talk = Talk {
+        r,
+        downstream: r.downstream(),
+        state,
+        name: found.name,
+        front,
+        ignore_client_abort,
+        stage: Stage::Waiting,
+    };
+    let report = driver.run(&mut talk).await;
+    talk.end(report)
+}
+
+/// The client's side of an exchange.
+struct Talk<'a, F> {
+    r: &'a Request,
+    downstream: Option<Rc<dyn Downstream>>,
+    state: Rc<State>,
+    /// How logs call the group.
+    name: Arc<str>,
+    front: F,
+    ignore_client_abort: bool,
+    stage: Stage,
+}
+
+enum Stage {
+    /// No head has come.
+    Waiting,
+    /// The response is on its way to the client.
+    Sending,
+    /// Bytes pass both ways.
+    Tunnel,
+    /// The backend's body is not wanted.
+    Elsewhere(Answer),
+    /// A filter makes another response, or the client has left.
+    Over,
+}
+
+impl<F> Talk<'_, F> {
+    fn send_header(&mut self) -> Result<(), ()> {
+        match self.r.send_header() {
+            Ok(_) => Ok(()),
+            Err(failed) => {
+                if !matches!(failed, SendError::Replaced(_)) {
+                    info!("{failed} while sending to client");
+                }
+                self.stage = Stage::Over;
+                Err(())
+            }
+        }
+    }
+
+    fn log<H>(&self, failed: &Error)
+    where
+        F: Front<H>,
+    {
+        let text = self.front.say(failed);
+        if failed.is_client() {
+            info!("{text}");
+        } else {
+            error!("{text}");
+        }
+    }
+
+    /// Says how the request goes on.
+    fn end<H>(self, report: crate::driver::Report) -> PhaseStep
+    where
+        F: Front<H>,
+    {
+        let mut tries = report.tries;
+        if let Err(failed) = &report.result
+            && matches!(failed.kind(), ErrorKind::NoLive)
+        {
+            tries.push(nobody(&self.name));
+        }
+        self.state.set_tries(tries);
+        match (self.stage, report.result) {
+            (Stage::Elsewhere(Answer::Finish(status)), _) => Step::Finish(status),
+            (Stage::Elsewhere(Answer::Redirect(uri)), _) => redirect(self.r, &uri),
+            (Stage::Elsewhere(Answer::Send(_)) | Stage::Over, _)
+            | (Stage::Tunnel, Ok(_))
+            | (Stage::Sending, Ok(End::Discarded | End::Tunnel)) => Step::Done,
+            (Stage::Waiting, Ok(_)) => Step::Finish(502),
+            (Stage::Sending, Ok(End::Complete)) => {
+                send(self.r, Chain::from(Buf::special(Flags::LAST_BUF)));
+                Step::Done
+            }
+            (Stage::Waiting, Err(failed)) => Step::Finish(failed.status()),
+            (Stage::Sending, Err(_)) => {
+                // What has come goes out, and nothing says that it was all.
+                send(self.r, Chain::from(Buf::special(Flags::FLUSH)));
+                Step::Done
+            }
+            (Stage::Tunnel, Err(_)) => Step::Done,
+        }
+    }
+}
+
+fn send(r: &Request, chain: Chain) {
+    if let Err(failed) = r.output(chain)
+        && !matches!(failed, SendError::Replaced(_))
+    {
+        info!("{failed} while sending to client");
+    }
+}
+
+/// A try that no peer was found for stands in the variables under the name of the group.
+fn nobody(name: &Arc<str>) -> Try {
+    Try {
+        peer: Arc::clone(name),
+        reused: false,
+        connect_time: None,
+        header_time: None,
+        response_time: Some(std::time::Duration::ZERO),
+        sent: 0,
+        received: 0,
+        body: 0,
+        status: 502,
+    }
+}
+
+fn redirect(r: &Request, uri: &[u8]) -> PhaseStep {
+    use ngx_core::http::parse::{Method, normalize, split_args};
+    if uri.starts_with(b"@") {
+        return r.named_location(uri);
+    }
+    let (path, args) = split_args(uri);
+    let mut normal = Vec::with_capacity(path.len());
+    if normalize(path, true, &mut normal).is_err() {
+        error!(
+            "unsafe URI \"{}\" was detected",
+            String::from_utf8_lossy(uri)
+        );
+        return Step::Finish(404);
+    }
+    if r.method() != Method::Head {
+        r.set_method(Method::Get);
+    }
+    r.internal_redirect(&normal, args.unwrap_or_default())
+}
+
+impl<H, F: Front<H>> Client<H> for Talk<'_, F> {
+    fn status(&mut self, head: &H) -> Option<u16> {
+        Some(self.front.status(head))
+    }
+
+    fn head(&mut self, head: H, tries: &[Try]) -> Disposition {
+        self.state.set_tries(tries.iter().cloned().collect());
+        match self.front.head(self.r, &self.state, head) {
+            Answer::Send(mode) => {
+                self.stage = Stage::Sending;
+                if self.send_header().is_err() {
+                    return Disposition::Discard;
+                }
+                mode.map_or(Disposition::Pass, Disposition::PassIn)
+            }
+            answer => {
+                self.stage = Stage::Elsewhere(answer);
+                Disposition::Discard
+            }
+        }
+    }
+
+    fn upgrade(&mut self, head: H, tries: &[Try]) {
+        self.state.set_tries(tries.iter().cloned().collect());
+        self.front.upgrade(self.r, &self.state, head);
+        self.stage = Stage::Tunnel;
+        if self.send_header().is_ok()
+            && let Some(downstream) = &self.downstream
+        {
+            downstream.upgrade();
+        }
+    }
+
+    fn body(&mut self, chain: Chain) -> Result<Flow, ClientError> {
+        let sent = match (&self.stage, &self.downstream) {
+            (Stage::Sending, _) => self.r.output(chain),
+            (Stage::Tunnel, Some(downstream)) => {
+                downstream.send_body(chain).map_err(SendError::Write)
+            }
+            _ => return Err(ClientError::Closed),
+        };
+        sent.map_err(|failed| self.lost(&failed))
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        let ready = match (&self.stage, &self.downstream) {
+            (Stage::Tunnel, Some(downstream)) => {
+                downstream.poll_flush(cx).map_err(SendError::Write)
+            }
+            _ => self.r.poll_output(cx),
+        };
+        ready.map_err(|failed| self.lost(&failed))
+    }
+
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.downstream {
+            // The end of a tunnel is read as such.
+            _ if self.ignore_client_abort || matches!(self.stage, Stage::Tunnel) => Poll::Pending,
+            Some(downstream) => downstream.poll_closed(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    fn poll_request_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Chain>, ClientError>> {
+        if let (Stage::Tunnel, Some(downstream)) = (&self.stage, &self.downstream) {
+            return downstream
+                .poll_body(cx, TUNNEL_READ)
+                .map(|piece| match piece {
+                    Ok(BodyPiece::Data(data)) => Ok(Some(Chain::from(Buf::from(data)))),
+                    Ok(BodyPiece::End) => Ok(None),
+                    Err(_) => Err(ClientError::Closed),
+                });
+        }
+        self.r.poll_body_piece(cx).map(|piece| match piece {
+            Ok(piece) => Ok(piece.map(|data| Chain::from(Buf::from(data)))),
+            Err(status) => Err(ClientError::Code(status)),
+        })
+    }
+
+    fn connecting(&mut self, peer: &Peer) {
+        self.state.ask(self.r, &peer.name);
+    }
+
+    fn try_failed(&mut self, failed: &Error, tries: &[Try]) {
+        if matches!(failed.kind(), ErrorKind::NoLive) {
+            let name = Arc::clone(&self.name);
+            self.state.ask(self.r, &name);
+        }
+        self.state.set_tries(tries.iter().cloned().collect());
+        self.log(failed);
+    }
+}
+
+const TUNNEL_READ: usize = 64 * 1024;
+
+impl<F> Talk<'_, F> {
+    fn lost(&self, failed: &SendError) -> ClientError {
+        info!("{failed} while sending to client");
+        ClientError::Closed
+    }
+}

@@ -1,0 +1,152 @@
+//! The header of a response on its way from the backend to the client.
+
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use ngx_core::http::parse::{Known, KnownSet, parse_date, status_line};
+use ngx_core::http::{Request, Response};
+
+use super::redirect::Redirects;
+use crate::proto::http1::{Field, Head};
+
+/// Names of fields: a set of well-known ones and a list of others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    known: KnownSet,
+    others: Vec<Bytes>,
+}
+
+impl Names {
+    pub(super) fn insert(&mut self, name: &Bytes) {
+        match Known::from_name(name) {
+            Known::Other if self.contains(Known::Other, name) => {}
+            Known::Other => self.others.push(name.clone()),
+            known => {
+                self.known.insert(known);
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, known: Known, name: &[u8]) -> bool {
+        match known {
+            Known::Other => self.others.iter().any(|own| own.eq_ignore_ascii_case(name)),
+            known => self.known.contains(known),
+        }
+    }
+}
+
+/// How fields of responses are passed on.
+#[derive(Clone, Default)]
+pub(super) struct Passing {
+    /// `proxy_hide_header`, and what is hidden unless `proxy_pass_header` names it.
+    pub(super) hidden: Names,
+    pub(super) redirects: Redirects,
+    /// `proxy_force_ranges`
+    pub(super) force_ranges: bool,
+}
+
+/// Hidden by default.
+pub(super) const HIDDEN: [&str; 8] = [
+    "Date",
+    "Server",
+    "X-Pad",
+    "X-Accel-Expires",
+    "X-Accel-Redirect",
+    "X-Accel-Limit-Rate",
+    "X-Accel-Buffering",
+    "X-Accel-Charset",
+];
+
+impl Passing {
+    /// Makes the header of the response to `r` out of the backend's.
+    pub(super) fn pass(&self, r: &Request, head: &Head, upgrade: bool) {
+        let response = r.response();
+        response.set_status(head.code());
+        let status = head.status();
+        if status_line(head.code()).is_none_or(|line| *line.as_bytes() != *status) {
+            response.set_reason(Some(status));
+        }
+        for field in head.fields() {
+            if stays_here(&field) || self.hidden.contains(field.known, field.name) {
+                continue;
+            }
+            self.pass_field(r, head, &field, upgrade);
+        }
+        if self.force_ranges {
+            response.allow_ranges(true);
+        }
+    }
+
+    fn pass_field(&self, r: &Request, head: &Head, field: &Field<'_>, upgrade: bool) {
+        let response = r.response();
+        let value = head.value_of(field);
+        match field.known {
+            Known::ContentType => response.set_content_type(Some(value)),
+            Known::ContentLength => response.set_content_length(length_of(&value)),
+            Known::Upgrade if !upgrade => {}
+            // Conditions were passed on to the backend, who has answered them: they are not
+            // looked at again, so the validators are lines like others.
+            Known::ETag if self.force_ranges => response.set_etag(Some(value)),
+            Known::LastModified if self.force_ranges => {
+                let since =
+                    parse_date(&value).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                let seconds = since.and_then(|since| i64::try_from(since.as_secs()).ok());
+                response.set_last_modified(seconds);
+            }
+            Known::Location => match self.redirects.rewrite(r, &value) {
+                Some(rewritten) => response.set_location(Some(rewritten)),
+                None => response.push_field(head.name_of(field), value),
+            },
+            Known::Refresh => {
+                let rewritten = self.redirects.rewrite_refresh(r, &value);
+                response.push_field(head.name_of(field), rewritten.unwrap_or(value));
+            }
+            _ => response.push_field(head.name_of(field), value),
+        }
+    }
+}
+
+/// What goes with the request when `X-Accel-Redirect` sends it elsewhere.
+pub(super) fn pass_redirected(response: &Response, head: &Head) {
+    for field in head.fields() {
+        let value = || head.value_of(&field);
+        let travels = matches!(
+            field.known,
+            Known::SetCookie | Known::CacheControl | Known::Expires | Known::AcceptRanges
+        );
+        if field.known == Known::ContentType {
+            response.set_content_type(Some(value()));
+        } else if travels || field.name.eq_ignore_ascii_case(b"Content-Disposition") {
+            response.push_field(head.name_of(&field), value());
+        }
+    }
+}
+
+/// Fields about the connection to the backend (RFC 9110 §7.6.1).
+fn stays_here(field: &Field<'_>) -> bool {
+    matches!(
+        field.known,
+        Known::Connection | Known::KeepAlive | Known::TransferEncoding
+    )
+}
+
+fn length_of(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_of_letters() {
+        let mut names = Names::default();
+        for name in ["Server", "X-Mine", "x-mine"] {
+            names.insert(&Bytes::from_static(name.as_bytes()));
+        }
+        assert_eq!(names.others.len(), 1);
+        let has = |name: &[u8]| names.contains(Known::from_name(name), name);
+        assert!(has(b"server") && has(b"X-MINE"));
+        assert!(!has(b"Date") && !has(b"X-Min"));
+    }
+}

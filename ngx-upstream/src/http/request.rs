@@ -1,0 +1,229 @@
+//! The header of a request on its way to the backend.
+
+use std::cell::RefCell;
+use std::io::Write as _;
+
+use bytes::{Bytes, BytesMut};
+use ngx_core::http::Request;
+use ngx_core::http::parse::{Escape, Known, Version, escape_uri};
+use ngx_core::script::Template;
+
+use super::headers::Names;
+use super::target::Place;
+use crate::proto::http1::Framing;
+
+/// `proxy_set_header` and what it stands instead of.
+#[derive(Clone, Default)]
+pub(super) struct Sending {
+    /// The lines that are set, but for `Host`, `Content-Length` and `Transfer-Encoding`.
+    pub(super) lines: Vec<(Bytes, Template)>,
+    pub(super) host: Option<Template>,
+    /// `Content-Length` or `Transfer-Encoding`, for requests whose body is not sent.
+    pub(super) framing: Vec<(Bytes, Template)>,
+    /// Fields of the client that are not passed on: of one hop, or set.
+    pub(super) replaced: Names,
+}
+
+/// Fields of one hop, and those that say how long the body is.
+pub(super) const OF_ONE_HOP: [&str; 9] = [
+    "Host",
+    "Connection",
+    "Proxy-Connection",
+    "Content-Length",
+    "Transfer-Encoding",
+    "TE",
+    "Keep-Alive",
+    "Expect",
+    "Upgrade",
+];
+
+/// What one request asks for.
+pub(super) struct Asking<'a> {
+    pub(super) place: &'a Place,
+    /// The name of the location that the URI part replaces; `None` if the URI part is all.
+    pub(super) location: Option<&'a [u8]>,
+    /// `proxy_method`
+    pub(super) method: Option<&'a Template>,
+    pub(super) version: Version,
+    /// `proxy_pass_request_headers`
+    pub(super) client_fields: bool,
+    pub(super) framing: Option<Framing>,
+}
+
+/// A header that is ready to be sent.
+pub(super) struct Built {
+    pub(super) head: Bytes,
+    /// The URI in it.
+    pub(super) uri: Bytes,
+    pub(super) is_head: bool,
+    pub(super) upgrade: bool,
+}
+
+thread_local! {
+    /// Headers are put together here,
+    static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// and kept here until they are sent: the memory comes back then.
+    static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+const HEADS_SIZE: usize = 16 * 1024;
+
+impl Sending {
+    /// Puts the header together.
+    pub(super) fn build(&self, r: &Request, asking: &Asking<'_>) -> Built {
+        // Variables may run code that sends requests of its own: nothing is borrowed meanwhile.
+        let mut out = TEXT.take();
+        out.clear();
+        write_method(r, asking, &mut out);
+        let is_head = out.eq_ignore_ascii_case(b"HEAD");
+        out.push(b' ');
+        let start = out.len();
+        write_uri(r, asking, &mut out);
+        let end = out.len();
+        let version = if asking.version >= Version::HTTP_11 {
+            "1.1"
+        } else {
+            "1.0"
+        };
+        let _ = write!(out, " HTTP/{version}\r\n");
+        self.write_host(r, asking, &mut out);
+        let upgrade = self.write_lines(r, &mut out);
+        self.write_framing(r, asking.framing, &mut out);
+        if asking.client_fields {
+            self.write_client_fields(r, &mut out);
+        }
+        out.extend_from_slice(b"\r\n");
+        let head = HEADS.with_borrow_mut(|heads| {
+            heads.reserve(out.len().max(HEADS_SIZE));
+            heads.extend_from_slice(&out);
+            heads.split().freeze()
+        });
+        TEXT.replace(out);
+        let uri = head.slice(start..end);
+        Built {
+            head,
+            uri,
+            is_head,
+            upgrade,
+        }
+    }
+
+    fn write_host(&self, r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(b"Host: ");
+        let value = out.len();
+        if let Some(host) = &self.host {
+            host.eval(r, out);
+        }
+        let empty = out.len() == value;
+        // HTTP/1.1 cannot do without (RFC 9112 §3.2).
+        if empty && (self.host.is_none() || asking.version >= Version::HTTP_11) {
+            out.extend_from_slice(&asking.place.site.host);
+        } else if empty {
+            out.truncate(start);
+            return;
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes the lines that are set and says whether they ask for an upgrade.
+    fn write_lines(&self, r: &Request, out: &mut Vec<u8>) -> bool {
+        let mut upgrade = false;
+        for (name, value) in &self.lines {
+            let written = write_line(r, name, value, out);
+            upgrade |= written && name.eq_ignore_ascii_case(b"Upgrade");
+        }
+        upgrade
+    }
+
+    /// What is sent as a body is announced as such, whatever was set.
+    fn write_framing(&self, r: &Request, framing: Option<Framing>, out: &mut Vec<u8>) {
+        match framing {
+            Some(Framing::Length(length)) => {
+                let _ = write!(out, "Content-Length: {length}\r\n");
+            }
+            Some(Framing::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            None => {
+                for (name, value) in &self.framing {
+                    write_line(r, name, value, out);
+                }
+            }
+        }
+    }
+
+    fn write_client_fields(&self, r: &Request, out: &mut Vec<u8>) {
+        let head = r.head();
+        for (known, name, value) in head.fields() {
+            if self.replaced.contains(known, name) {
+                continue;
+            }
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Writes a line unless its value is empty.
+fn write_line(r: &Request, name: &[u8], value: &Template, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    let before = out.len();
+    value.eval(r, out);
+    if out.len() == before {
+        out.truncate(start);
+        return false;
+    }
+    out.extend_from_slice(b"\r\n");
+    true
+}
+
+fn write_method(r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
+    if let Some(method) = asking.method {
+        method.eval(r, out);
+        return;
+    }
+    let head = r.head();
+    match head.method().name() {
+        // An error page has made it GET.
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => out.extend_from_slice(head.method_name()),
+    }
+}
+
+fn write_uri(r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
+    let uri = &asking.place.uri;
+    let Some(location) = asking.location else {
+        out.extend_from_slice(uri);
+        return;
+    };
+    if uri.is_empty() && !r.uri_changed() {
+        let head = r.head();
+        if head.target_has_no_path() {
+            out.push(b'/');
+        }
+        out.extend_from_slice(head.target());
+        return;
+    }
+    let path = r.path();
+    let mut rest = &path[..];
+    if !uri.is_empty() && !r.path_left_location() {
+        out.extend_from_slice(uri);
+        rest = rest.get(location.len()..).unwrap_or_default();
+    }
+    escape_uri(rest, Escape::Uri, out);
+    let args = r.args();
+    if !args.is_empty() {
+        out.push(b'?');
+        out.extend_from_slice(&args);
+    }
+}
+
+/// Whether a field of this name tells how a body is framed.
+pub(super) fn is_framing(name: &[u8]) -> bool {
+    matches!(
+        Known::from_name(name),
+        Known::ContentLength | Known::TransferEncoding
+    )
+}
