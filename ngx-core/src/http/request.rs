@@ -415,6 +415,9 @@ impl Drop for Inner {
         parts.contexts.get_mut().clear();
         parts.captures.get_mut().clear();
         parts.head.get_mut().clear();
+        // A request that cannot be parsed has none; it must not seem to have those of another.
+        parts.path.get_mut().clear();
+        parts.args.get_mut().clear();
         // The thread may be ending, and its storage gone.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();

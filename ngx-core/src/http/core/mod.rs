@@ -29,6 +29,7 @@ pub static LOCATION: Slot<LocationConf> = Slot::new(Level::Location);
 /// The core module: `http`, `server`, `location` and what they all understand.
 pub(super) static MODULE: HttpModule = HttpModule {
     variables: Some(super::variables::register),
+    finish: Some(path::place_defaults),
     ..HttpModule::new(&CORE)
 };
 

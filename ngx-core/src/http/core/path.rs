@@ -134,6 +134,23 @@ pub(super) fn set_temp_path(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Prob
         .set(path, args.span())
 }
 
+/// Lets the folders that no directive has named start from the prefix of the configuration.
+pub(super) fn place_defaults(cx: &mut Cx<'_>) -> Result<(), Problem> {
+    let prefix = cx.prefix().to_owned();
+    let conf = cx.conf(&LOCATION);
+    if !conf.client_body_temp_path.is_set() {
+        let path = prefix.join(&*conf.client_body_temp_path);
+        conf.client_body_temp_path.adjust(path);
+    }
+    if !conf.root.is_set() {
+        conf.root.adjust(Root {
+            prefix,
+            ..Root::default()
+        });
+    }
+    Ok(())
+}
+
 impl Request {
     /// The name of the file for the current path (`$request_filename`), and how many of its bytes
     /// are the folder.
