@@ -49,6 +49,14 @@ impl Head {
         head.framing(&self.bytes, &self.fields)
     }
 
+    /// Keeps a request line that could not be parsed, for the log.
+    pub(crate) fn set_unparsed(&mut self, line: &[u8]) {
+        self.clear();
+        self.bytes.extend_from_slice(line);
+        let end = u32::try_from(line.len()).unwrap_or(u32::MAX);
+        self.line.line = Span::new(0, end);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
