@@ -51,7 +51,7 @@ impl SendError {
             Self::Replaced(_) | Self::Failed | Self::Write(WriteError::Ended) => {}
             Self::Copy(error) => alert!("{error} while sending response to client"),
             Self::Write(error @ WriteError::File(_)) => {
-                alert!("{error} while sending response to client")
+                alert!("{error} while sending response to client");
             }
             Self::Write(WriteError::Io(error)) if error.raw_os_error() == Some(TIMED_OUT) => {
                 info!(

@@ -7,7 +7,6 @@ use super::{compile, is_elsewhere};
 use crate::conf::{Args, Problem, values};
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
-use crate::info;
 use crate::module::Cx;
 use crate::script::Template;
 
@@ -96,7 +95,7 @@ fn send(r: &Request, status: u16, text: Bytes) -> PhaseStep {
     };
     let sent = r.send_header().and_then(|_| r.output(Chain::from(buf)));
     if let Err(error) = sent {
-        info!("{error} while sending to client");
+        error.log();
     }
     Step::Done
 }

@@ -72,8 +72,6 @@ impl Downstream for Client {
 
     fn upgrade(&self) {}
 
-    fn set_location(&self, _: &LocationConf) {}
-
     fn discard_body(&self) {}
 
     fn keeps_alive(&self) -> bool {
