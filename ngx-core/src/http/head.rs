@@ -1,8 +1,8 @@
 //! The request header a request keeps: bytes and where things lie in them.
 
 use super::parse::{
-    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine, Span,
-    TargetForm, Version,
+    BodyFraming, FieldRange, Host, Known, KnownSet, Method, RequestError, RequestHead, RequestLine,
+    Span, TargetForm, Version,
 };
 
 /// The header of a request as the client sent it.
@@ -113,9 +113,29 @@ impl Head {
         &self.host
     }
 
-    pub(crate) fn set_host(&mut self, host: &[u8]) {
+    /// Finds the host asked for, in the request line or else in `Host`, and normalises it.
+    ///
+    /// # Errors
+    /// Either of them is malformed.
+    pub(crate) fn find_host(&mut self) -> Result<(), RequestError> {
         self.host.clear();
-        self.host.extend_from_slice(host);
+        let bytes = &self.bytes;
+        let field = self.fields.iter().find(|field| field.known == Known::Host);
+        let field = field.map(|field| Host::parse(field.value.of(bytes)));
+        let line = self.line.host.of(bytes);
+        let host = if line.is_empty() {
+            field.transpose().map_err(|_| RequestError::InvalidHost)?
+        } else {
+            if let Some(Err(_)) = field {
+                return Err(RequestError::InvalidHost);
+            }
+            let host = Host::parse(line);
+            Some(host.map_err(|_| RequestError::InvalidHostInRequestLine)?)
+        };
+        if let Some(host) = host {
+            self.host.extend_from_slice(host.name.as_bytes());
+        }
+        Ok(())
     }
 
     /// The first value of a well-known field.

@@ -46,7 +46,7 @@ pub(crate) struct Inner {
     pipelined: Cell<bool>,
     log_upstream: RefCell<Option<Rc<dyn fmt::Display>>>,
     uri: Cell<UriIs>,
-    parts: Parts,
+    parts: Rc<Parts>,
     cells: Cells,
     pub(crate) response: Response,
     pub(crate) engine: Engine,
@@ -93,7 +93,7 @@ struct Parts {
 
 thread_local! {
     /// Storage of requests that have ended. Bounded: a burst must not be kept for ever.
-    static SPARE: RefCell<Vec<Parts>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Rc<Parts>>> = const { RefCell::new(Vec::new()) };
 }
 const SPARE_MAX: usize = 64;
 
@@ -411,18 +411,24 @@ impl Context for Request {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let mut parts = std::mem::take(&mut self.parts);
-        parts.contexts.get_mut().clear();
-        parts.captures.get_mut().clear();
-        parts.head.get_mut().clear();
-        // A request that cannot be parsed has none; it must not seem to have those of another.
-        parts.path.get_mut().clear();
-        parts.args.get_mut().clear();
+        // The next request must not seem to have anything of this one.
+        let Parts {
+            head,
+            path,
+            args,
+            captures,
+            contexts,
+        } = &*self.parts;
+        contexts.borrow_mut().clear();
+        captures.borrow_mut().clear();
+        head.borrow_mut().clear();
+        path.borrow_mut().clear();
+        args.borrow_mut().clear();
         // The thread may be ending, and its storage gone.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARE_MAX {
-                spare.push(parts);
+                spare.push(Rc::clone(&self.parts));
             }
         });
     }

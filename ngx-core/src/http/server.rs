@@ -33,15 +33,23 @@ pub(crate) struct Vhosts {
 }
 
 impl Vhosts {
-    /// The server of a normalised host name: the exact name, the longest `*.suffix`, the longest
+    /// The server of the request's host: the exact name, the longest `*.suffix`, the longest
     /// `prefix.*`, the first regular expression, in this order.
-    pub(crate) fn find(&self, r: &Request, name: &[u8]) -> Option<ServerId> {
-        self.find_static(name).or_else(|| {
-            self.regexes
-                .iter()
-                .find(|(pattern, _)| pattern.matches(r, name))
-                .map(|(_, id)| *id)
-        })
+    pub(crate) fn find(&self, r: &Request) -> Option<ServerId> {
+        let found = self.find_static(r.head().host());
+        if found.is_some() || self.regexes.is_empty() {
+            return found;
+        }
+        // A copy, because matching writes captures and variables of the same request.
+        let name = r.head().host().to_vec();
+        self.find_regex(r, &name)
+    }
+
+    fn find_regex(&self, r: &Request, name: &[u8]) -> Option<ServerId> {
+        let mut regexes = self.regexes.iter();
+        regexes
+            .find(|(pattern, _)| pattern.matches(r, name))
+            .map(|(_, id)| *id)
     }
 
     fn find_static(&self, name: &[u8]) -> Option<ServerId> {

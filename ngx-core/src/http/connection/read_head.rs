@@ -13,9 +13,10 @@ use crate::http::conf::VhostsId;
 use crate::http::core::{self, ServerConf};
 use crate::http::downstream::Downstream;
 use crate::http::generation::Generation;
+use crate::http::head::Head;
 use crate::http::parse::{
-    BodyFraming, FieldRange, Host, Known, KnownSet, Progress, RequestError, RequestHead,
-    RequestParser, normalize,
+    BodyFraming, FieldRange, KnownSet, Progress, RequestError, RequestHead, RequestParser,
+    normalize,
 };
 use crate::http::request::Request;
 use crate::http::server::ServerId;
@@ -356,26 +357,8 @@ fn start(
 
 /// Finds the server block for the host of the request line, or of the `Host` field.
 fn choose_server(request: &Request, vhosts: VhostsId) -> Result<(), RequestError> {
-    let mut name = Vec::new();
-    {
-        let own = request.head();
-        let in_line = own.line().host.of(own.bytes());
-        let in_field = own.get(Known::Host);
-        if let Some(field) = in_field {
-            Host::parse(field).map_err(|_| RequestError::InvalidHost)?;
-        }
-        let text = if in_line.is_empty() {
-            in_field.unwrap_or_default()
-        } else {
-            in_line
-        };
-        if !text.is_empty() {
-            let host = Host::parse(text).map_err(|_| RequestError::InvalidHostInRequestLine)?;
-            name.extend_from_slice(host.name.as_bytes());
-        }
-    }
-    request.with_head_mut(|own| own.set_host(&name));
-    if let Some(server) = request.http().vhosts_of(vhosts).find(request, &name) {
+    request.with_head_mut(Head::find_host)?;
+    if let Some(server) = request.http().vhosts_of(vhosts).find(request) {
         request.set_server(server);
     }
     Ok(())

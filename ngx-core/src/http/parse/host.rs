@@ -60,7 +60,7 @@ impl<'a> Host<'a> {
         let (name, port) = bytes.split_at_checked(end).ok_or(InvalidHost)?;
         let port = parse_port(port)?;
 
-        if memchr::memmem::find(name, b"..").is_some() {
+        if name.windows(2).any(|pair| pair == b"..") {
             return Err(InvalidHost);
         }
         let name = name.strip_suffix(b".").unwrap_or(name);
