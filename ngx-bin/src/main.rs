@@ -1,2 +1,67 @@
-//! The `ngx` command.
-fn main() {}
+//! The `ngx` command: a list of modules and a command line.
+//!
+//! The standard library has opened `/dev/null` in place of standard descriptors that were closed,
+//! and ignores SIGPIPE, before anything here runs.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod control;
+mod demo;
+mod early;
+mod modules;
+mod start;
+mod version;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ngx_core::log::{self, LogFiles};
+use ngx_core::process::install_panic_hook;
+
+use crate::cli::{Action, Cli};
+use crate::start::Paths;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(cli) => run(&cli),
+        Err(complaint) => {
+            eprintln!("nginx: {complaint}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    let log_files = Arc::new(LogFiles::default());
+    let registry = match modules::registry(Arc::clone(&log_files)) {
+        Ok(registry) => registry,
+        Err(error) => {
+            eprintln!("nginx: [emerg] {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match cli.action {
+        Action::Help => eprintln!("{}\n{}", version::version(), cli::help()),
+        Action::Version => eprintln!("{}", version::version()),
+        Action::BuiltWith => eprintln!(
+            "{}\n{}",
+            version::version(),
+            version::configure_arguments(&registry)
+        ),
+        Action::Run | Action::Test | Action::Dump | Action::Send(_) => {
+            if let Err(error) = log::install() {
+                eprintln!("nginx: [alert] {error}");
+            }
+            install_panic_hook();
+            let paths = Paths::of(cli);
+            return match cli.action {
+                Action::Run if paths.is_demo() => start::demo(cli, registry, &log_files),
+                Action::Run => start::serve(cli, paths, registry, &log_files),
+                Action::Send(signal) => control::send(cli, paths, &registry, &log_files, signal),
+                _ => control::test(cli, paths, &registry, &log_files),
+            };
+        }
+    }
+    ExitCode::SUCCESS
+}

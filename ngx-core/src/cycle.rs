@@ -71,6 +71,17 @@ pub struct BuildOptions {
     pub test: bool,
 }
 
+impl BuildOptions {
+    /// The file for the number of the process, by `pid` or by default.
+    #[must_use]
+    pub fn pid_file(&self, core: &CoreConf) -> PathBuf {
+        let default = self.default_pid.as_deref();
+        let default = default.unwrap_or_else(|| Path::new("logs/nginx.pid"));
+        // An absolute path stays what it is.
+        self.load.prefix.join(core.pid_file().unwrap_or(default))
+    }
+}
+
 /// The listening sockets that blocks ask for; a part that `http` and its likes fill.
 #[derive(Debug, Clone, Default)]
 pub struct WantedListeners(pub Vec<ListenOptions>);
@@ -142,14 +153,7 @@ impl Cycle {
             .or_else(|| Some(default_log(options.default_log.as_ref())));
         let workers = core.workers();
         let owner = core.user().map(|user| (user.uid, user.gid));
-        let pid_file = core.pid_file().map_or_else(
-            || {
-                let default = options.default_pid.as_deref();
-                let default = default.unwrap_or_else(|| Path::new("logs/nginx.pid"));
-                options.load.prefix.join(default)
-            },
-            Path::to_path_buf,
-        );
+        let pid_file = options.pid_file(core);
         let parts = loaded.parts.share();
         for path in &parts.get::<TempPaths>().unwrap_or_default().0 {
             temp_folder(path, owner)?;

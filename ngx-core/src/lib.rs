@@ -1,3 +1,7 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
 //! What every part of the server stands on: logs, clocks, addresses, listening sockets,
 //! connections and names; the configuration language; the HTTP core.
 //!
@@ -29,6 +33,8 @@ pub mod main_module;
 #[cfg(feature = "conf")]
 pub mod module;
 pub mod net;
+#[cfg(feature = "conf")]
+pub mod process;
 #[cfg(feature = "conf")]
 pub mod resolver;
 #[cfg(feature = "conf")]

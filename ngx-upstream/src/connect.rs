@@ -140,6 +140,8 @@ impl Connect for Sockets {
             Addr::Inet(addr) => Transport::from(TcpStream::connect(*addr).await?),
             Addr::Unix(path) => Transport::from(UnixStream::connect(path).await?),
         };
+        // Bodies that are sent as they arrive, and tunnels, must not wait for acknowledgements.
+        transport.set_nodelay()?;
         Ok(Connection::new(transport))
     }
 }

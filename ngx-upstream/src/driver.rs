@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod clock;
+mod collect;
 mod link;
 mod pump;
 mod report;
@@ -18,6 +19,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 pub use client::{Client, ClientError, Disposition};
+pub use collect::Collect;
 pub use report::{End, Report, Tries, Try};
 pub use settings::Settings;
 
@@ -38,40 +40,18 @@ use link::Link;
 /// connection and runs the protocol's `abort_request` and `finalize_request`.
 ///
 /// ```
-/// use ngx_buf::{Chain, Flow};
 /// use ngx_upstream::connect::Sockets;
-/// use ngx_upstream::driver::{Client, ClientError, Disposition, Driver, Settings, Try};
+/// use ngx_upstream::driver::{Collect, Driver, Settings};
 /// use ngx_upstream::peer::{Addr, Balancer, Peer, RoundRobin, Server};
-/// use ngx_upstream::proto::memcached::{Head, Memcached};
-/// use std::task::{Context, Poll};
-///
-/// /// Keeps the value.
-/// #[derive(Default)]
-/// struct Value(Option<Vec<u8>>);
-///
-/// impl Client<Head> for Value {
-///     fn head(&mut self, head: Head, _: &[Try]) -> Disposition {
-///         if let Head::Hit { .. } = head {
-///             self.0 = Some(Vec::new());
-///         }
-///         Disposition::Pass
-///     }
-///     fn body(&mut self, chain: Chain) -> Result<Flow, ClientError> {
-///         self.0.get_or_insert_default().extend(chain.to_vec());
-///         Ok(Flow::Done)
-///     }
-///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
-///         Poll::Ready(Ok(()))
-///     }
-/// }
+/// use ngx_upstream::proto::memcached::Memcached;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let peer = Peer::new(Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1))));
-/// let mut balancer = RoundRobin::new([Server::new(peer)]);
+/// let balancer = RoundRobin::new([Server::new(peer)]);
 /// let protocol = Memcached::get(b"key").unwrap();
 /// let driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
-/// let report = driver.run(&mut Value::default()).await;
+/// let report = driver.run(&mut Collect::new(1024)).await;
 /// assert_eq!(
 ///     report.result.unwrap_err().to_string(),
 ///     "connect() failed (111: Connection refused) while connecting to upstream",
@@ -129,15 +109,8 @@ where
     /// Dropping the future ends the exchange. It cannot be resumed.
     pub async fn run<R: Client<P::Head>>(mut self, client: &mut R) -> Report {
         let result = self.exchange(client).await;
-        if let Err(error) = &result {
-            if error.is_client() {
-                self.exchange.abort();
-            }
-            // Whatever happened behind the head, the peer has answered with that status.
-            if let Some(link) = &self.link {
-                let status = link.attempt.status;
-                self.close(PeerOutcome::Served, status);
-            }
+        if result.as_ref().is_err_and(Error::is_client) {
+            self.exchange.abort();
         }
         self.exchange.finalize();
         Report {
@@ -148,41 +121,57 @@ where
 
     async fn exchange<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
         let begun = Instant::now();
-        loop {
+        let answer = loop {
             match self.attempt(client).await {
-                Ok(Answer::Upgrade(head)) => {
-                    if let Some(link) = &mut self.link {
-                        link.attempt.status = client.status(&head).unwrap_or(0);
-                    }
-                    self.note_progress();
-                    client.upgrade(head, &self.tries);
-                    self.tunnel(client).await?;
-                    return Ok(End::Tunnel);
-                }
-                Ok(Answer::Head(head)) => {
-                    let status = client.status(&head);
-                    if let Some(link) = &mut self.link {
-                        link.attempt.status = status.unwrap_or(0);
-                    }
-                    self.note_progress();
-                    let condition = status.and_then(Conditions::from_status);
-                    if let Some(condition) = condition
-                        && self.may_retry(condition, begun).is_some()
-                    {
-                        let outcome = if condition.is_answer() {
-                            PeerOutcome::Declined
-                        } else {
-                            PeerOutcome::Failed(Phase::Head)
-                        };
-                        self.exchange.fail();
-                        self.close(outcome, status.unwrap_or(0));
-                        continue;
-                    }
-                    return self.pass(head, client).await;
-                }
+                Ok(answer) if self.is_refused(&answer, begun, client) => {}
+                Ok(answer) => break answer,
                 Err(error) => self.after_failure(error, begun, client)?,
             }
+        };
+        let ended = match answer {
+            Answer::Head(head) => self.pass(head, client).await,
+            Answer::Upgrade(head) => {
+                client.upgrade(head, &self.tries);
+                self.tunnel(client).await.map(|()| End::Tunnel)
+            }
+        };
+        if let Err(error) = &ended {
+            // Whatever happened behind the head, the peer has answered with that status.
+            if let Some(link) = &self.link {
+                let status = link.attempt.status;
+                self.close(PeerOutcome::Served, status);
+            }
+            client.try_failed(error, &self.tries);
         }
+        ended
+    }
+
+    /// Whether the answer's status asks for another peer and there is one; then the try is over. Else
+    /// it stands among the tries.
+    fn is_refused<R: Client<P::Head>>(
+        &mut self,
+        answer: &Answer<P::Head>,
+        begun: Instant,
+        client: &mut R,
+    ) -> bool {
+        let (Answer::Head(head) | Answer::Upgrade(head)) = answer;
+        let status = client.status(head);
+        if let Some(link) = &mut self.link {
+            link.attempt.status = status.unwrap_or(0);
+        }
+        self.note_progress();
+        let condition = status.and_then(Conditions::from_status);
+        let Some(condition) = condition.filter(|&c| self.may_retry(c, begun).is_some()) else {
+            return false;
+        };
+        let outcome = if condition.is_answer() {
+            PeerOutcome::Declined
+        } else {
+            PeerOutcome::Failed(Phase::Head)
+        };
+        self.exchange.fail();
+        self.close(outcome, status.unwrap_or(0));
+        true
     }
 
     /// One try: chooses a peer, connects, sends, waits for the head.
@@ -191,12 +180,11 @@ where
         client: &mut R,
     ) -> Result<Answer<P::Head>, Error> {
         self.used += 1;
+        let begun = self.exchange.begin();
+        begun.map_err(|e| Error::new(e.into(), Phase::Connect))?;
         let peer = self.choose(client).await?;
         client.connecting(&peer);
         self.connect(peer, client).await?;
-        self.exchange
-            .begin()
-            .map_err(|e| Error::new(e.into(), Phase::Send))?;
         loop {
             match poll_fn(|cx| self.poll_event(cx, client, self.settings.read_max)).await? {
                 Event::Interim(head) => client.interim(head),
@@ -227,6 +215,7 @@ where
         client: &mut R,
     ) -> Result<(), Error> {
         let mut link = Link::new(peer.clone(), &self.settings);
+        self.clock.clear();
         self.clock
             .set(Timer::Connect, self.settings.timeouts.connect);
         let connected = {
@@ -343,6 +332,9 @@ where
         }
     }
 }
+
+/// How often one poll of the driver reads, or writes to the client, before others get their turn.
+const TURNS: usize = 16;
 
 fn connect_error(error: io::Error) -> ErrorKind {
     match error.kind() {

@@ -88,6 +88,8 @@ pub struct Exchange<P: Protocol> {
     /// Pieces of a streamed request body went into `out`.
     streamed: bool,
     events: VecDeque<Event<P::Head>>,
+    /// What comes when `events` is empty.
+    error: Option<ProtocolError>,
 }
 
 impl<P: Protocol> Exchange<P> {
@@ -105,6 +107,7 @@ impl<P: Protocol> Exchange<P> {
             head_taken: 0,
             streamed: false,
             events: VecDeque::new(),
+            error: None,
         }
     }
 
@@ -127,6 +130,7 @@ impl<P: Protocol> Exchange<P> {
         self.out = self.request.clone();
         self.input.clear();
         self.events.clear();
+        self.error = None;
         self.eof = false;
         self.fresh = false;
         self.head_taken = 0;
@@ -191,7 +195,9 @@ impl<P: Protocol> Exchange<P> {
         if let Some(event) = self.events.pop_front() {
             return Ok(event);
         }
-        let advanced = if self.state.is_head() && self.fresh {
+        let advanced = if let Some(error) = self.error.take() {
+            Err(error)
+        } else if self.state.is_head() && self.fresh {
             self.process_header()
         } else if self.state.is_body() && self.fresh {
             self.input_filter()
@@ -203,6 +209,11 @@ impl<P: Protocol> Exchange<P> {
             return Ok(Event::Again);
         };
         if let Err(error) = advanced {
+            // What came before the error is handed out before it.
+            if let Some(event) = self.events.pop_front() {
+                self.error = Some(error);
+                return Ok(event);
+            }
             self.state.fail();
             return Err(error);
         }
@@ -306,22 +317,12 @@ impl<P: Protocol> Exchange<P> {
             self.events.push_back(Event::Trailers(trailers));
         }
         match step? {
-            BodyStep::Again if self.eof => return self.end_early(),
+            BodyStep::Again if self.eof => return Err(ProtocolError::PrematureClose),
             BodyStep::Again => {}
             // A connection that said more than it was asked cannot be trusted with another exchange.
             BodyStep::Keep if self.input.is_empty() && !self.eof => self.finish(Reuse::Keep),
             BodyStep::Keep | BodyStep::Close => self.finish(Reuse::Close),
         }
-        Ok(())
-    }
-
-    /// The peer closed in the middle of a body: what came is handed out first, the error comes with
-    /// the next call.
-    fn end_early(&mut self) -> Result<(), ProtocolError> {
-        if self.events.is_empty() {
-            return Err(ProtocolError::PrematureClose);
-        }
-        self.fresh = true;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! ngx-upstream
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod connect;

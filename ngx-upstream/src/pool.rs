@@ -115,7 +115,7 @@ impl<C: Connect> Pool<C> {
     /// May be dropped and called again; meanwhile idle connections are only checked when taken.
     pub async fn reap(&self) {
         let mut timer = pin!(sleep_until(Instant::now()));
-        poll_fn(|cx| {
+        poll_fn(|cx| -> Poll<()> {
             loop {
                 let next = self.inner.borrow_mut().reap(cx);
                 let Some(next) = next else {
@@ -127,7 +127,7 @@ impl<C: Connect> Pool<C> {
                 }
             }
         })
-        .await
+        .await;
     }
 
     fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {

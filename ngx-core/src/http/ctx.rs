@@ -53,8 +53,9 @@ impl<T: 'static> CtxSlot<T> {
     /// A slot whose value outlives internal redirects: what is told about the whole request.
     pub const fn lasting() -> Self {
         Self {
+            index: OnceLock::new(),
             lasting: true,
-            ..Self::new()
+            value: PhantomData,
         }
     }
 

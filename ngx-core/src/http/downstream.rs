@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use ngx_buf::{Chain, Flow, WriteError};
 
+use super::core::LocationConf;
 use super::request::Request;
 use crate::net::addr::Addr;
 
@@ -50,6 +51,9 @@ pub trait Downstream {
 
     /// From here on bytes go both ways unframed: after `101 Switching Protocols`.
     fn upgrade(&self);
+
+    /// The limits and timeouts of this location apply from here on.
+    fn set_location(&self, conf: &LocationConf);
 
     /// The body still to be read is not wanted: it is skipped, or the connection ends after the
     /// response if that is cheaper.

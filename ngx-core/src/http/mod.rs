@@ -38,13 +38,14 @@ pub use downstream::{BodyError, BodyPiece, Downstream, Peer};
 pub use generation::Generation;
 pub use head::Head;
 pub use module::{
-    BodyFilter, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase, PhaseHandler,
+    BodyFilter, Finish, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase,
+    PhaseHandler, http_registry,
 };
 pub use output::SendError;
 pub use phases::status;
 pub use regex::{Pattern, PatternError};
 pub use request::Request;
 pub use response::{Field, Response};
-pub use special::{SERVER as SERVER_HEADER, SERVER_SHORT};
+pub use special::{NGINX_VERSION, SERVER as SERVER_HEADER, SERVER_SHORT};
 pub use step::{PhaseStep, Step, Verdict, Waiting};
 pub use worker::HttpWorker;

@@ -7,7 +7,8 @@ use ngx_buf::Chain;
 use super::request::Request;
 use super::step::{PhaseStep, Step};
 use crate::conf::Problem;
-use crate::module::{Cx, Module};
+use crate::main_module;
+use crate::module::{Cx, Module, Registry, RegistryError};
 use crate::script::Variables;
 
 /// The phases a request goes through, in their order.
@@ -43,6 +44,9 @@ pub type PhaseHandler = fn(&Request) -> PhaseStep;
 pub type HeaderFilter = fn(&Request) -> Step<()>;
 /// Looks at, and changes, the response body on its way to the client.
 pub type BodyFilter = fn(&Request, Chain) -> Step<Chain>;
+
+/// Checks and completes what a module's directives have left, once the `http` block is read.
+pub type Finish = fn(&mut Cx<'_>) -> Result<(), Problem>;
 
 /// An entry of an ordered list: who it is and between whom it stands.
 ///
@@ -83,7 +87,7 @@ pub struct HttpModule {
     /// Registers its variables.
     pub variables: Option<fn(&mut Variables<Request>)>,
     /// Called when the `http` block was read, before its blocks are merged.
-    pub finish: Option<fn(&mut Cx<'_>) -> Result<(), Problem>>,
+    pub finish: Option<Finish>,
 }
 
 impl HttpModule {
@@ -101,7 +105,37 @@ impl HttpModule {
 }
 
 /// The HTTP modules of a program, as a registry extension.
-pub struct HttpModules(pub &'static [&'static HttpModule]);
+pub struct HttpModules(pub(crate) Vec<&'static HttpModule>);
+
+/// The registry of a server with the main module and these HTTP modules.
+///
+/// A program of your own is another list:
+///
+/// ```
+/// use ngx_core::http::{HttpModule, http_registry, modules};
+/// use ngx_core::module::Module;
+///
+/// static MINE: Module = Module { name: "ngx_http_mine_module", directives: &[] };
+/// static HTTP_MINE: HttpModule = HttpModule::new(&MINE);
+///
+/// let registry = http_registry(modules::ALL.iter().copied().chain([&HTTP_MINE]))?;
+/// assert!(registry.has_module("ngx_http_mine_module"));
+/// # Ok::<(), ngx_core::module::RegistryError>(())
+/// ```
+///
+/// # Errors
+/// Two modules define the same directive.
+pub fn http_registry(
+    modules: impl IntoIterator<Item = &'static HttpModule>,
+) -> Result<Registry, RegistryError> {
+    let http: Vec<&'static HttpModule> = modules.into_iter().collect();
+    let descriptors: Vec<&'static Module> = main_module::ALL
+        .iter()
+        .copied()
+        .chain(http.iter().map(|module| module.module))
+        .collect();
+    Ok(Registry::new(&descriptors)?.with_extension(HttpModules(http)))
+}
 
 /// Two entries of a list that both want to stand before the other.
 #[derive(Debug, thiserror::Error)]

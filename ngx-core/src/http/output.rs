@@ -18,9 +18,10 @@ use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 use super::conf::BodyStage;
 use super::filter::copy;
+use super::parse::Method;
 use super::request::Request;
 use super::step::{Step, Waiting};
-use crate::{alert, error};
+use crate::{alert, error, info};
 
 /// Why a response cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,18 @@ pub enum SendError {
     /// The response has already failed.
     #[error("the response has already failed")]
     Failed,
+}
+
+impl SendError {
+    /// Writes it to the error log, once: what follows from it is not worth a line.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Replaced(_) | Self::Failed | Self::Write(WriteError::Ended) => {}
+            Self::Copy(error) => alert!("{error} while sending to client"),
+            Self::Write(error @ WriteError::File(_)) => alert!("{error} while sending to client"),
+            Self::Write(error) => info!("{error} while sending to client"),
+        }
+    }
 }
 
 /// Where the response header is.
@@ -90,7 +103,14 @@ impl Request {
     pub fn send_header(&self) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         match output.header.get() {
-            Header::Unsent => self.run_header_filters(0),
+            Header::Unsent => {
+                // Before the filters, which decide by the status.
+                match self.inner().engine.error_status() {
+                    0 => {}
+                    status => self.response().set_status(status),
+                }
+                self.run_header_filters(0)
+            }
             Header::Replaced(status) => Err(SendError::Replaced(status)),
             Header::Failed => Err(SendError::Failed),
             Header::Waiting | Header::Sent => {
@@ -264,6 +284,10 @@ impl Request {
     fn write_header(&self) -> Result<Flow, SendError> {
         let output = &self.inner().output;
         output.header.set(Header::Sent);
+        // The filters have seen what a GET would have been answered (RFC 9110 §9.3.2).
+        if self.method() == Method::Head {
+            self.response().set_header_only(true);
+        }
         if let Some(downstream) = self.downstream() {
             downstream
                 .send_header(self)

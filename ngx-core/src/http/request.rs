@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::body::BodyState;
 use super::conf::{HttpConf, Location, Server};
+use super::core::LOCATION;
 use super::ctx::{Contexts, CtxSlot};
 use super::downstream::{Downstream, Peer};
 use super::generation::Generation;
@@ -40,6 +41,9 @@ pub(crate) struct Inner {
     location: Cell<LocationId>,
     internal: Cell<bool>,
     started: Started,
+    sent: Sent,
+    limit_rate: Cell<Option<u64>>,
+    pipelined: Cell<bool>,
     log_upstream: RefCell<Option<Rc<dyn fmt::Display>>>,
     uri: Cell<UriIs>,
     parts: Parts,
@@ -64,6 +68,17 @@ struct UriIs {
 struct Started {
     /// Coarse monotonic milliseconds.
     monotonic: u64,
+}
+
+/// What went out, as far as the downstream cannot be asked.
+#[derive(Default)]
+struct Sent {
+    /// Bytes of the response header, 0 before it was written.
+    header: Cell<u64>,
+    /// Bytes of the whole response, once the downstream is gone.
+    total: Cell<u64>,
+    /// Whether the connection was to stay open, once the downstream is gone.
+    keeps_alive: Cell<bool>,
 }
 
 /// The storage of a request that the next one uses again.
@@ -107,6 +122,9 @@ impl Request {
             started: Started {
                 monotonic: crate::time::now_ms(),
             },
+            sent: Sent::default(),
+            limit_rate: Cell::new(None),
+            pipelined: Cell::new(false),
             log_upstream: RefCell::default(),
             uri: Cell::default(),
             parts,
@@ -162,6 +180,14 @@ impl Request {
         slot.of(&self.location().slots)
     }
 
+    /// A module's settings if they were made in the current location itself: for what is not
+    /// inherited, such as the directives of the rewrite phases.
+    pub fn own_conf<T: Conf>(&self, slot: &'static Slot<T>) -> Option<&T> {
+        let location = self.location();
+        slot.is_own(&location.slots, &location.outer)
+            .then(|| slot.of(&location.slots))
+    }
+
     /// The client's side of the connection's facts.
     pub fn peer(&self) -> &Rc<Peer> {
         &self.0.peer
@@ -172,8 +198,61 @@ impl Request {
         self.0.downstream.borrow().clone()
     }
 
+    /// Lets go of the downstream; what the log phase wants to know of it is kept.
     pub(crate) fn detach(&self) {
-        self.0.downstream.take();
+        if let Some(downstream) = self.0.downstream.take() {
+            self.0.sent.total.set(downstream.sent());
+            self.0.sent.keeps_alive.set(downstream.keeps_alive());
+        }
+    }
+
+    /// Bytes of the response that the client was sent, header included (`$bytes_sent`).
+    pub fn bytes_sent(&self) -> u64 {
+        match &*self.0.downstream.borrow() {
+            Some(downstream) => downstream.sent(),
+            None => self.0.sent.total.get(),
+        }
+    }
+
+    /// Bytes of the response body that the client was sent (`$body_bytes_sent`).
+    pub fn body_bytes_sent(&self) -> u64 {
+        self.bytes_sent().saturating_sub(self.0.sent.header.get())
+    }
+
+    pub(crate) fn set_header_size(&self, bytes: u64) {
+        self.0.sent.header.set(bytes);
+    }
+
+    /// Whether the connection is to stay open after this request.
+    pub fn keeps_alive(&self) -> bool {
+        match &*self.0.downstream.borrow() {
+            Some(downstream) => downstream.keeps_alive(),
+            None => self.0.sent.keeps_alive.get(),
+        }
+    }
+
+    /// Bytes per second that the response may take, 0 for no limit: of `set $limit_rate`, else
+    /// of the location.
+    pub fn limit_rate(&self) -> u64 {
+        self.0
+            .limit_rate
+            .get()
+            .unwrap_or_else(|| *self.conf(&LOCATION).limit_rate)
+    }
+
+    /// Limits the response of this request alone; 0 lifts the limit. Counts if the header was not
+    /// sent yet.
+    pub fn set_limit_rate(&self, bytes_per_second: u64) {
+        self.0.limit_rate.set(Some(bytes_per_second));
+    }
+
+    /// Whether the client sent this request before it had the response to the one before.
+    pub fn is_pipelined(&self) -> bool {
+        self.0.pipelined.get()
+    }
+
+    pub(crate) fn set_pipelined(&self) {
+        self.0.pipelined.set(true);
     }
 
     /// Milliseconds since the request line was seen.

@@ -15,6 +15,9 @@ pub const SERVER: &str = concat!("ngx/", env!("CARGO_PKG_VERSION"));
 /// The same with `server_tokens off`.
 pub const SERVER_SHORT: &str = "ngx";
 
+/// The version of nginx whose behaviour is the measure (`$nginx_version`).
+pub const NGINX_VERSION: &str = "1.31.5";
+
 /// A page as it is and as `server_tokens off` wants it.
 struct Page {
     full: Bytes,

@@ -11,6 +11,7 @@ use super::generation::Generation;
 use crate::cycle::Cycle;
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
+use crate::process::Service;
 use crate::warn;
 
 /// Numbers connections across all threads of the process.
@@ -35,64 +36,14 @@ pub(crate) struct Place {
 }
 
 impl HttpWorker {
-    /// A worker that serves `cycle`, with `limit` connections at most (`worker_connections`).
-    pub fn new(cycle: Arc<Cycle>, limit: usize) -> Rc<Self> {
-        Rc::new(Self {
-            current: RefCell::new(Rc::new(Generation::new(cycle))),
-            connections: RefCell::default(),
-            free: RefCell::default(),
-            count: Cell::new(0),
-            limit: Cell::new(limit),
-            limit_logged: Cell::new(false),
-            closing: Cell::new(false),
-        })
-    }
-
-    /// Takes a new generation: requests that begin from now on see it. Requests in work end on
-    /// the one they began with.
-    pub fn swap(&self, cycle: Arc<Cycle>, limit: usize) {
-        self.limit.set(limit);
-        self.limit_logged.set(false);
-        let old = self.current.replace(Rc::new(Generation::new(cycle)));
-        // Dropped outside of the borrow: ending a generation runs code of modules.
-        drop(old);
-        self.wake_all();
-    }
-
     /// The generation that new requests get.
     pub fn current(&self) -> Rc<Generation> {
         Rc::clone(&self.current.borrow())
     }
 
-    /// Ends idle connections now and the others after the response they are at (`QUIT`).
-    pub fn close_gracefully(&self) {
-        self.closing.set(true);
-        self.wake_all();
-    }
-
     /// Whether the worker is going down.
     pub fn is_closing(&self) -> bool {
         self.closing.get()
-    }
-
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.count.get()
-    }
-
-    /// Serves a connection that `listener` has accepted, in a task of its own.
-    ///
-    /// Must be called inside a `LocalSet`.
-    pub fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
-        if self.count.get() >= self.limit.get() {
-            if !self.limit_logged.replace(true) {
-                warn!("{} worker_connections are not enough", self.limit.get());
-            }
-            return;
-        }
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let connection = connection::Serve::new(self, transport, peer, listener.clone(), number);
-        tokio::task::spawn_local(connection);
     }
 
     pub(crate) fn enter(self: &Rc<Self>) -> Place {
@@ -118,6 +69,50 @@ impl HttpWorker {
             .cloned()
             .collect();
         wakers.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+impl Service for HttpWorker {
+    fn new(cycle: Arc<Cycle>, connections: usize) -> Rc<Self> {
+        Rc::new(Self {
+            current: RefCell::new(Rc::new(Generation::new(cycle))),
+            connections: RefCell::default(),
+            free: RefCell::default(),
+            count: Cell::new(0),
+            limit: Cell::new(connections),
+            limit_logged: Cell::new(false),
+            closing: Cell::new(false),
+        })
+    }
+
+    fn swap(&self, cycle: Arc<Cycle>, connections: usize) {
+        self.limit.set(connections);
+        self.limit_logged.set(false);
+        let old = self.current.replace(Rc::new(Generation::new(cycle)));
+        // Dropped outside of the borrow: ending a generation runs code of modules.
+        drop(old);
+        self.wake_all();
+    }
+
+    fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
+        if self.count.get() >= self.limit.get() {
+            if !self.limit_logged.replace(true) {
+                warn!("{} worker_connections are not enough", self.limit.get());
+            }
+            return;
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let connection = connection::Serve::new(self, transport, peer, listener.clone(), number);
+        tokio::task::spawn_local(connection);
+    }
+
+    fn close_gracefully(&self) {
+        self.closing.set(true);
+        self.wake_all();
+    }
+
+    fn connections(&self) -> usize {
+        self.count.get()
     }
 }
 

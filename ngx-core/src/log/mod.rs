@@ -59,6 +59,8 @@ pub use self::file::{LogFile, LogFiles};
 pub use self::level::{Level, ParseLevelError};
 pub use self::scope::{Entered, LogScope, Scoped, current, enter, scoped};
 pub use self::sink::{ErrorLog, LogSink, Stderr, set_default};
+#[cfg(feature = "conf")]
+pub(crate) use self::subscriber::forked;
 pub use self::subscriber::{InstallError, LogSubscriber, install};
 
 /// What the macros expand to; no API.

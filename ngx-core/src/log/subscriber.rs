@@ -1,6 +1,6 @@
 //! The subscriber that turns events into nginx's lines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 
 use rustix::process::getpid;
@@ -109,6 +109,16 @@ impl Subscriber for LogSubscriber {
     fn exit(&self, _span: &Id) {}
 }
 
+/// Tells the log that the calling thread is the only one of a new process.
+#[cfg(feature = "conf")]
+pub(crate) fn forked() {
+    TID.set(tid());
+}
+
+fn tid() -> i32 {
+    gettid().as_raw_nonzero().get()
+}
+
 /// Collects an event's message and its other fields.
 struct Message<'a> {
     text: &'a mut String,
@@ -143,7 +153,7 @@ impl Visit for Message<'_> {
 
 fn start(line: &mut String, level: Level, connection: Option<u64>) {
     let pid = getpid().as_raw_nonzero();
-    let tid = TID.try_with(|tid| *tid).unwrap_or_default();
+    let tid = TID.try_with(Cell::get).unwrap_or_default();
     let _infallible = write!(line, "{} [{level}] {pid}#{tid}: ", time::log_time());
     if let Some(number) = connection {
         let _infallible = write!(line, "*{number} ");
@@ -176,5 +186,5 @@ thread_local! {
     /// Kept from line to line for their memory.
     static LINE: RefCell<String> = const { RefCell::new(String::new()) };
     static LINE_REST: RefCell<String> = const { RefCell::new(String::new()) };
-    static TID: i32 = gettid().as_raw_nonzero().get();
+    static TID: Cell<i32> = Cell::new(tid());
 }

@@ -160,7 +160,7 @@ impl Conf for CoreConf {
 static CONF: Slot<CoreConf> = Slot::new(Level::Global);
 
 pub(super) static MODULE: Module = Module {
-    name: "core",
+    name: "ngx_core_module",
     directives: &[
         row(
             "daemon",
@@ -343,7 +343,8 @@ fn set_user(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         ));
         return conf(cx).user.set(None, args.span());
     }
-    let (user, group) = (args.arg(0), args.values().get(1).unwrap_or(args.arg(0)));
+    let user = args.arg(0);
+    let group = args.values().get(1).unwrap_or(user);
     let found = cx.source().user(user.as_str());
     let found = found.map_err(|error| {
         let text = crate::conf::describe(&error);
@@ -393,14 +394,7 @@ fn set_load_module(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let word = args.arg(0);
     let file = Path::new(word.as_str()).file_stem();
     let name = file.and_then(|file| file.to_str()).unwrap_or_default();
-    let bare = name.strip_prefix("ngx_").unwrap_or(name);
-    let bare = bare.strip_suffix("_module").unwrap_or(bare);
-    let short = bare.strip_prefix("http_").unwrap_or(bare);
-    let registry = cx.registry();
-    if ![name, bare, short]
-        .iter()
-        .any(|name| registry.has_module(name))
-    {
+    if !cx.registry().has_module(name) {
         let warning = Problem::warn(
             word.span(),
             format!("module \"{word}\" is not built in, nothing is loaded"),

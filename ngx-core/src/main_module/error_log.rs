@@ -54,7 +54,7 @@ static MAIN: Slot<ErrorLogConf> = Slot::new(Level::Global);
 static BLOCK: Slot<ErrorLogConf> = Slot::new(Level::Location);
 
 pub(super) static MODULE: Module = Module {
-    name: "errlog",
+    name: "ngx_errlog_module",
     directives: &[Directive {
         name: "error_log",
         contexts: Contexts::MAIN

@@ -46,7 +46,7 @@ impl Conf for EventsConf {
 static CONF: Slot<EventsConf> = Slot::new(Level::Global);
 
 pub(super) static MODULE: Module = Module {
-    name: "events",
+    name: "ngx_events_module",
     directives: &[
         Directive {
             name: "events",

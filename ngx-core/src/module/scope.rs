@@ -56,9 +56,10 @@ impl Scope {
     #[must_use]
     pub fn finish(self, parent: &Slots, diagnostics: &mut Diagnostics) -> Slots {
         if self.confs.is_empty() {
-            return parent.clone();
+            return parent.inherited();
         }
         let mut values = parent.to_vec();
+        let own = self.confs.keys().copied().collect();
         for (index, mut conf) in self.confs {
             if let Err(problem) = conf.complete(parent.value(index)) {
                 diagnostics.report(problem);
@@ -70,7 +71,7 @@ impl Scope {
                 *value = Some(conf.share());
             }
         }
-        Slots::new(values)
+        Slots::new(values, own)
     }
 
     pub(super) const fn owns(&self, level: Level) -> bool {

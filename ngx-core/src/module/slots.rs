@@ -100,9 +100,28 @@ impl<T: Conf> Slot<T> {
         value.unwrap_or_else(|| self.default.get_or_init(T::default))
     }
 
+    /// The configuration of this module if directives of the block itself have made it: for what
+    /// blocks within do not inherit.
+    pub fn own<'a>(&self, slots: &'a Slots) -> Option<&'a T> {
+        let index = self.index();
+        slots
+            .own
+            .contains(&index)
+            .then(|| slots.value(index)?.downcast_ref())?
+    }
+
     /// Whether a directive of this module stands in the block or around it.
     pub fn is_set(&self, slots: &Slots) -> bool {
         slots.value(self.index()).is_some()
+    }
+
+    /// Whether a directive of this module stands in the block itself, `outer` being the block
+    /// around it.
+    pub fn is_own(&self, slots: &Slots, outer: &Slots) -> bool {
+        match (slots.value(self.index()), outer.value(self.index())) {
+            (Some(own), Some(outer)) => !std::ptr::addr_eq(own, outer),
+            (own, _) => own.is_some(),
+        }
     }
 
     pub(super) const fn level(&self) -> Level {
@@ -134,6 +153,8 @@ pub(super) type Shared = Arc<dyn Any + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Slots {
     values: Arc<[Option<Shared>]>,
+    /// Those that directives of the block itself have touched.
+    own: Arc<[usize]>,
 }
 
 impl Slots {
@@ -143,9 +164,18 @@ impl Slots {
         Arc::ptr_eq(&self.values, &other.values)
     }
 
-    pub(super) fn new(values: Vec<Option<Shared>>) -> Self {
+    pub(super) fn new(values: Vec<Option<Shared>>, own: Vec<usize>) -> Self {
         Self {
             values: Arc::from(values),
+            own: Arc::from(own),
+        }
+    }
+
+    /// Those of a block without directives inside of this one.
+    pub(super) fn inherited(&self) -> Self {
+        Self {
+            values: Arc::clone(&self.values),
+            own: Arc::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::pid::PidFile;
 use super::{Origin, RunError, Service, Workers, rights};
 use crate::cycle::{Cycle, CycleError};
-use crate::log::{LogFiles, set_default};
+use crate::log::{LogFiles, forked, set_default};
 use crate::{alert, emerg, notice, warn};
 
 /// Runs the server under its first generation until a signal ends it; the calling thread becomes
@@ -80,6 +80,7 @@ fn daemonize() -> Result<(), RunError> {
     nix::unistd::daemon(true, true)
         .map_err(io::Error::from)
         .map_err(failed("daemon()"))?;
+    forked();
     let null = File::options()
         .read(true)
         .write(true)

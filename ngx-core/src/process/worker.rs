@@ -149,10 +149,7 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
         };
         match command {
             Some(Command::Swap(next)) => {
-                service.swap(
-                    Arc::clone(&next),
-                    next.events().worker_connections(),
-                );
+                service.swap(Arc::clone(&next), next.events().worker_connections());
                 if let Err(error) = accepting.take(&next) {
                     emerg!("worker thread {} cannot listen: {error}", post.id);
                 }
@@ -160,7 +157,10 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
                 post.serves(&next);
             }
             Some(Command::Quit) => break,
-            Some(Command::Terminate) | None => return Ok(()),
+            Some(Command::Terminate) | None => {
+                notice!("exiting");
+                return Ok(());
+            }
         }
     }
     notice!("gracefully shutting down");

@@ -108,20 +108,18 @@ impl<S: Service> Workers<S> {
 
     /// Tells all threads to end when their connections have.
     pub fn quit(&mut self) {
-        self.wanted = false;
         for worker in &self.threads {
             worker.tell(Command::Quit);
         }
-        self.leaving.append(&mut self.threads);
-        self.retire_replaced();
+        self.dismiss();
     }
 
     /// Tells all threads to end now.
     pub fn terminate(&mut self) {
-        self.quit();
-        for worker in &self.leaving {
+        for worker in self.threads.iter().chain(&self.leaving) {
             worker.tell(Command::Terminate);
         }
+        self.dismiss();
     }
 
     /// Waits for something to happen to a thread, and does what is to be done about it.
@@ -151,6 +149,12 @@ impl<S: Service> Workers<S> {
                 }
             }
         }
+        self.retire_replaced();
+    }
+
+    fn dismiss(&mut self) {
+        self.wanted = false;
+        self.leaving.append(&mut self.threads);
         self.retire_replaced();
     }
 

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::{Client, Disposition, Driver, End};
+use super::{Client, Disposition, Driver, End, TURNS};
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::Event;
@@ -35,7 +35,11 @@ where
             Disposition::Pass => self.settings.mode,
             Disposition::PassIn(mode) => mode,
             Disposition::Discard => {
-                poll_fn(|cx| Poll::Ready(self.discard(cx))).await;
+                poll_fn(|cx| {
+                    self.discard(cx);
+                    Poll::Ready(())
+                })
+                .await;
                 return Ok(End::Discarded);
             }
         };
@@ -55,7 +59,7 @@ where
         pipe: &mut Pipe,
         rest: &mut Rest,
     ) -> Poll<Result<(), Error>> {
-        loop {
+        for _ in 0..TURNS {
             let came = self.poll_fill(cx, client, pipe, rest);
             let passed = match pipe.poll_pass(cx, client) {
                 Ok(passed) => passed,
@@ -73,6 +77,8 @@ where
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads until the pipe has enough or nothing comes; whether something came.

@@ -33,7 +33,8 @@ pub trait Client<H> {
     /// The exchange ends with this error.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>>;
 
-    /// Waits until the client has left. Never does by default (`proxy_ignore_client_abort on`).
+    /// Waits until the client has left. Never does by default (`proxy_ignore_client_abort on`). Not
+    /// asked in tunnels, where the other methods say so.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Pending
@@ -83,8 +84,9 @@ pub trait Client<H> {
         let _ = peer;
     }
 
-    /// A try failed, the last of `tries`; there may be another. The place to log it; the default does
-    /// so without saying to whom it happened.
+    /// A try failed, the last of `tries`. Before the head there may be another one; behind it, this
+    /// is the end. The place to log: every error comes here exactly once, that of the
+    /// [`Report`](super::Report) too. The default logs without saying to whom it happened.
     fn try_failed(&mut self, error: &Error, tries: &[Try]) {
         let _ = tries;
         tracing::error!("{error}");

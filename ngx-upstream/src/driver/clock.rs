@@ -40,6 +40,11 @@ impl Clock {
         }
     }
 
+    /// Forgets all deadlines.
+    pub(super) fn clear(&mut self) {
+        self.table = TimerTable::default();
+    }
+
     pub(super) fn stop(&mut self, timer: Timer) {
         self.table.stop(timer);
     }

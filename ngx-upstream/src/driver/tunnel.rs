@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use ngx_buf::{Buf, Chain};
 
-use super::{Client, Driver};
+use super::link::Link;
+use super::{Client, Driver, TURNS};
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::peer::Session;
@@ -38,6 +39,7 @@ where
             pipe.push(Chain::from(Buf::from(first)));
         }
         let mut uplink = Uplink::Open;
+        self.clock.clear();
         self.clock.set(Timer::Read, self.settings.timeouts.read);
         let result = poll_fn(|cx| self.poll_tunnel(cx, client, &mut pipe, &mut uplink)).await;
         result.map_err(|kind| Error::new(kind, Phase::Tunnel))?;
@@ -53,10 +55,10 @@ where
         pipe: &mut Pipe,
         uplink: &mut Uplink,
     ) -> Poll<Result<(), ErrorKind>> {
-        loop {
+        for _ in 0..TURNS {
             let up = self.poll_uplink(cx, client, uplink)?;
             let down = self.poll_downlink(cx, client, pipe)?;
-            let ended = self.link.as_ref().is_none_or(|link| link.is_eof());
+            let ended = self.link.as_ref().is_none_or(Link::is_eof);
             if ended && pipe.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -64,14 +66,13 @@ where
                 self.clock.set(Timer::Read, self.settings.timeouts.read);
                 continue;
             }
-            if client.poll_closed(cx).is_ready() {
-                return Poll::Ready(Err(ErrorKind::ClientClosed));
-            }
             return self
                 .clock
                 .poll_expired(cx)
                 .map(|_| Err(ErrorKind::TimedOut));
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// From the client to the peer; whether something moved.

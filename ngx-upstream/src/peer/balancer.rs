@@ -13,7 +13,7 @@ pub trait Balancer {
     type Session: Session;
 
     /// Begins an exchange. `key` is what hashing balancers hash; others ignore it.
-    fn session(&mut self, key: &[u8]) -> Self::Session;
+    fn session(&self, key: &[u8]) -> Self::Session;
 }
 
 /// Chooses the peers of one exchange: one per try.

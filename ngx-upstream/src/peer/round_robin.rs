@@ -57,7 +57,7 @@ impl Server {
 ///     weight,
 ///     ..Server::new(Peer::new(Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)))))
 /// };
-/// let mut balancer = RoundRobin::new([server(1, 5), server(2, 1), server(3, 1)]);
+/// let balancer = RoundRobin::new([server(1, 5), server(2, 1), server(3, 1)]);
 /// let order: Vec<_> = (0..7)
 ///     .map(|_| {
 ///         let mut session = balancer.session(b"");
@@ -130,7 +130,7 @@ impl RoundRobin {
 impl Balancer for RoundRobin {
     type Session = RoundRobinSession;
 
-    fn session(&mut self, _key: &[u8]) -> RoundRobinSession {
+    fn session(&self, _key: &[u8]) -> RoundRobinSession {
         let up = self
             .shared
             .servers

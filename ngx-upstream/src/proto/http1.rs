@@ -2,6 +2,8 @@
 
 mod head;
 
+use std::borrow::Cow;
+
 use ngx_buf::Chain;
 use ngx_core::http::parse::{
     ChunkedDecoder, FieldRange, Limits, Progress, ResponseError, ResponseFraming, ResponseParser,
@@ -40,6 +42,7 @@ pub struct Request {
 
 /// The body of a request.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "one value for a whole exchange")]
 pub enum Body {
     /// There is none.
     #[default]
@@ -255,9 +258,9 @@ impl Protocol for Http1 {
                     .unsent
                     .checked_sub(size)
                     .filter(|&left| left == 0 || !last);
-                self.unsent = left.ok_or(ProtocolError::Request(
-                    "request body is not as long as its \"Content-Length\" says".into(),
-                ))?;
+                self.unsent = left.ok_or(ProtocolError::Request(Cow::Borrowed(
+                    "request body is not as long as its \"Content-Length\" says",
+                )))?;
                 out.append(body);
                 Ok(())
             }

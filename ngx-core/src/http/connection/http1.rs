@@ -67,6 +67,8 @@ thread_local! {
 }
 const SCRATCH_SIZE: usize = 64 * 1024;
 const HEADS_SIZE: usize = 16 * 1024;
+/// How often an unwanted body is read from before its response.
+const DISCARD_READS: usize = 16;
 
 impl Http1 {
     pub(super) fn new(transport: Transport, peer: Addr, listener: &Addr, number: u64) -> Self {
@@ -103,7 +105,6 @@ impl Http1 {
 
     /// Prepares for the response to `r`: framing of its body, and whether another may follow.
     pub(super) fn begin(&self, r: &Request, framing: BodyFraming, closing: bool) {
-        let requests = self.peer.requests.get();
         self.body.replace(match framing {
             BodyFraming::None | BodyFraming::Length(0) => Body::Ended,
             BodyFraming::Length(length) => Body::Length(length),
@@ -117,27 +118,7 @@ impl Http1 {
         drop(head);
         self.keepalive.set(wanted && !closing);
         self.sent_before.set(self.writer.borrow().sent());
-        self.set_location(r.conf(&core::LOCATION), requests);
-    }
-
-    /// Takes the limits of the location that answers the request.
-    pub(crate) fn set_location(&self, conf: &LocationConf, requests: u64) {
-        self.timeouts.set(Timeouts {
-            send: *conf.send_timeout,
-            body: *conf.client_body_timeout,
-            linger: *conf.lingering_timeout,
-            linger_total: *conf.lingering_time,
-            keepalive: *conf.keepalive_timeout,
-            nodelay: *conf.tcp_nodelay,
-        });
-        if *conf.keepalive_timeout == 0 || requests >= *conf.keepalive_requests {
-            self.keepalive.set(false);
-        }
-        let mut writer = self.writer.borrow_mut();
-        writer.set_postpone(*conf.postpone_output);
-        if *conf.sendfile_max_chunk > 0 {
-            writer.set_turn(*conf.sendfile_max_chunk);
-        }
+        self.set_location(r.conf(&core::LOCATION));
     }
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
@@ -149,9 +130,14 @@ impl Http1 {
         self.aborted.get()
     }
 
-    /// Whether nothing has been received that waits for an answer.
+    /// Whether nothing was read that waits to be parsed.
     pub(super) fn is_quiet(&self) -> bool {
         self.unread.borrow().is_empty()
+    }
+
+    /// Whether the client has sent nothing that waits for an answer, the kernel asked too.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_quiet() && !matches!(self.transport.peek_closed(), Ok(Peek::Data))
     }
 
     pub(super) fn body_ended(&self) -> bool {
@@ -215,10 +201,16 @@ impl Http1 {
     }
 
     /// Skips the rest of the body; `false` if the client does not send it in time.
-    pub(super) fn poll_skip(&self, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_skip(&self, cx: &mut Context<'_>, until: u64) -> Poll<bool> {
+        let mut timeouts = self.timeouts.get();
+        timeouts.body = timeouts.linger;
+        self.timeouts.set(timeouts);
         loop {
             if self.body_ended() {
                 return Poll::Ready(true);
+            }
+            if now_ms() > until {
+                return Poll::Ready(false);
             }
             match ready!(self.poll_body(cx, SCRATCH_SIZE)) {
                 Ok(BodyPiece::Data(_)) => {}
@@ -279,8 +271,9 @@ impl Downstream for Http1 {
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
         let conf = r.conf(&core::LOCATION);
-        if *conf.limit_rate > 0 {
-            let limit = Limit::new(*conf.limit_rate, *conf.limit_rate_after, Instant::now());
+        let rate = r.limit_rate();
+        if rate > 0 {
+            let limit = Limit::new(rate, *conf.limit_rate_after, Instant::now());
             self.writer
                 .borrow_mut()
                 .set_limit(Some(limit), Instant::now());
@@ -290,6 +283,7 @@ impl Downstream for Http1 {
             header::write(r, heads);
             heads.split().freeze()
         });
+        r.set_header_size(head.len() as u64);
         let mut buf = Buf::from(head);
         if r.response().is_header_only() {
             buf.insert_flags(Flags::LAST_BUF);
@@ -402,10 +396,36 @@ impl Downstream for Http1 {
         self.deadline.clear();
     }
 
+    fn set_location(&self, conf: &LocationConf) {
+        self.timeouts.set(Timeouts {
+            send: *conf.send_timeout,
+            body: *conf.client_body_timeout,
+            linger: *conf.lingering_timeout,
+            linger_total: *conf.lingering_time,
+            keepalive: *conf.keepalive_timeout,
+            nodelay: *conf.tcp_nodelay,
+        });
+        if *conf.keepalive_timeout == 0
+            || self.peer.requests.get() >= *conf.keepalive_requests
+            || now_ms().saturating_sub(self.peer.since) > *conf.keepalive_time
+        {
+            self.keepalive.set(false);
+        }
+        let mut writer = self.writer.borrow_mut();
+        writer.set_postpone(*conf.postpone_output);
+        if *conf.sendfile_max_chunk > 0 {
+            writer.set_turn(*conf.sendfile_max_chunk);
+        }
+    }
+
     fn discard_body(&self) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        // What has come already is skipped at once; the rest is skipped behind the response.
-        while !self.body_ended() {
+        // What has come already is skipped at once, within reason: a client that sends without
+        // end must not keep the thread. The rest is skipped behind the response.
+        for _ in 0..DISCARD_READS {
+            if self.body_ended() {
+                break;
+            }
             match self.take_body(SCRATCH_SIZE) {
                 Ok(Some(BodyPiece::Data(_))) => {}
                 Ok(Some(BodyPiece::End)) => break,

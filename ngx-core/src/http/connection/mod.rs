@@ -33,6 +33,7 @@ use super::request::Request;
 use super::worker::{HttpWorker, Place};
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
+use crate::time::now_ms;
 use crate::{alert, log as error_log};
 
 /// The task of one connection.
@@ -52,7 +53,10 @@ enum State {
     /// A request is being answered.
     Request(Request),
     /// The response is sent; the rest of the body is skipped before the next request.
-    Skip,
+    Skip {
+        /// When the client has had enough time, in coarse monotonic milliseconds.
+        until: u64,
+    },
     /// Our side is closed; what the client still sends is read away, so that it gets our end.
     Linger(Linger),
     Closed,
@@ -94,7 +98,7 @@ impl Serve {
         match &mut self.state {
             State::Head(head) => {
                 if head.is_idle() {
-                    if self.place.worker().is_closing() && self.http1.is_quiet() {
+                    if self.place.worker().is_closing() && self.http1.is_silent() {
                         self.state = State::Closed;
                         return Poll::Ready(true);
                     }
@@ -123,8 +127,8 @@ impl Serve {
                 self.response_ended(&request, ended);
                 Poll::Ready(true)
             }
-            State::Skip => {
-                let skipped = ready!(self.http1.poll_skip(cx));
+            State::Skip { until } => {
+                let skipped = ready!(self.http1.poll_skip(cx, *until));
                 self.state = if skipped {
                     self.next_request()
                 } else {
@@ -169,7 +173,12 @@ impl Serve {
         self.scope.set_request(None);
         self.state = match after {
             After::Next => self.next_request(),
-            After::Skip => State::Skip,
+            After::Skip => {
+                let (_, total) = self.http1.linger_ms();
+                State::Skip {
+                    until: now_ms().saturating_add(total),
+                }
+            }
             After::Linger => State::Linger(Linger::new(&self.http1)),
             After::Close => State::Closed,
         };

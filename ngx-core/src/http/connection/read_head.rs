@@ -27,6 +27,8 @@ pub(super) struct ReadHead {
     /// The first head of a connection has `client_header_timeout` from the start; a later one
     /// has `keepalive_timeout` to begin.
     first: bool,
+    /// The head was there before the response to the last one was out.
+    pipelined: bool,
 }
 
 struct Partial {
@@ -61,6 +63,7 @@ impl ReadHead {
         Self {
             partial: None,
             first: true,
+            pipelined: false,
         }
     }
 
@@ -68,6 +71,7 @@ impl ReadHead {
         Self {
             partial: None,
             first: false,
+            pipelined: false,
         }
     }
 
@@ -87,6 +91,7 @@ impl ReadHead {
         }
         let mut parsed = None;
         if self.is_idle() && !http1.is_quiet() {
+            self.pipelined = !self.first;
             parsed = self.parse_unread(http1, from);
         }
         loop {
@@ -188,6 +193,9 @@ impl ReadHead {
             Ok(Progress::Done(head)) => {
                 let request = from.request(http1);
                 request.with_head_mut(|own| own.set(bytes, &head, &partial.fields));
+                if self.pipelined {
+                    request.set_pipelined();
+                }
                 (head.len.min(bytes.len()), Some(Parsed::Head(request, head)))
             }
             Err(error) => {

@@ -88,14 +88,14 @@ pub(super) fn set_http(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> 
     let Some(modules) = cx.registry().extension::<HttpModules>() else {
         return Err(args.problem("this program has no HTTP modules"));
     };
-    for module in modules.0 {
+    for module in &modules.0 {
         if let Some(register) = module.variables {
             register(cx.part::<Variables<Request>>());
         }
     }
     let scope = cx.with_scope(Scope::new(Level::Main), |cx| {
         cx.evaluate(args.block().unwrap_or_default(), Contexts::HTTP);
-        for module in modules.0 {
+        for module in &modules.0 {
             if let Some(finish) = module.finish
                 && let Err(problem) = finish(cx)
             {
@@ -211,6 +211,18 @@ fn check_nesting(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a server block of the `http` block that was just read is what `test` looks for: for
+/// [`HttpModule::finish`](crate::http::HttpModule::finish).
+pub(in crate::http) fn any_server(
+    cx: &mut Cx<'_>,
+    mut test: impl FnMut(&mut Scope) -> bool,
+) -> bool {
+    cx.conf(&SERVERS)
+        .0
+        .iter_mut()
+        .any(|server| test(&mut server.scope))
 }
 
 /// What the block being read does with a request instead of asking the content handlers.

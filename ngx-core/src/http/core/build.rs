@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock};
+use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
 use crate::conf::{Args, Problem, Span};
 use crate::cycle::WantedListeners;
@@ -37,7 +37,7 @@ pub(super) fn http(
     let mut http = HttpConf::default();
     http.slots = slots;
     let order = |error: crate::http::module::OrderError| args.problem(error.to_string());
-    http.phases = PhaseTable::new(modules.0).map_err(order)?;
+    http.phases = PhaseTable::new(&modules.0).map_err(order)?;
     let header_filters: Vec<_> = modules.0.iter().flat_map(|m| m.header_filters).collect();
     http.header_filters = in_order("header filters", &header_filters).map_err(order)?;
     let body_filters: Vec<Ordered<BodyStage>> = modules
@@ -77,11 +77,12 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     let root = LocationId(index(http.locations.len()));
     http.locations.push(Location {
         slots: slots.clone(),
+        outer: http.slots.clone(),
         handler: inner.handler,
         ..Location::default()
     });
     http.servers.push(Server {
-        name: head.first_name,
+        name: head.first_name.clone(),
         slots: slots.clone(),
         root,
         named: Vec::new(),
@@ -90,7 +91,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     if let Some(location) = http.locations.get_mut(root.0 as usize) {
         location.tree = tree;
     }
-    addresses.add(cx, id, head.listens, head.names, span);
+    addresses.add(cx, id, head, span);
 }
 
 /// Compiles the locations of one block and of those within it.
@@ -117,6 +118,7 @@ fn add_locations(
             name: name.clone(),
             is_regex: block.kind == LocationKind::Regex,
             slots: slots.clone(),
+            outer: outer.clone(),
             tree: None,
             handler: inner.handler,
         });
@@ -171,14 +173,10 @@ struct Address {
 }
 
 impl Addresses {
-    fn add(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: ServerId,
-        mut listens: Vec<WantedAddr>,
-        names: Vec<ServerName>,
-        span: Span,
-    ) {
+    fn add(&mut self, cx: &mut Cx<'_>, id: ServerId, head: ServerHead, span: Span) {
+        let ServerHead {
+            mut listens, names, ..
+        } = head;
         if listens.is_empty() {
             let port = if nix::unistd::Uid::effective().is_root() {
                 80

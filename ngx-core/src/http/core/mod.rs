@@ -12,8 +12,11 @@ mod types;
 pub use block::{LocationKind, current_location, set_handler};
 pub use error_page::{ErrorPage, ErrorTarget};
 pub use path::Root;
+pub(crate) use path::with_name_buffer;
 pub use settings::{IfModifiedSince, LingeringClose, LocationConf, ServerConf};
 pub use types::Types;
+
+pub(super) use block::any_server;
 
 use super::module::HttpModule;
 use crate::module::{Level, Module, Slot};

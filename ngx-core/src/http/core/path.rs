@@ -1,12 +1,15 @@
 //! `root` and `alias`: from paths of requests to names of files.
 
-use std::ffi::OsStr;
+use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::LOCATION;
 use crate::conf::{Args, Problem};
+use crate::http::ctx::CtxSlot;
 use crate::http::request::Request;
 use crate::module::Cx;
 use crate::script::{Context, Template, Variables};
@@ -62,9 +65,13 @@ fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: bool) -> Result<(), Problem> {
         Some(rest) if !alias => rest,
         _ => text,
     };
-    let folder = Template::compile(text, cx.part::<Variables<Request>>())
+    let mut folder = Template::compile(text, cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(0, error.to_string()))?;
     let prefix = cx.prefix().to_owned();
+    if let Some(literal) = folder.literal() {
+        let full = prefix.join(OsStr::from_bytes(literal));
+        folder = Template::from_literal(full.into_os_string().into_vec());
+    }
     let conf = cx.conf(&LOCATION);
     if conf.root.is_set() && conf.root.alias != alias {
         let other = if alias { "root" } else { "alias" };
@@ -95,23 +102,44 @@ impl Request {
     /// The name of the file for the current path (`$request_filename`), and how many of its bytes
     /// are the folder.
     pub fn file_name(&self) -> (PathBuf, usize) {
-        let location = self.location();
-        let root = &*self.conf(&LOCATION).root;
-        let mut name = root.eval(self);
+        let mut name = Vec::with_capacity(128);
+        let folder = self.write_file_name(&mut name);
+        (PathBuf::from(OsString::from_vec(name)), folder)
+    }
+
+    /// The bytes of [`file_name`](Self::file_name), in place of what `name` holds; its result is
+    /// how many of them are the folder.
+    pub(crate) fn write_file_name(&self, name: &mut Vec<u8>) -> usize {
+        self.write_document_root(name);
         let folder = name.len();
         let path = self.path();
-        if !root.alias {
+        if !self.has_alias() {
             name.extend_from_slice(&path);
-        } else if !location.is_regex {
-            name.extend_from_slice(path.get(location.name.len()..).unwrap_or_default());
+        } else if !self.location().is_regex {
+            let location = &self.location().name;
+            name.extend_from_slice(path.get(location.len()..).unwrap_or_default());
+        } else if self.ctx(&PATH_BEHIND_ALIAS).is_some() {
+            name.extend_from_slice(&path);
         }
-        (PathBuf::from(std::ffi::OsString::from_vec(name)), folder)
+        folder
+    }
+
+    /// The alias of a location with a regular expression is a whole name as a rule; from here on
+    /// the path is appended to it, until the request is redirected.
+    pub(crate) fn put_path_behind_alias(&self) {
+        self.set_ctx(&PATH_BEHIND_ALIAS, Rc::new(()));
     }
 
     /// `$document_root`
     pub fn document_root(&self) -> PathBuf {
-        let name = self.conf(&LOCATION).root.eval(self);
-        PathBuf::from(std::ffi::OsString::from_vec(name))
+        let mut name = Vec::with_capacity(128);
+        self.write_document_root(&mut name);
+        PathBuf::from(OsString::from_vec(name))
+    }
+
+    /// The bytes of [`document_root`](Self::document_root), in place of what `name` holds.
+    pub(crate) fn write_document_root(&self, name: &mut Vec<u8>) {
+        self.conf(&LOCATION).root.eval(self, name);
     }
 
     /// Whether the location has an `alias`.
@@ -120,14 +148,33 @@ impl Request {
     }
 }
 
+/// Runs `f` with an empty buffer for the name of a file, which the thread uses again and again.
+pub(crate) fn with_name_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut name = NAME.take();
+    name.clear();
+    let result = f(&mut name);
+    if name.capacity() <= NAME_MAX {
+        NAME.set(name);
+    }
+    result
+}
+
 impl Root {
-    fn eval(&self, cx: &impl Context) -> Vec<u8> {
-        let mut folder = Vec::with_capacity(128);
-        self.folder.eval(cx, &mut folder);
-        if folder.starts_with(b"/") {
-            return folder;
+    fn eval(&self, cx: &impl Context, name: &mut Vec<u8>) {
+        name.clear();
+        self.folder.eval(cx, name);
+        if !name.starts_with(b"/") {
+            let full = self.prefix.join(OsStr::from_bytes(name));
+            name.clear();
+            name.extend_from_slice(full.as_os_str().as_bytes());
         }
-        let full = self.prefix.join(OsStr::from_bytes(&folder));
-        full.into_os_string().into_vec()
     }
 }
+
+static PATH_BEHIND_ALIAS: CtxSlot<()> = CtxSlot::new();
+
+thread_local! {
+    static NAME: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+/// A buffer that has grown beyond this is not kept.
+const NAME_MAX: usize = 16 * 1024;

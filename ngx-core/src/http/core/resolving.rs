@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LOCATION;
-use crate::conf::{Args, Problem, values};
+use crate::conf::{Args, Problem, Word, values};
 use crate::module::Cx;
 use crate::net::addr::system_lookup;
 use crate::resolver::{Resolver, ResolverOptions};
@@ -14,7 +14,7 @@ const QUERY_MAX: Duration = Duration::from_secs(300);
 
 /// `resolver 127.0.0.1 [::1]:5353 valid=30s ipv6=off`
 pub(super) fn set_resolver(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let words: Vec<&str> = args.values().iter().map(|word| word.as_str()).collect();
+    let words: Vec<&str> = args.values().iter().map(Word::as_str).collect();
     if let ["off"] = words[..] {
         return cx.conf(&LOCATION).resolver.set(None, args.span());
     }

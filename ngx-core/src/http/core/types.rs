@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 use super::LOCATION;
 use crate::conf::{Args, Problem};
+use crate::http::parse::exten;
+use crate::http::request::Request;
 use crate::module::Cx;
 
 /// A table of media types; endings are lower case.
@@ -36,6 +38,15 @@ impl Default for Types {
         ];
         let entries = known.map(|(ending, media)| (ending.as_bytes().into(), media.into()));
         Self(Arc::new(HashMap::from(entries)))
+    }
+}
+
+impl Request {
+    /// The media type of the current path: by its ending in `types`, else `default_type`.
+    pub fn media_type(&self) -> Bytes {
+        let conf = self.conf(&LOCATION);
+        let known = exten(&self.path()).and_then(|ending| conf.types.find(ending));
+        known.unwrap_or(&conf.default_type).clone()
     }
 }
 

@@ -37,6 +37,12 @@ fn header(r: &Request) -> Step<()> {
     let status = response.status();
     if matches!(status, 204 | 304) || status < 200 {
         response.set_header_only(true);
+        if status == 204 {
+            // RFC 9110 §8.6: no length, and nothing that it could be the length of.
+            response.set_content_length(None);
+            response.set_content_type(None);
+            response.set_last_modified(None);
+        }
     }
     if response.is_header_only() || r.method() == Method::Head || status == 101 {
         return Step::Next(());

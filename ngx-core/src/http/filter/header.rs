@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use crate::http::core;
 use crate::http::parse::{Version, status_line};
@@ -18,13 +18,6 @@ pub(crate) fn write(r: &Request, out: &mut BytesMut) {
     if r.head().version() < Version::HTTP_10 {
         // HTTP/0.9 knows nothing but bodies.
         return;
-    }
-    match r.inner().engine.error_status() {
-        0 => {}
-        status => {
-            response.set_status(status);
-            response.set_reason(None);
-        }
     }
     let status = response.status();
     out.put_slice(b"HTTP/1.1 ");
@@ -122,7 +115,7 @@ fn write_connection(r: &Request, out: &mut BytesMut) {
 }
 
 /// Redirects name scheme, host and port, as `absolute_redirect` and its like say.
-fn write_location(r: &Request, location: &[u8], out: &mut BytesMut) {
+pub(crate) fn write_location(r: &Request, location: &[u8], out: &mut impl BufMut) {
     let conf = r.conf(&core::LOCATION);
     if !location.starts_with(b"/") || location.starts_with(b"//") || !*conf.absolute_redirect {
         out.put_slice(location);
@@ -135,8 +128,8 @@ fn write_location(r: &Request, location: &[u8], out: &mut BytesMut) {
     } else if head.host().is_empty() {
         let local = &r.peer().local;
         let _ = match local.ip() {
-            Some(std::net::IpAddr::V6(ip)) => write!(out.writer(), "[{ip}]"),
-            Some(ip) => write!(out.writer(), "{ip}"),
+            Some(std::net::IpAddr::V6(ip)) => write!((&mut *out).writer(), "[{ip}]"),
+            Some(ip) => write!((&mut *out).writer(), "{ip}"),
             None => Ok(()),
         };
     } else {
@@ -146,7 +139,7 @@ fn write_location(r: &Request, location: &[u8], out: &mut BytesMut) {
         && *conf.port_in_redirect
         && local.port() != 80
     {
-        let _ = write!(out.writer(), ":{}", local.port());
+        let _ = write!((&mut *out).writer(), ":{}", local.port());
     }
     out.put_slice(location);
 }

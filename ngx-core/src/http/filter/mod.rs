@@ -3,3 +3,6 @@
 pub(crate) mod chunked;
 pub(crate) mod copy;
 pub(crate) mod header;
+pub(crate) mod headers;
+pub(crate) mod not_modified;
+pub(crate) mod range;

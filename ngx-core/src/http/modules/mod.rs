@@ -1,6 +1,28 @@
 //! The content and log modules that need no backend, one file each.
 
+mod autoindex;
+mod index;
+mod log;
+mod pending;
+mod rewrite;
+mod static_files;
+mod try_files;
+
 use super::module::HttpModule;
 
 /// All HTTP modules of this crate. Their order means nothing.
-pub static ALL: &[&HttpModule] = &[&super::core::MODULE, &super::filter::chunked::MODULE];
+#[rustfmt::skip]
+pub static ALL: &[&HttpModule] = &[
+    &super::core::MODULE,
+    &super::filter::chunked::MODULE,
+    &autoindex::MODULE,
+    &index::MODULE,
+    &static_files::MODULE,
+    &try_files::MODULE,
+    &log::MODULE,
+    &pending::MODULE,
+    &super::filter::headers::MODULE,
+    &super::filter::not_modified::MODULE,
+    &super::filter::range::MODULE,
+    &rewrite::MODULE,
+];

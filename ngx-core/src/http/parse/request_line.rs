@@ -33,6 +33,12 @@ impl Version {
     pub const fn new(major: u8, minor: u16) -> Self {
         Self((major as u16).saturating_mul(1000).saturating_add(minor))
     }
+
+    /// The major and the minor number.
+    #[must_use]
+    pub const fn numbers(self) -> (u16, u16) {
+        (self.0 / 1000, self.0 % 1000)
+    }
 }
 
 /// The form of a request target (RFC 9112 §3.2). The asterisk form is refused, as nginx does.

@@ -1,7 +1,6 @@
 //! The end of a request that no handler has answered: `error_page`, then the built-in pages.
 
 use bytes::Bytes;
-use ngx_buf::Chain;
 
 use crate::http::core::{self, ErrorPage, ErrorTarget};
 use crate::http::parse::Method;
@@ -75,7 +74,7 @@ fn error_page(r: &Request, status: u16) -> Option<PhaseStep> {
     engine.in_error_page.set(!*conf.recursive_error_pages);
     engine
         .error_status
-        .set(page.answer.unwrap_or(sent_as(status)));
+        .set(page.answer.unwrap_or_else(|| sent_as(status)));
     Some(go_to(r, page, status))
 }
 
@@ -107,10 +106,10 @@ fn go_to(r: &Request, page: &ErrorPage, status: u16) -> PhaseStep {
 
 /// A target that is not a path of ours: the client is sent there.
 fn redirect_elsewhere(r: &Request, page: &ErrorPage, target: Vec<u8>) -> PhaseStep {
-    let status = match page.answer {
-        Some(status @ (301 | 302 | 303 | 307 | 308)) => status,
-        _ => 302,
-    };
+    let status = page
+        .answer
+        .filter(|status| matches!(status, 301 | 302 | 303 | 307 | 308))
+        .unwrap_or(302);
     r.inner().engine.error_status.set(status);
     r.response().clear_header();
     r.response().set_location(Some(Bytes::from(target)));
@@ -135,7 +134,7 @@ fn respond(r: &Request, status: u16) -> PhaseStep {
     } else {
         response.set_content_length(Some(0));
     }
-    match r.respond(body.unwrap_or_else(Chain::new)) {
+    match r.respond(body.unwrap_or_default()) {
         Ok(_) => Step::Done,
         Err(error) => {
             error!("{error} while sending the page of status {sent}");

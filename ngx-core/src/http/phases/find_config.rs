@@ -10,12 +10,16 @@ use crate::http::step::{PhaseStep, Step};
 impl Request {
     /// Looks the location up by the path and checks what can be checked before any handler.
     pub(crate) fn find_config(&self) -> PhaseStep {
+        self.keep_location();
         self.set_location(self.server().root);
         self.location_looked_up();
         if self.look_up() == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }
         let conf = self.conf(&core::LOCATION);
+        if let Some(downstream) = self.downstream() {
+            downstream.set_location(conf);
+        }
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }
@@ -86,7 +90,7 @@ impl Request {
     }
 
     /// `301` to the same path with a slash behind it.
-    fn redirect_to_slash(&self) -> PhaseStep {
+    pub(crate) fn redirect_to_slash(&self) -> PhaseStep {
         let mut target = Vec::new();
         escape_uri(&self.path(), Escape::Uri, &mut target);
         target.push(b'/');

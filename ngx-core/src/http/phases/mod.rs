@@ -13,7 +13,7 @@ pub(crate) use table::PhaseTable;
 use super::output::SendError;
 use super::request::Request;
 use super::step::{PhaseStep, Step, Verdict, Waiting};
-use crate::{error, info};
+use crate::error;
 
 /// Internal redirects and changes of the URI that one request may make.
 const URI_CHANGES_MAX: u8 = 10;
@@ -74,6 +74,11 @@ impl Engine {
     /// The status that `error_page` gives the response; 0 for its own.
     pub(crate) fn error_status(&self) -> u16 {
         self.error_status.get()
+    }
+
+    /// Whether the client was given the whole response.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.stage.get(), Stage::Logging(_) | Stage::Over) && !self.broken.get()
     }
 }
 
@@ -171,6 +176,21 @@ impl Request {
         Step::Done
     }
 
+    /// Changes path and arguments within the phases of rewriting: when they are over, the location
+    /// is looked up anew.
+    pub fn change_uri(&self, path: &[u8], args: &[u8]) {
+        self.set_path(path);
+        self.set_args(args);
+        self.set_internal();
+        self.inner().engine.uri_changed.set(true);
+    }
+
+    /// The location stays what it is, whatever [`change_uri`](Self::change_uri) has done
+    /// (`break`).
+    pub fn keep_location(&self) {
+        self.inner().engine.uri_changed.set(false);
+    }
+
     /// Goes to a named location (`@name`) of the server.
     ///
     /// Return its result from the handler.
@@ -223,12 +243,12 @@ impl Request {
             return;
         }
         if let Poll::Ready(Err(error)) = self.poll_output(cx) {
-            info!("{error} while sending to client");
+            error.log();
         }
     }
 
     /// No content handler wanted the request.
-    fn no_content(&self) -> PhaseStep {
+    pub(super) fn no_content(&self) -> PhaseStep {
         if self.path().ends_with(b"/") {
             let (name, _) = self.file_name();
             error!("directory index of \"{}\" is forbidden", name.display());
@@ -289,7 +309,7 @@ impl Request {
                 }
             }
             Err(error) => {
-                info!("{error} while sending to client");
+                error.log();
                 engine.broken.set(true);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::http::module::{HttpModule, OrderError, Ordered, Phase, PhaseHandler, in_order};
 use crate::http::request::Request;
-use crate::http::step::PhaseStep;
+use crate::http::step::{PhaseStep, Step};
 
 /// One place in the list.
 #[derive(Clone, Copy)]
@@ -11,7 +11,8 @@ pub(crate) enum Entry {
     /// The engine's own steps between phases.
     FindConfig,
     PostRewrite,
-    Content(PhaseHandler),
+    /// The location's own handler, which nobody is asked besides.
+    LocationHandler,
 }
 
 /// All handlers in the order they run in.
@@ -62,12 +63,8 @@ impl PhaseTable {
         add(&mut entries, Phase::Preaccess)?;
         add(&mut entries, Phase::Access)?;
         add(&mut entries, Phase::Precontent)?;
-        let content = of(Phase::Content)?;
-        entries.extend(
-            content
-                .into_iter()
-                .map(|run| (Phase::Content, Entry::Content(run))),
-        );
+        entries.push((Phase::Content, Entry::LocationHandler));
+        add(&mut entries, Phase::Content)?;
         Ok(Self {
             entries,
             server_rewrite,
@@ -100,10 +97,12 @@ impl Entry {
             Self::Handler(run) => run(r),
             Self::FindConfig => r.find_config(),
             Self::PostRewrite => r.post_rewrite(),
-            // A location with a handler of its own asks no other.
-            Self::Content(run) => match &r.location().handler {
-                Some(handler) => handler(r),
-                None => run(r),
+            Self::LocationHandler => match &r.location().handler {
+                Some(handler) => match handler(r) {
+                    Step::Next(_) => r.no_content(),
+                    step => step,
+                },
+                None => PhaseStep::DECLINED,
             },
         }
     }

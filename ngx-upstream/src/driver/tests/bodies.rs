@@ -1,5 +1,7 @@
 use super::*;
+use crate::error::ProtocolError;
 use crate::pipe::Buffers;
+use crate::protocol::{BodySink, BodyStep, HeadSink, Input, Outcome, Step};
 
 fn response(size: usize) -> Vec<u8> {
     let mut all = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").into_bytes();
@@ -200,4 +202,95 @@ async fn an_upload_that_began_is_not_repeated() {
     let (report, ()) = tokio::join!(driver.run(&mut client), backend);
     assert!(report.result.is_err());
     assert_eq!(report.tries.len(), 1);
+}
+
+/// Counts the last calls of its hooks.
+struct Counted(Http1, Rc<std::cell::RefCell<Vec<&'static str>>>);
+
+impl Protocol for Counted {
+    type Head = Head;
+
+    fn create_request(&mut self, out: &mut Chain) -> Result<(), ProtocolError> {
+        self.0.create_request(out)
+    }
+
+    fn process_header(
+        &mut self,
+        input: &mut Input<'_>,
+        sink: &mut HeadSink<'_, Head>,
+    ) -> Result<Step<Head>, ProtocolError> {
+        self.0.process_header(input, sink)
+    }
+
+    fn input_filter(
+        &mut self,
+        input: &mut Input<'_>,
+        sink: &mut BodySink<'_>,
+    ) -> Result<BodyStep, ProtocolError> {
+        self.0.input_filter(input, sink)
+    }
+
+    fn abort_request(&mut self) {
+        self.1.borrow_mut().push("abort");
+    }
+
+    fn finalize_request(&mut self, _: Outcome) {
+        self.1.borrow_mut().push("finalize");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_future_aborts_and_gives_the_peer_back() {
+    let (wire, mut backends) = wire(&[]);
+    let calls = Rc::default();
+    let addr = Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
+    let balancer = RoundRobin::new([Server::new(Peer::new(addr))]);
+    let protocol = Counted(get(), Rc::clone(&calls));
+    let driver = Driver::new(protocol, balancer.session(b""), wire, Settings::default());
+    let mut client = Collector::default();
+    let run = timeout(Duration::from_secs(1), driver.run(&mut client));
+    let (timed_out, (_, mut far)) = tokio::join!(run, serve(&mut backends, b"HTTP/1.1 200"));
+    assert!(timed_out.is_err());
+    assert_eq!(*calls.borrow(), ["abort", "finalize"]);
+    assert_eq!(
+        balancer
+            .servers()
+            .map(|(_, fails)| fails.connections())
+            .sum::<u32>(),
+        0
+    );
+    assert_eq!(far.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clients_side_may_refuse_a_body() {
+    let (wire, mut backends) = wire(&[]);
+    let mut client = Collect::new(3);
+    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour";
+    let (report, _far) = tokio::join!(driver.run(&mut client), serve(&mut backends, answer));
+    assert_eq!(report.result.unwrap_err().status(), 413);
+    assert_eq!(
+        (client.head.map(|head| head.code()), client.body.len()),
+        (Some(200), 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_made_asks_no_peer() {
+    let (wire, _backends) = wire(&[]);
+    let mut client = Collector::default();
+    let short = Body::Whole(Framing::Length(9), Chain::from(Buf::from("short")));
+    let driver = Driver::new(
+        request(short),
+        balance(&["a", "b"]),
+        wire,
+        Settings::default(),
+    );
+    let report = driver.run(&mut client).await;
+    assert_eq!(
+        (report.result.unwrap_err().status(), report.tries.len()),
+        (500, 0)
+    );
+    assert_eq!(client.errors.len(), 1);
 }

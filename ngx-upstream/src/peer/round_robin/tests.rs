@@ -23,14 +23,14 @@ fn next(session: &mut RoundRobinSession) -> Result<String, NoLive> {
     }
 }
 
-fn serve(balancer: &mut RoundRobin, outcome: PeerOutcome) -> String {
+fn serve(balancer: &RoundRobin, outcome: PeerOutcome) -> String {
     let mut session = balancer.session(b"");
     let name = next(&mut session).unwrap_or_else(|e| e.to_string());
     session.done(outcome);
     name
 }
 
-fn rounds(balancer: &mut RoundRobin, n: usize) -> String {
+fn rounds(balancer: &RoundRobin, n: usize) -> String {
     (0..n)
         .map(|_| serve(balancer, PeerOutcome::Served))
         .collect()
@@ -38,38 +38,38 @@ fn rounds(balancer: &mut RoundRobin, n: usize) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn weights_are_spread_smoothly() {
-    let mut balancer = RoundRobin::new([server("a", 5), server("b", 1), server("c", 1)]);
-    assert_eq!(rounds(&mut balancer, 14), "aabacaaaabacaa");
-    let mut balancer = RoundRobin::new([server("a", 1), server("b", 2), server("c", 3)]);
-    assert_eq!(rounds(&mut balancer, 6), "cbacbc");
-    let mut balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
-    assert_eq!(rounds(&mut balancer, 4), "abab");
+    let balancer = RoundRobin::new([server("a", 5), server("b", 1), server("c", 1)]);
+    assert_eq!(rounds(&balancer, 14), "aabacaaaabacaa");
+    let balancer = RoundRobin::new([server("a", 1), server("b", 2), server("c", 3)]);
+    assert_eq!(rounds(&balancer, 6), "cbacbc");
+    let balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
+    assert_eq!(rounds(&balancer, 4), "abab");
 }
 
 #[tokio::test(start_paused = true)]
 async fn positions_are_per_thread_and_counters_are_not() {
-    let mut one = RoundRobin::new([server("a", 1), server("b", 1)]);
-    let mut two = one.for_thread();
-    assert_eq!(rounds(&mut one, 1) + &rounds(&mut two, 1), "aa");
-    assert_eq!(serve(&mut one, FAILED), "b");
-    assert_eq!(rounds(&mut two, 3), "aaa");
+    let one = RoundRobin::new([server("a", 1), server("b", 1)]);
+    let two = one.for_thread();
+    assert_eq!(rounds(&one, 1) + &rounds(&two, 1), "aa");
+    assert_eq!(serve(&one, FAILED), "b");
+    assert_eq!(rounds(&two, 3), "aaa");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_server_rests_and_returns() {
-    let mut balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
-    assert_eq!(serve(&mut balancer, FAILED), "a");
-    assert_eq!(rounds(&mut balancer, 3), "bbb");
+    let balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
+    assert_eq!(serve(&balancer, FAILED), "a");
+    assert_eq!(rounds(&balancer, 3), "bbb");
     tokio::time::advance(Duration::from_secs(11)).await;
     // It lost its weight with the failure and gets it back in the next round.
-    let later = rounds(&mut balancer, 6);
+    let later = rounds(&balancer, 6);
     assert!(later.contains('a') && later.contains("ab"), "{later}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_its_rest_a_server_gets_one_chance() {
-    let mut balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
-    serve(&mut balancer, FAILED);
+    let balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
+    serve(&balancer, FAILED);
     tokio::time::advance(Duration::from_secs(11)).await;
     let mut again = String::new();
     for _ in 0..6 {
@@ -87,7 +87,7 @@ async fn after_its_rest_a_server_gets_one_chance() {
 
 #[tokio::test(start_paused = true)]
 async fn one_exchange_asks_every_server_once() {
-    let mut balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
+    let balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
     let mut session = balancer.session(b"");
     assert_eq!(session.tries_left(), 2);
     assert_eq!(next(&mut session), Ok("a".into()));
@@ -97,12 +97,12 @@ async fn one_exchange_asks_every_server_once() {
     assert_eq!(session.tries_left(), 0);
     session.done(FAILED);
     assert_eq!(next(&mut session), Err(NoLive));
-    assert_eq!(serve(&mut balancer, FAILED), "no live upstreams");
+    assert_eq!(serve(&balancer, FAILED), "no live upstreams");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refund_gives_the_try_and_the_peer_back() {
-    let mut balancer = RoundRobin::new([server("a", 1)]);
+    let balancer = RoundRobin::new([server("a", 1)]);
     let mut session = balancer.session(b"");
     next(&mut session).unwrap();
     session.refund();
@@ -113,9 +113,9 @@ async fn a_refund_gives_the_try_and_the_peer_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_single_server_is_never_barred() {
-    let mut balancer = RoundRobin::new([server("a", 1)]);
-    assert_eq!(serve(&mut balancer, FAILED), "a");
-    assert_eq!(serve(&mut balancer, FAILED), "a");
+    let balancer = RoundRobin::new([server("a", 1)]);
+    assert_eq!(serve(&balancer, FAILED), "a");
+    assert_eq!(serve(&balancer, FAILED), "a");
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,15 +128,15 @@ async fn backups_and_downs() {
         backup: true,
         ..server("z", 1)
     };
-    let mut balancer = RoundRobin::new([server("a", 1), down, backup]);
+    let balancer = RoundRobin::new([server("a", 1), down, backup]);
     assert_eq!(balancer.session(b"").tries_left(), 2);
-    assert_eq!(rounds(&mut balancer, 2), "aa");
+    assert_eq!(rounds(&balancer, 2), "aa");
     let mut session = balancer.session(b"");
     next(&mut session).unwrap();
     session.done(FAILED);
     assert_eq!(next(&mut session), Ok("z".into()));
     session.done(PeerOutcome::Served);
-    assert_eq!(rounds(&mut balancer, 2), "zz");
+    assert_eq!(rounds(&balancer, 2), "zz");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +145,7 @@ async fn connections_are_limited_and_given_back() {
         max_conns: 1,
         ..server("a", 1)
     };
-    let mut balancer = RoundRobin::new([limited]);
+    let balancer = RoundRobin::new([limited]);
     let mut first = balancer.session(b"");
     assert!(next(&mut first).is_ok());
     assert_eq!(next(&mut balancer.session(b"")), Err(NoLive));
@@ -162,7 +162,7 @@ async fn connections_are_limited_and_given_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_declined_answer_is_no_failure() {
-    let mut balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
-    assert_eq!(serve(&mut balancer, PeerOutcome::Declined), "a");
-    assert_eq!(rounds(&mut balancer, 2), "ba");
+    let balancer = RoundRobin::new([server("a", 1), server("b", 1)]);
+    assert_eq!(serve(&balancer, PeerOutcome::Declined), "a");
+    assert_eq!(rounds(&balancer, 2), "ba");
 }

@@ -1,0 +1,79 @@
+//! Runs of the command that serve nothing: `-t`, `-T` and `-s`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use ngx_core::conf::DiskSource;
+use ngx_core::cycle::Cycle;
+use ngx_core::error::errno;
+use ngx_core::log::LogFiles;
+use ngx_core::main_module::CoreConf;
+use ngx_core::module::{Registry, load};
+use ngx_core::process::read_pid_file;
+use ngx_core::{alert, error};
+use rustix::process::{Signal, kill_process};
+
+use crate::cli::{Action, Cli};
+use crate::early::Early;
+use crate::start::Paths;
+
+/// `-t` and `-T`: is the configuration good?
+pub(crate) fn test(cli: &Cli, paths: Paths, registry: &Registry, files: &LogFiles) -> ExitCode {
+    let early = Early::open(files, &paths.error_log, cli.quiet);
+    let mut options = paths.options(&early);
+    options.test = true;
+    let file = paths.file.display();
+    let cycle = match Cycle::build(registry, &DiskSource, &paths.file, &options, None) {
+        Ok(cycle) => cycle,
+        Err(error) => {
+            early.refuse(&error);
+            eprintln!("nginx: configuration file {file} test failed");
+            return ExitCode::FAILURE;
+        }
+    };
+    early.warnings(&cycle);
+    if !cli.quiet {
+        eprintln!("nginx: the configuration file {file} syntax is ok");
+        eprintln!("nginx: configuration file {file} test is successful");
+    }
+    if cli.action == Action::Dump
+        && let Err(error) = std::io::stdout().lock().write_all(&cycle.record().dump())
+    {
+        alert!("write() to standard output failed {}", errno(&error));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// `-s`: sends a signal to the server that runs this configuration.
+pub(crate) fn send(
+    cli: &Cli,
+    paths: Paths,
+    registry: &Registry,
+    files: &LogFiles,
+    signal: Signal,
+) -> ExitCode {
+    let early = Early::open(files, &paths.error_log, cli.quiet);
+    let options = paths.options(&early);
+    let loaded = match load(registry, &DiskSource, &paths.file, &options.load) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            early.problems(&problems);
+            return ExitCode::FAILURE;
+        }
+    };
+    let pid = match read_pid_file(&options.pid_file(CoreConf::of(&loaded.global))) {
+        Ok(pid) => pid,
+        Err(error) => {
+            error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(error) = kill_process(pid, signal) {
+        let number = pid.as_raw_nonzero();
+        let signal = signal.as_raw();
+        alert!("kill({number}, {signal}) failed {}", errno(&error.into()));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,184 @@
+//! Runs of the command that serve.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ngx_core::conf::DiskSource;
+use ngx_core::cycle::{BuildOptions, CycleError};
+use ngx_core::emerg;
+use ngx_core::log::LogFiles;
+use ngx_core::module::{LoadOptions, Registry};
+use ngx_core::process::{self, Origin};
+
+use crate::cli::Cli;
+use crate::demo;
+use crate::early::Early;
+use crate::modules::Worker;
+
+/// Where everything is, by the command line or by default.
+pub(crate) struct Paths {
+    pub(crate) prefix: PathBuf,
+    pub(crate) file: PathBuf,
+    pub(crate) error_log: PathBuf,
+    directives: String,
+    /// Nothing of the command line says where, so that the demo may stand in.
+    by_default: bool,
+}
+
+impl Paths {
+    pub(crate) fn of(cli: &Cli) -> Self {
+        // Without a working directory a relative prefix stays relative.
+        let here = std::env::current_dir().unwrap_or_default();
+        let prefix = cli
+            .prefix
+            .as_ref()
+            .map_or_else(|| PathBuf::from(PREFIX), |prefix| here.join(prefix));
+        let file = prefix.join(cli.file.as_deref().unwrap_or_else(|| Path::new(FILE)));
+        let error_log = match &cli.error_log {
+            Some(path) if path.as_os_str() == "stderr" => path.clone(),
+            Some(path) => prefix.join(path),
+            None if cli.prefix.is_some() => prefix.join("logs/error.log"),
+            None => PathBuf::from(ERROR_LOG),
+        };
+        Self {
+            prefix,
+            file,
+            error_log,
+            directives: cli.directives.clone(),
+            by_default: cli.prefix.is_none() && cli.file.is_none(),
+        }
+    }
+
+    /// Whether there is nothing to serve, and nobody has said what.
+    pub(crate) fn is_demo(&self) -> bool {
+        self.by_default && !self.file.exists()
+    }
+
+    pub(crate) fn options(&self, early: &Early) -> BuildOptions {
+        BuildOptions {
+            load: LoadOptions {
+                prefix: self.prefix.clone(),
+                directives: self.directives.clone(),
+            },
+            default_log: Some(early.sink()),
+            ..BuildOptions::default()
+        }
+    }
+}
+
+/// Serves until a signal ends it.
+pub(crate) fn serve(cli: &Cli, paths: Paths, registry: Registry, files: &LogFiles) -> ExitCode {
+    let early = Early::open(files, &paths.error_log, cli.quiet);
+    match run(paths, registry, &early, || {}) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_said) => ExitCode::FAILURE,
+    }
+}
+
+/// Serves the demo from a folder of its own until a signal ends it.
+pub(crate) fn demo(cli: &Cli, registry: Registry, files: &LogFiles) -> ExitCode {
+    let early = Early::open(files, Path::new("stderr"), cli.quiet);
+    let folder = match DemoFolder::new() {
+        Ok(folder) => folder,
+        Err(error) => {
+            emerg!("the demo cannot be written: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let paths = Paths {
+        prefix: folder.path.clone(),
+        file: folder.file.clone(),
+        error_log: PathBuf::from("stderr"),
+        directives: cli.directives.clone(),
+        by_default: false,
+    };
+    let ready = || {
+        println!("There is no {PREFIX}/{FILE}, so this is the demo.");
+        println!("Open {} and stop it with Ctrl-C.", demo::URL);
+        println!("Its files are in {}.", folder.path.display());
+    };
+    match run(paths, registry, &early, ready) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Listen) => {
+            eprintln!(
+                "nginx: the demo wants its ports for itself: stop what listens on them, or run \
+                 \"ngx -p FOLDER -c FILE\" with a configuration of your own"
+            );
+            ExitCode::FAILURE
+        }
+        Err(Failure::Other) => ExitCode::FAILURE,
+    }
+}
+
+/// What kept the server from running; the log says it all.
+enum Failure {
+    Listen,
+    Other,
+}
+
+fn run(
+    paths: Paths,
+    registry: Registry,
+    early: &Early,
+    ready: impl FnOnce(),
+) -> Result<(), Failure> {
+    let origin = Origin {
+        registry: Arc::new(registry),
+        source: Arc::new(DiskSource),
+        options: paths.options(early),
+        file: paths.file,
+    };
+    let cycle = origin.build(None).map_err(|error| {
+        early.refuse(&error);
+        match error {
+            CycleError::Listen(_) => Failure::Listen,
+            CycleError::Config(_) | CycleError::TempPath { .. } => Failure::Other,
+        }
+    })?;
+    early.warnings(&cycle);
+    process::run::<Worker>(origin, cycle, ready).map_err(|error| {
+        early.to_both();
+        emerg!("{error}");
+        Failure::Other
+    })
+}
+
+/// The folder of the demo; removed when dropped.
+struct DemoFolder {
+    path: PathBuf,
+    file: PathBuf,
+}
+
+impl DemoFolder {
+    fn new() -> io::Result<Self> {
+        let name = format!("ngx-demo-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // It must not exist: somebody else's folder is no place to write to, or to remove.
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let mut folder = Self {
+            path,
+            file: PathBuf::new(),
+        };
+        folder.file = demo::write_to(&folder.path)?;
+        Ok(folder)
+    }
+}
+
+impl Drop for DemoFolder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!(
+                "nginx: [warn] {} cannot be removed: {error}",
+                self.path.display()
+            );
+        }
+    }
+}
+
+const PREFIX: &str = "/etc/ngx";
+const FILE: &str = "nginx.conf";
+const ERROR_LOG: &str = "/var/log/ngx/error.log";

@@ -1,0 +1,372 @@
+//! `set`, `rewrite`, `return` and `break`: a small program for every server and location.
+//!
+//! Directives run in the order they stand in: those of the server block before the location is
+//! looked up, those of a location after that. A program is not inherited.
+
+mod replacement;
+mod respond;
+
+use bytes::Bytes;
+
+use self::replacement::Replacement;
+use self::respond::Return;
+use crate::conf::{Args, Problem};
+use crate::http::module::{HttpModule, Ordered, Phase};
+use crate::http::regex::Pattern;
+use crate::http::request::Request;
+use crate::http::step::{PhaseStep, Step};
+use crate::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Slot};
+use crate::script::{Template, VarId, Variables};
+use crate::{error, notice, setter, settings};
+
+/// The module of the rewrite phases.
+pub(in crate::http) static MODULE: HttpModule = HttpModule {
+    phases: &[
+        (
+            Phase::ServerRewrite,
+            Ordered {
+                name: "rewrite",
+                before: &[],
+                after: &[],
+                run,
+            },
+        ),
+        (
+            Phase::Rewrite,
+            Ordered {
+                name: "rewrite",
+                before: &[],
+                after: &[],
+                run: run_location,
+            },
+        ),
+    ],
+    ..HttpModule::new(&DESCRIPTOR)
+};
+
+static DESCRIPTOR: Module = Module {
+    name: "ngx_http_rewrite_module",
+    directives: &[
+        Directive {
+            name: "rewrite",
+            contexts: CONTEXTS,
+            arity: Arity::range(2, 3),
+            set: set_rewrite,
+            default: "",
+            doc: "Changes the URI if the regular expression matches it.",
+        },
+        Directive {
+            name: "return",
+            contexts: CONTEXTS,
+            arity: Arity::range(1, 2),
+            set: set_return,
+            default: "",
+            doc: "Answers with a status, and a text or the target of a redirect.",
+        },
+        Directive {
+            name: "break",
+            contexts: CONTEXTS,
+            arity: Arity::NONE,
+            set: set_break,
+            default: "",
+            doc: "Ends the directives of rewriting, and stays in the location.",
+        },
+        Directive {
+            name: "set",
+            contexts: CONTEXTS,
+            arity: Arity::TWO,
+            set: set_set,
+            default: "",
+            doc: "Gives a variable a value.",
+        },
+        Directive {
+            name: "rewrite_log",
+            contexts: CONTEXTS.or(Contexts::HTTP),
+            arity: Arity::FLAG,
+            set: setter!(SETTINGS, log, flag),
+            default: "off",
+            doc: "Logs what rewrite directives do, at the level notice.",
+        },
+    ],
+};
+
+const CONTEXTS: Contexts = Contexts::SERVER
+    .or(Contexts::LOCATION)
+    .or(Contexts::IF_SERVER)
+    .or(Contexts::IF_LOCATION);
+
+settings! {
+    /// What is inherited of this module.
+    struct RewriteConf {
+        log: bool = false,
+    }
+}
+
+static SETTINGS: Slot<RewriteConf> = Slot::new(Level::Location);
+static PROGRAM: Slot<Program> = Slot::new(Level::Location);
+
+/// The directives of one block, in order.
+#[derive(Default)]
+struct Program(Vec<Instruction>);
+
+impl Conf for Program {
+    /// Inherits nothing: the phases run what stands in the block itself.
+    fn merge(&mut self, _: &Self) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
+enum Instruction {
+    Set { variable: VarId, value: Template },
+    Rewrite(Box<Rewrite>),
+    Return(Return),
+    Break,
+}
+
+/// `rewrite regex replacement [flag]`
+struct Rewrite {
+    pattern: Pattern,
+    /// The expression, for the log.
+    text: Box<str>,
+    replacement: Replacement,
+    then: Then,
+}
+
+/// What follows a match.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Then {
+    /// The next directive.
+    Continue,
+    /// The location is looked up anew.
+    Last,
+    /// The location stays.
+    Break,
+    /// The client is sent there with this status.
+    Redirect(u16),
+}
+
+/// What follows an instruction.
+enum Flow {
+    Next,
+    Stop,
+    Finish(u16),
+}
+
+// === running ===
+
+/// The rewrite phase of locations: not for what the server block has done already.
+fn run_location(r: &Request) -> PhaseStep {
+    let outside = std::ptr::eq(r.location(), r.http().location(r.server().root));
+    if outside { PhaseStep::DECLINED } else { run(r) }
+}
+
+fn run(r: &Request) -> PhaseStep {
+    let Some(program) = r.own_conf(&PROGRAM) else {
+        return PhaseStep::DECLINED;
+    };
+    // As in nginx, what was captured of an escaped path is escaped in `set`, up to the first
+    // rewrite that matches.
+    let mut escape = true;
+    for instruction in &program.0 {
+        match instruction {
+            Instruction::Set { variable, value } => {
+                set(r, *variable, value, escape);
+            }
+            Instruction::Return(answer) => return answer.run(r),
+            Instruction::Break => {
+                r.keep_location();
+                break;
+            }
+            Instruction::Rewrite(rewrite) => match rewrite.run(r, &mut escape) {
+                Flow::Next => {}
+                Flow::Stop => break,
+                Flow::Finish(status) => return Step::Finish(status),
+            },
+        }
+    }
+    PhaseStep::DECLINED
+}
+
+fn set(r: &Request, variable: VarId, value: &Template, escape: bool) {
+    if let Some(literal) = value.literal() {
+        r.set_variable(variable, literal);
+        return;
+    }
+    let mut out = Vec::new();
+    let escape = escape && value.uses_captures() && is_escaped(r);
+    replacement::eval(value, r, escape, &mut out);
+    r.set_variable(variable, &out);
+}
+
+/// Whether the path came with characters that mean something else when they are put into a URI
+/// as they are.
+fn is_escaped(r: &Request) -> bool {
+    let head = r.head();
+    let target = head.target();
+    let path = target
+        .split(|&byte| byte == b'?')
+        .next()
+        .unwrap_or_default();
+    path.iter().any(|byte| matches!(byte, b'%' | b'+'))
+}
+
+impl Rewrite {
+    fn run(&self, r: &Request, escape: &mut bool) -> Flow {
+        let log = *r.conf(&SETTINGS).log;
+        // A copy, because matching writes captures and variables of the same request.
+        let path = r.path().to_vec();
+        if !self.pattern.matches(r, &path) {
+            r.captures().borrow_mut().clear();
+            if log {
+                let path = String::from_utf8_lossy(&path);
+                notice!("\"{}\" does not match \"{path}\"", self.text);
+            }
+            return Flow::Next;
+        }
+        if log {
+            let path = String::from_utf8_lossy(&path);
+            notice!("\"{}\" matches \"{path}\"", self.text);
+        }
+        *escape = false;
+        match self.then {
+            Then::Redirect(status) => self.redirect(r, status, log),
+            _ => self.change(r, log),
+        }
+    }
+
+    fn redirect(&self, r: &Request, status: u16, log: bool) -> Flow {
+        let args = r.args().to_vec();
+        let target = self.replacement.target(r, &args, is_escaped(r));
+        if log {
+            notice!(
+                "rewritten redirect: \"{}\"",
+                String::from_utf8_lossy(&target)
+            );
+        }
+        r.response()
+            .set_location(Some(respond::without_controls(Bytes::from(target))));
+        Flow::Finish(status)
+    }
+
+    fn change(&self, r: &Request, log: bool) -> Flow {
+        let old = r.args().to_vec();
+        let (path, args) = self.replacement.uri(r, &old, is_escaped(r));
+        if log {
+            notice!(
+                "rewritten data: \"{}\", args: \"{}\"",
+                String::from_utf8_lossy(&path),
+                String::from_utf8_lossy(&args)
+            );
+        }
+        if path.is_empty() {
+            error!("the rewritten URI has a zero length");
+            return Flow::Finish(500);
+        }
+        r.change_uri(&path, &args);
+        match self.then {
+            Then::Last => Flow::Stop,
+            Then::Break => {
+                r.keep_location();
+                Flow::Stop
+            }
+            Then::Continue | Then::Redirect(_) => Flow::Next,
+        }
+    }
+}
+
+// === configuring ===
+
+/// `set $variable value`
+fn set_set(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let word = args.arg(0);
+    let name = word
+        .as_str()
+        .strip_prefix('$')
+        .filter(|name| !name.is_empty());
+    let Some(name) = name else {
+        return Err(args
+            .problem_at(0, format!("invalid variable name \"{word}\""))
+            .with_help("names of variables begin with $"));
+    };
+    let variables = cx.part::<Variables<Request>>();
+    let variable = variables
+        .define(name)
+        .map_err(|error| args.problem_at(0, error.to_string()))?;
+    let value = compile(cx, args, 1, args.arg(1).as_str())?;
+    push(cx, Instruction::Set { variable, value });
+    Ok(())
+}
+
+/// `break`
+fn set_break(cx: &mut Cx<'_>, _: &Args<'_>) -> Result<(), Problem> {
+    push(cx, Instruction::Break);
+    Ok(())
+}
+
+/// `return code [text]`, `return code url`, `return url`
+fn set_return(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let answer = Return::parse(cx, args)?;
+    push(cx, Instruction::Return(answer));
+    Ok(())
+}
+
+/// `rewrite regex replacement [flag]`
+fn set_rewrite(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let text = args.arg(0).as_str();
+    let pattern = Pattern::compile(text, false, cx.part::<Variables<Request>>())
+        .map_err(|error| args.problem_at(0, error.to_string()))?;
+    let target = args.arg(1).as_str();
+    if target.is_empty() {
+        return Err(args.problem_at(1, "empty replacement"));
+    }
+    let mut then = if is_elsewhere(target) {
+        Then::Redirect(302)
+    } else {
+        Then::Continue
+    };
+    if let Some(flag) = args.values().get(2) {
+        then = match (flag.as_bytes(), then) {
+            (b"redirect", _) => Then::Redirect(302),
+            (b"permanent", _) => Then::Redirect(301),
+            // To another server, whatever the location.
+            (b"last" | b"break", redirect @ Then::Redirect(_)) => redirect,
+            (b"last", _) => Then::Last,
+            (b"break", _) => Then::Break,
+            _ => {
+                return Err(args
+                    .problem_at(2, format!("invalid parameter \"{flag}\""))
+                    .with_help("the flags are last, break, redirect and permanent"));
+            }
+        };
+    }
+    let whole = matches!(then, Then::Redirect(_));
+    let replacement = Replacement::parse(target, whole, cx.part::<Variables<Request>>())
+        .map_err(|error| args.problem_at(1, error.to_string()))?;
+    let rewrite = Rewrite {
+        pattern,
+        text: text.into(),
+        replacement,
+        then,
+    };
+    push(cx, Instruction::Rewrite(Box::new(rewrite)));
+    Ok(())
+}
+
+/// Whether a target names another server rather than a path of this one.
+fn is_elsewhere(target: &str) -> bool {
+    ["http://", "https://", "$scheme"]
+        .iter()
+        .any(|scheme| target.starts_with(scheme))
+}
+
+fn compile(cx: &mut Cx<'_>, args: &Args<'_>, at: usize, text: &str) -> Result<Template, Problem> {
+    Template::compile(text, cx.part::<Variables<Request>>())
+        .map_err(|error| args.problem_at(at, error.to_string()))
+}
+
+fn push(cx: &mut Cx<'_>, instruction: Instruction) {
+    cx.conf(&PROGRAM).0.push(instruction);
+}
+
+#[cfg(test)]
+mod tests;

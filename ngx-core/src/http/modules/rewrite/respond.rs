@@ -1,0 +1,132 @@
+//! `return`
+
+use bytes::Bytes;
+use ngx_buf::{Buf, Chain, Flags};
+
+use super::{compile, is_elsewhere};
+use crate::conf::{Args, Problem, values};
+use crate::http::core;
+use crate::http::parse::exten;
+use crate::http::request::Request;
+use crate::http::step::{PhaseStep, Step};
+use crate::info;
+use crate::module::Cx;
+use crate::script::Template;
+
+/// What `return` answers.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Return {
+    /// A status that may have an `error_page`.
+    Status(u16),
+    /// The text is the whole answer.
+    Text {
+        status: u16,
+        text: Template,
+    },
+    Redirect {
+        status: u16,
+        target: Template,
+    },
+}
+
+impl Return {
+    /// Reads the arguments of the directive.
+    ///
+    /// # Errors
+    /// The status is none, or a template is malformed.
+    pub(super) fn parse(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<Self, Problem> {
+        let word = args.arg(0);
+        let Ok(status) = values::number(word.as_bytes()) else {
+            if args.values().len() == 1 && is_elsewhere(word.as_str()) {
+                let target = compile(cx, args, 0, word.as_str())?;
+                return Ok(Self::Redirect {
+                    status: 302,
+                    target,
+                });
+            }
+            return Err(invalid(args));
+        };
+        let status = u16::try_from(status)
+            .ok()
+            .filter(|status| (100..=999).contains(status));
+        let status = status.ok_or_else(|| invalid(args))?;
+        let text = compile(cx, args, 1, args.arg(1).as_str())?;
+        let is_empty = text.literal().is_some_and(Bytes::is_empty);
+        Ok(match status {
+            301 | 302 | 303 | 307 | 308 => Self::Redirect {
+                status,
+                target: text,
+            },
+            400.. if is_empty => Self::Status(status),
+            _ => Self::Text { status, text },
+        })
+    }
+
+    pub(super) fn run(&self, r: &Request) -> PhaseStep {
+        match self {
+            Self::Status(status) => Step::Finish(*status),
+            Self::Text { status, text } => send(r, *status, text.eval_bytes(r)),
+            Self::Redirect { status, target } => {
+                let target = without_controls(target.eval_bytes(r));
+                r.response()
+                    .set_location((!target.is_empty()).then_some(target));
+                Step::Finish(*status)
+            }
+        }
+    }
+}
+
+fn invalid(args: &Args<'_>) -> Problem {
+    args.problem_at(0, format!("invalid return code \"{}\"", args.arg(0)))
+        .with_help("a status is a number from 100 to 999; a redirect begins with http://, https:// or $scheme")
+}
+
+/// The whole response. A literal text is shared with the configuration, not copied.
+fn send(r: &Request, status: u16, text: Bytes) -> PhaseStep {
+    r.discard_body();
+    let response = r.response();
+    response.set_status(status);
+    if status != 304 {
+        response.set_content_length(Some(text.len() as u64));
+        response.set_content_type(content_type(r));
+    }
+    let end = Flags::LAST_BUF | Flags::LAST_IN_CHAIN;
+    let buf = if text.is_empty() {
+        Buf::special(end)
+    } else {
+        Buf::from(text).with_flags(end)
+    };
+    let sent = r.send_header().and_then(|_| r.output(Chain::from(buf)));
+    if let Err(error) = sent {
+        info!("{error} while sending to client");
+    }
+    Step::Done
+}
+
+/// The media type of the path, or the default one.
+fn content_type(r: &Request) -> Option<Bytes> {
+    let conf = r.conf(&core::LOCATION);
+    let path = r.path();
+    let media = exten(&path).and_then(|ending| conf.types.find(ending));
+    let media = media.unwrap_or(&conf.default_type);
+    (!media.is_empty()).then(|| media.clone())
+}
+
+/// The target of a redirect with control characters escaped: variables may hold what a client has
+/// sent, and a line break would end the header line.
+pub(super) fn without_controls(target: Bytes) -> Bytes {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if !target.iter().any(u8::is_ascii_control) {
+        return target;
+    }
+    let mut out = Vec::with_capacity(target.len() + 8);
+    for &byte in &target {
+        if byte.is_ascii_control() {
+            let digit = |value: u8| HEX[usize::from(value & 0xf)];
+            out.extend([b'%', digit(byte >> 4), digit(byte)]);
+        } else {
+            out.push(byte);
+        }
+    }
+    Bytes::from(out)
+}

@@ -1,0 +1,188 @@
+//! Filters that wait: order is kept, producers are held back, and nobody else is delayed.
+#![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ngx_buf::{Buf, Chain, Flow};
+use ngx_core::conf::MemorySource;
+use ngx_core::cycle::{BuildOptions, Cycle};
+use ngx_core::http::{
+    HttpModule, HttpWorker, Ordered, PhaseStep, Request, Step, http_registry, modules, set_handler,
+};
+use ngx_core::log::LogFiles;
+use ngx_core::module::{Arity, Contexts, Directive, Level, Module, Slot};
+use ngx_core::process::Workers;
+
+ngx_core::settings! {
+    struct SlowConf {
+        on: bool = false,
+    }
+}
+
+static CONF: Slot<SlowConf> = Slot::new(Level::Location);
+
+/// Sleeps 10 ms for each buf, and before the header.
+static SLOW: HttpModule = HttpModule {
+    header_filters: &[Ordered {
+        name: "slow",
+        before: &["chunked"],
+        after: &[],
+        run: slow_header,
+    }],
+    body_filters: &[Ordered {
+        name: "slow",
+        before: &["copy"],
+        after: &[],
+        run: slow_body,
+    }],
+    ..HttpModule::new(&MODULE)
+};
+
+static MODULE: Module = Module {
+    name: "slow",
+    directives: &[
+        Directive {
+            name: "slow",
+            contexts: Contexts::LOCATION,
+            arity: Arity::FLAG,
+            set: ngx_core::setter!(CONF, on, flag),
+            default: "off",
+            doc: "Sleeps 10 ms for each buf.",
+        },
+        Directive {
+            name: "count",
+            contexts: Contexts::LOCATION,
+            arity: Arity::range(1, 2),
+            set: |cx, args| {
+                let most = args.number(0)?;
+                let waits = args.arg(1) != "eagerly";
+                set_handler(cx, args, Arc::new(move |r| count(r, most, waits)))
+            },
+            default: "",
+            doc: "Answers with the numbers below, one buf each.",
+        },
+    ],
+};
+
+fn slow_header(r: &Request) -> Step<()> {
+    if !*r.conf(&CONF).on {
+        return Step::Next(());
+    }
+    let r = r.clone();
+    Step::wait(async move {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        r.response().push_field("X-Waited", "yes");
+        Step::Next(())
+    })
+}
+
+fn slow_body(r: &Request, chain: Chain) -> Step<Chain> {
+    if !*r.conf(&CONF).on {
+        return Step::Next(chain);
+    }
+    Step::wait(async move {
+        for _ in &chain {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Step::Next(chain)
+    })
+}
+
+/// Sends number after number; `waits` says whether it waits when the output asks for that.
+fn count(r: &Request, most: u64, waits: bool) -> PhaseStep {
+    let r = r.clone();
+    Step::wait(async move {
+        r.response().set_status(200);
+        let mut flow = r.send_header().expect("the client is there");
+        for number in 0..most {
+            if waits && flow == Flow::Again {
+                r.output_ready().await.expect("the client is there");
+            }
+            let text = Bytes::from(format!("{number},"));
+            flow = r.output(Chain::from(text)).expect("the client is there");
+        }
+        let _ = r.output(Chain::from(Buf::last()));
+        Step::Done
+    })
+}
+
+fn serve() -> (Workers<HttpWorker>, SocketAddr) {
+    let addr = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let text = format!(
+        "events {{ worker_connections 1000; }}
+         http {{ server {{ listen {addr};
+             location /slow {{ slow on; count 20; }}
+             location /eager {{ slow on; count 20 eagerly; }}
+             location /fast {{ count 20; }}
+         }} }}"
+    );
+    let source = MemorySource::new().with_file("/ngx.conf", text);
+    let registry = http_registry(modules::ALL.iter().copied().chain([&SLOW]))
+        .unwrap()
+        .with_extension(Arc::new(LogFiles::default()));
+    let options = BuildOptions::default();
+    let cycle = Cycle::build(&registry, &source, Path::new("/ngx.conf"), &options, None).unwrap();
+    (Workers::start(cycle).unwrap(), addr)
+}
+
+fn get(addr: SocketAddr, path: &str) -> String {
+    let mut client = TcpStream::connect(addr).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(client, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    client.read_to_string(&mut response).unwrap();
+    response
+}
+
+#[test]
+fn what_comes_behind_a_waiting_filter_is_queued_in_order() {
+    let (_workers, addr) = serve();
+    let response = get(addr, "/eager");
+    assert!(response.contains("X-Waited: yes"), "{response}");
+    assert!(response.ends_with(&numbers()), "{response}");
+}
+
+fn numbers() -> String {
+    (0..20).map(|number| format!("{number},")).collect()
+}
+
+#[test]
+fn a_waiting_filter_keeps_the_order_and_delays_nobody_else() {
+    let (_workers, addr) = serve();
+    let begun = Instant::now();
+    let slow: Vec<_> = (0..50)
+        .map(|_| thread::spawn(move || get(addr, "/slow")))
+        .collect();
+    // While fifty responses trickle through the filter, others pass at once.
+    for _ in 0..20 {
+        let response = get(addr, "/fast");
+        assert!(!response.contains("X-Waited"), "{response}");
+        assert!(response.ends_with(&numbers()), "{response}");
+    }
+    for response in slow {
+        let response = response.join().unwrap();
+        assert!(response.contains("X-Waited: yes"), "{response}");
+        assert!(response.ends_with(&numbers()), "{response}");
+    }
+    let elapsed = begun.elapsed();
+    assert!(
+        elapsed >= Duration::from_millis(200),
+        "every buf was slept for: {elapsed:?}"
+    );
+    assert!(
+        elapsed < Duration::from_secs(10),
+        "fifty responses in turn would take so long"
+    );
+}
