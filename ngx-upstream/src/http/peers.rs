@@ -64,7 +64,7 @@ impl Threads {
 
     /// The peers for one exchange with servers that were found at run time.
     pub(super) fn unnamed(&self, servers: impl IntoIterator<Item = Peer>) -> Peers {
-        let mut balancer = RoundRobin::new(servers.into_iter().map(Server::new));
+        let balancer = RoundRobin::new(servers.into_iter().map(Server::new));
         let mut unpooled = self.unpooled.borrow_mut();
         let pool = unpooled
             .get_or_insert_with(|| Rc::new(Pool::new(Connector, Keepalive::none().settings)));
