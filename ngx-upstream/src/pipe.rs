@@ -161,7 +161,7 @@ impl Pipe {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                tracing::warn!(
+                ngx_core::warn!(
                     "an upstream response is buffered to a temporary file while reading upstream"
                 );
                 self.file.insert(TempFile::create(&self.buffers.temp_path)?)

@@ -53,8 +53,8 @@ impl<T: 'static> CtxSlot<T> {
     /// A slot whose value outlives internal redirects: what is told about the whole request.
     pub const fn lasting() -> Self {
         Self {
-            index: OnceLock::new(),
             lasting: true,
+            index: OnceLock::new(),
             value: PhantomData,
         }
     }

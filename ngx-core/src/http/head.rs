@@ -1,12 +1,11 @@
 //! The request header a request keeps: bytes and where things lie in them.
 
 use super::parse::{
-    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine,
-    Version,
+    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine, Span,
+    TargetForm, Version,
 };
 
 /// The header of a request as the client sent it.
-#[derive(Default)]
 pub struct Head {
     bytes: Vec<u8>,
     fields: Vec<FieldRange>,
@@ -15,6 +14,20 @@ pub struct Head {
     /// The normalised host: of the request line, else of `Host`; may be empty.
     host: Vec<u8>,
     method: Method,
+}
+
+impl Default for Head {
+    /// The header of a request of which nothing was understood: it is answered in HTTP/1.0.
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            fields: Vec::new(),
+            seen: KnownSet::EMPTY,
+            line: UNPARSED,
+            host: Vec::new(),
+            method: Method::default(),
+        }
+    }
 }
 
 impl Head {
@@ -36,11 +49,19 @@ impl Head {
         head.framing(&self.bytes, &self.fields)
     }
 
+    /// Keeps a request line that could not be parsed, for the log.
+    pub(crate) fn set_unparsed(&mut self, line: &[u8]) {
+        self.clear();
+        self.bytes.extend_from_slice(line);
+        let end = u32::try_from(line.len()).unwrap_or(u32::MAX);
+        self.line.line = Span::new(0, end);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
         self.seen = KnownSet::EMPTY;
-        self.line = RequestLine::default();
+        self.line = UNPARSED;
         self.method = Method::default();
         self.host.clear();
     }
@@ -141,3 +162,19 @@ impl Head {
             .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
     }
 }
+
+const UNPARSED: RequestLine = RequestLine {
+    line: Span::new(0, 0),
+    method: Method::Other,
+    method_name: Span::new(0, 0),
+    form: TargetForm::Origin,
+    scheme: Span::new(0, 0),
+    host: Span::new(0, 0),
+    target: Span::new(0, 0),
+    path: Span::new(0, 0),
+    plain: false,
+    no_path: false,
+    args: Span::new(0, 0),
+    protocol: Span::new(0, 0),
+    version: Version::HTTP_10,
+};

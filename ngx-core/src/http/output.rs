@@ -21,7 +21,11 @@ use super::filter::copy;
 use super::parse::Method;
 use super::request::Request;
 use super::step::{Step, Waiting};
+use crate::error::errno;
 use crate::{alert, error, info};
+
+/// `ETIMEDOUT`: the client has not taken anything for `send_timeout`.
+pub(crate) const TIMED_OUT: i32 = 110;
 
 /// Why a response cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +49,23 @@ impl SendError {
     pub(crate) fn log(&self) {
         match self {
             Self::Replaced(_) | Self::Failed | Self::Write(WriteError::Ended) => {}
-            Self::Copy(error) => alert!("{error} while sending to client"),
-            Self::Write(error @ WriteError::File(_)) => alert!("{error} while sending to client"),
-            Self::Write(error) => info!("{error} while sending to client"),
+            Self::Copy(error) => alert!("{error} while sending response to client"),
+            Self::Write(error @ WriteError::File(_)) => {
+                alert!("{error} while sending response to client");
+            }
+            Self::Write(WriteError::Io(error)) if error.raw_os_error() == Some(TIMED_OUT) => {
+                info!(
+                    "client timed out {} while sending response to client",
+                    errno(error)
+                );
+            }
+            Self::Write(WriteError::Closed(error) | WriteError::Io(error)) => {
+                info!(
+                    "writev() failed {} while sending response to client",
+                    errno(error)
+                );
+            }
+            Self::Write(error) => info!("{error} while sending response to client"),
         }
     }
 }

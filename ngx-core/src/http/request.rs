@@ -292,24 +292,24 @@ impl Request {
 
     /// Changes the URI that locations are looked up by.
     pub fn set_path(&self, path: &[u8]) {
+        let mut own = self.0.parts.path.borrow_mut();
+        own.clear();
+        own.extend_from_slice(path);
         self.0.uri.set(UriIs {
             changed: true,
             changed_in_location: true,
         });
-        let mut own = self.0.parts.path.borrow_mut();
-        own.clear();
-        own.extend_from_slice(path);
     }
 
     /// Changes the arguments.
     pub fn set_args(&self, args: &[u8]) {
+        let mut own = self.0.parts.args.borrow_mut();
+        own.clear();
+        own.extend_from_slice(args);
         self.0.uri.set(UriIs {
             changed: true,
             ..self.0.uri.get()
         });
-        let mut own = self.0.parts.args.borrow_mut();
-        own.clear();
-        own.extend_from_slice(args);
     }
 
     /// Whether path or arguments are others than the client has sent.
@@ -415,6 +415,9 @@ impl Drop for Inner {
         parts.contexts.get_mut().clear();
         parts.captures.get_mut().clear();
         parts.head.get_mut().clear();
+        // A request that cannot be parsed has none; it must not seem to have those of another.
+        parts.path.get_mut().clear();
+        parts.args.get_mut().clear();
         // The thread may be ending, and its storage gone.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();

@@ -8,6 +8,7 @@ use ngx_buf::{Buf, Chain};
 
 use super::core;
 use super::parse::reason;
+use super::phases::status::HEADER_TOO_LARGE;
 use super::request::Request;
 
 /// The product's name and version as `Server:` and error pages show them.
@@ -24,25 +25,26 @@ struct Page {
     short: Bytes,
 }
 
+impl Page {
+    fn new(text: impl Fn(&str) -> String) -> Self {
+        Self {
+            full: text(SERVER).into(),
+            short: text(SERVER_SHORT).into(),
+        }
+    }
+}
+
 static PAGES: LazyLock<HashMap<u16, Page>> = LazyLock::new(|| {
-    (300..600)
-        .filter_map(|status| {
-            let title = reason(status)?;
-            let page = |server| Bytes::from(page(status, title, server));
-            Some((
-                status,
-                Page {
-                    full: page(SERVER),
-                    short: page(SERVER_SHORT),
-                },
-            ))
-        })
-        .collect()
+    let usual = (300..600).filter_map(|status| {
+        let title = reason(status)?;
+        Some((status, Page::new(|server| page(status, title, server))))
+    });
+    let too_large = (HEADER_TOO_LARGE, Page::new(header_too_large));
+    usual.chain([too_large]).collect()
 });
 
-/// The page of a status; none for statuses without a body of their own.
+/// The page of a status, which may be one of nginx's own that are sent as another; none for statuses without a body of their own.
 pub(crate) fn body(r: &Request, status: u16) -> Option<Chain> {
-    // nginx has pages of its own for statuses that are sent as 400.
     let page = PAGES.get(&status)?;
     let tokens = *r.conf(&core::LOCATION).server_tokens;
     let bytes = if tokens { &page.full } else { &page.short };
@@ -53,6 +55,15 @@ fn page(status: u16, title: &str, server: &str) -> String {
     format!(
         "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n\
          <center><h1>{status} {title}</h1></center>\r\n\
+         <hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
+    )
+}
+
+fn header_too_large(server: &str) -> String {
+    format!(
+        "<html>\r\n<head><title>400 Request Header Or Cookie Too Large</title></head>\r\n\
+         <body>\r\n<center><h1>400 Bad Request</h1></center>\r\n\
+         <center>Request Header Or Cookie Too Large</center>\r\n\
          <hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
     )
 }

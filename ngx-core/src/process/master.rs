@@ -14,7 +14,7 @@ use super::pid::PidFile;
 use super::{Origin, RunError, Service, Workers, rights};
 use crate::cycle::{Cycle, CycleError};
 use crate::log::{LogFiles, forked, set_default};
-use crate::{alert, emerg, notice, warn};
+use crate::{alert, emerg, error, notice, warn};
 
 /// Runs the server under its first generation until a signal ends it; the calling thread becomes
 /// the main thread, and must be the only one of the process, because a daemon is a fork.
@@ -206,7 +206,7 @@ impl<S: Service> Master<S> {
             Ok(Ok(cycle)) => cycle,
             Ok(Err(error)) => {
                 error.log();
-                return emerg!("reconfiguring failed, the old configuration stays");
+                return error!("reconfiguring failed, the old configuration stays");
             }
             Err(_panic) => {
                 return alert!("reconfiguring ended by a panic, the old configuration stays");

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use ngx_core::conf::{Args, Problem, Span, values};
 use ngx_core::http::HttpModule;
-use ngx_core::module::{
-    Arity, Conf, Contexts, Cx, Directive, Level, Module, Scope, Slot, Slots,
-};
+use ngx_core::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Scope, Slot, Slots};
 use ngx_core::net::addr::{Host, Target, system_lookup};
 use ngx_core::{setter, settings};
 

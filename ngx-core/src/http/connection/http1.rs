@@ -12,6 +12,7 @@ use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, WriteError};
 use crate::http::core::{self, LocationConf};
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
+use crate::http::output::TIMED_OUT;
 use crate::http::parse::{BodyFraming, ChunkedDecoder, Version};
 use crate::http::request::Request;
 use crate::net::addr::Addr;
@@ -57,6 +58,7 @@ struct Timeouts {
     linger_total: u64,
     keepalive: u64,
     nodelay: bool,
+    reset: bool,
 }
 
 thread_local! {
@@ -331,7 +333,7 @@ impl Downstream for Http1 {
             self.deadline.set(self.timeouts.get().send);
         }
         if self.deadline.poll_expired(cx).is_ready() {
-            self.aborted.set(true);
+            self.abort();
             let error = io::Error::from_raw_os_error(TIMED_OUT);
             return Poll::Ready(Err(WriteError::Io(error)));
         }
@@ -404,6 +406,7 @@ impl Downstream for Http1 {
             linger_total: *conf.lingering_time,
             keepalive: *conf.keepalive_timeout,
             nodelay: *conf.tcp_nodelay,
+            reset: *conf.reset_timedout_connection,
         });
         if *conf.keepalive_timeout == 0
             || self.peer.requests.get() >= *conf.keepalive_requests
@@ -456,6 +459,10 @@ impl Downstream for Http1 {
 
     fn abort(&self) {
         self.aborted.set(true);
+        if self.timeouts.get().reset {
+            // It is closed in either case; this only spares the kernel what lies unsent.
+            let _ = self.transport.reset_on_close();
+        }
     }
 
     fn sent(&self) -> u64 {
@@ -489,9 +496,6 @@ impl Http1 {
         Poll::Pending
     }
 }
-
-/// `ETIMEDOUT`, as nginx logs it.
-const TIMED_OUT: i32 = 110;
 
 fn split(unread: &mut BytesMut, most: usize) -> Bytes {
     let most = most.min(unread.len());

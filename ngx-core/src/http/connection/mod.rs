@@ -115,6 +115,7 @@ impl Serve {
                 let from = Origin {
                     generation: &self.generation,
                     vhosts,
+                    scope: &self.scope,
                     closing,
                 };
                 let read = ready!(head.poll(cx, &self.http1, &from));
@@ -160,7 +161,6 @@ impl Serve {
     fn head_read(&mut self, read: HeadRead) {
         match read {
             HeadRead::Request(request) => {
-                self.scope.set_request(Some(&request));
                 self.state = State::Request(request);
             }
             HeadRead::Close => self.state = State::Closed,

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf as _;
 
 use super::http1::Http1;
+use super::log::Scope;
 use crate::error::errno;
 use crate::http::conf::VhostsId;
 use crate::http::core::{self, ServerConf};
@@ -40,6 +41,8 @@ struct Partial {
 pub(super) struct Origin<'a> {
     pub(super) generation: &'a Rc<Generation>,
     pub(super) vhosts: VhostsId,
+    /// What is logged from here on is about the request.
+    pub(super) scope: &'a Scope,
     /// The worker goes down: this request is the connection's last.
     pub(super) closing: bool,
 }
@@ -129,6 +132,9 @@ impl ReadHead {
             return HeadRead::Close;
         }
         let request = from.request(http1);
+        if let Some(partial) = &self.partial {
+            partial.record(&request, &http1.unread.borrow());
+        }
         http1.begin(&request, BodyFraming::None, true);
         request.finalize(408);
         HeadRead::Request(request)
@@ -200,14 +206,7 @@ impl ReadHead {
             }
             Err(error) => {
                 let request = from.request(http1);
-                if let Some(line) = partial.parser.request_line() {
-                    let head = RequestHead {
-                        line: *line,
-                        seen: KnownSet::EMPTY,
-                        len: bytes.len(),
-                    };
-                    request.with_head_mut(|own| own.set(bytes, &head, &[]));
-                }
+                partial.record(&request, bytes);
                 (0, Some(Parsed::Refused(request, error)))
             }
         };
@@ -230,6 +229,28 @@ impl Partial {
                 parser,
                 fields: Vec::with_capacity(16),
             }),
+        }
+    }
+
+    /// Gives a request that ends here what is known of it, for the log.
+    fn record(&self, request: &Request, bytes: &[u8]) {
+        match self.parser.request_line() {
+            Some(line) => {
+                let head = RequestHead {
+                    line: *line,
+                    seen: KnownSet::EMPTY,
+                    len: bytes.len(),
+                };
+                request.with_head_mut(|own| own.set(bytes, &head, &[]));
+            }
+            None => {
+                let start = bytes.trim_ascii_start();
+                let line = start
+                    .split(|byte| *byte == b'\n')
+                    .next()
+                    .unwrap_or_default();
+                request.with_head_mut(|own| own.set_unparsed(line.trim_ascii_end()));
+            }
         }
     }
 
@@ -256,12 +277,14 @@ impl Origin<'_> {
         let peer = http1.peer_rc();
         peer.requests.set(peer.requests.get() + 1);
         let downstream: Rc<dyn Downstream> = Rc::clone(http1) as Rc<dyn Downstream>;
-        Request::new(
+        let request = Request::new(
             Rc::clone(self.generation),
             downstream,
             Rc::clone(peer),
             self.server(),
-        )
+        );
+        self.scope.set_request(Some(&request));
+        request
     }
 }
 
@@ -352,9 +375,7 @@ fn choose_server(request: &Request, vhosts: VhostsId) -> Result<(), RequestError
         }
     }
     request.with_head_mut(|own| own.set_host(&name));
-    if !name.is_empty()
-        && let Some(server) = request.http().vhosts_of(vhosts).find(request, &name)
-    {
+    if let Some(server) = request.http().vhosts_of(vhosts).find(request, &name) {
         request.set_server(server);
     }
     Ok(())

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::build;
 use super::listen::{ServerName, WantedAddr};
+use super::path::set_default_root;
 use crate::conf::{Args, Problem, Span};
 use crate::http::conf::Handler;
 use crate::http::module::HttpModules;
@@ -94,6 +95,7 @@ pub(super) fn set_http(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> 
         }
     }
     let scope = cx.with_scope(Scope::new(Level::Main), |cx| {
+        set_default_root(cx);
         cx.evaluate(args.block().unwrap_or_default(), Contexts::HTTP);
         for module in &modules.0 {
             if let Some(finish) = module.finish

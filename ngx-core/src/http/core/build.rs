@@ -175,7 +175,9 @@ struct Address {
 impl Addresses {
     fn add(&mut self, cx: &mut Cx<'_>, id: ServerId, head: ServerHead, span: Span) {
         let ServerHead {
-            mut listens, names, ..
+            mut listens,
+            mut names,
+            ..
         } = head;
         if listens.is_empty() {
             let port = if nix::unistd::Uid::effective().is_root() {
@@ -195,6 +197,10 @@ impl Addresses {
         let mut places = Vec::new();
         for wanted in listens {
             places.push(self.place(cx, id, wanted));
+        }
+        if names.is_empty() {
+            // It takes requests that name no host.
+            names.push(ServerName::Exact(Box::default()));
         }
         for name in names {
             for &place in &places {

@@ -12,7 +12,7 @@ mod types;
 pub use block::{LocationKind, current_location, set_handler};
 pub use error_page::{ErrorPage, ErrorTarget};
 pub use path::Root;
-pub(crate) use path::with_name_buffer;
+pub(crate) use path::{Alias, with_name_buffer};
 pub use settings::{IfModifiedSince, LingeringClose, LocationConf, ServerConf};
 pub use types::Types;
 
@@ -29,6 +29,7 @@ pub static LOCATION: Slot<LocationConf> = Slot::new(Level::Location);
 /// The core module: `http`, `server`, `location` and what they all understand.
 pub(super) static MODULE: HttpModule = HttpModule {
     variables: Some(super::variables::register),
+    finish: Some(path::place_defaults),
     ..HttpModule::new(&CORE)
 };
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::LOCATION;
+use super::block::{LocationKind, current_location};
 use crate::conf::{Args, Problem};
 use crate::http::ctx::CtxSlot;
 use crate::http::request::Request;
@@ -19,7 +20,18 @@ use crate::script::{Context, Template, Variables};
 pub struct Root {
     folder: Arc<Template>,
     prefix: PathBuf,
-    alias: bool,
+    alias: Alias,
+}
+
+/// How names of files follow from paths.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Alias {
+    /// There is a `root`: the path is appended.
+    None,
+    /// So many bytes of the path, the name of the location with the `alias`, are replaced.
+    Prefix(usize),
+    /// That location has a regular expression: the whole path is replaced.
+    Whole,
 }
 
 impl Default for Root {
@@ -29,22 +41,42 @@ impl Default for Root {
         Self {
             folder,
             prefix: PathBuf::new(),
-            alias: false,
+            alias: Alias::None,
         }
     }
 }
 
+/// Where files are in an `http` block that does not say so: in the folder `html` of the prefix.
+pub(super) fn set_default_root(cx: &mut Cx<'_>) {
+    let folder = cx.prefix().join("html").into_os_string().into_vec();
+    let folder = Arc::new(Template::from_literal(folder));
+    let root = Root {
+        folder,
+        prefix: PathBuf::new(),
+        alias: Alias::None,
+    };
+    cx.conf(&LOCATION).root.adjust(root);
+}
+
 /// `root html`
 pub(super) fn set_root(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    set(cx, args, false)
+    set(cx, args, Alias::None)
 }
 
 /// `alias /other/folder/`
 pub(super) fn set_alias(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    set(cx, args, true)
+    let alias = match current_location(cx) {
+        (LocationKind::Named, _) => {
+            let message = "the \"alias\" directive cannot be used inside the named location";
+            return Err(args.problem(message));
+        }
+        (LocationKind::Regex, _) => Alias::Whole,
+        (_, name) => Alias::Prefix(name.len()),
+    };
+    set(cx, args, alias)
 }
 
-fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: bool) -> Result<(), Problem> {
+fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: Alias) -> Result<(), Problem> {
     let text = args.arg(0).as_str();
     for name in [
         "$document_root",
@@ -62,7 +94,7 @@ fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: bool) -> Result<(), Problem> {
     }
     // A slash at the end of a root would be doubled; that of an alias counts.
     let text = match text.strip_suffix('/') {
-        Some(rest) if !alias => rest,
+        Some(rest) if alias == Alias::None => rest,
         _ => text,
     };
     let mut folder = Template::compile(text, cx.part::<Variables<Request>>())
@@ -74,7 +106,11 @@ fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: bool) -> Result<(), Problem> {
     }
     let conf = cx.conf(&LOCATION);
     if conf.root.is_set() && conf.root.alias != alias {
-        let other = if alias { "root" } else { "alias" };
+        let other = if alias == Alias::None {
+            "alias"
+        } else {
+            "root"
+        };
         return Err(args.problem(format!(
             "\"{}\" directive is duplicate, \"{other}\" directive was specified earlier",
             args.name()
@@ -98,6 +134,23 @@ pub(super) fn set_temp_path(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Prob
         .set(path, args.span())
 }
 
+/// Lets the folders that no directive has named start from the prefix of the configuration.
+pub(super) fn place_defaults(cx: &mut Cx<'_>) -> Result<(), Problem> {
+    let prefix = cx.prefix().to_owned();
+    let conf = cx.conf(&LOCATION);
+    if !conf.client_body_temp_path.is_set() {
+        let path = prefix.join(&*conf.client_body_temp_path);
+        conf.client_body_temp_path.adjust(path);
+    }
+    if !conf.root.is_set() {
+        conf.root.adjust(Root {
+            prefix,
+            ..Root::default()
+        });
+    }
+    Ok(())
+}
+
 impl Request {
     /// The name of the file for the current path (`$request_filename`), and how many of its bytes
     /// are the folder.
@@ -113,13 +166,11 @@ impl Request {
         self.write_document_root(name);
         let folder = name.len();
         let path = self.path();
-        if !self.has_alias() {
-            name.extend_from_slice(&path);
-        } else if !self.location().is_regex {
-            let location = &self.location().name;
-            name.extend_from_slice(path.get(location.len()..).unwrap_or_default());
-        } else if self.ctx(&PATH_BEHIND_ALIAS).is_some() {
-            name.extend_from_slice(&path);
+        match self.alias() {
+            Alias::None => name.extend_from_slice(&path),
+            Alias::Prefix(len) => name.extend_from_slice(path.get(len..).unwrap_or_default()),
+            Alias::Whole if self.ctx(&PATH_BEHIND_ALIAS).is_some() => name.extend_from_slice(&path),
+            Alias::Whole => {}
         }
         folder
     }
@@ -144,6 +195,10 @@ impl Request {
 
     /// Whether the location has an `alias`.
     pub fn has_alias(&self) -> bool {
+        self.alias() != Alias::None
+    }
+
+    pub(crate) fn alias(&self) -> Alias {
         self.conf(&LOCATION).root.alias
     }
 }

@@ -74,6 +74,8 @@ settings! {
         lingering_time: u64 = 30_000,
         /// And how long between two reads.
         lingering_timeout: u64 = 5_000,
+        /// Connections that have timed out are reset.
+        reset_timedout_connection: bool = false,
         /// Less than this is not written unless a response ends or is flushed.
         postpone_output: u64 = 1460,
         /// Files are sent by the kernel.
@@ -210,6 +212,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row!("lingering_time", ALL, ONE, "30s", "For how long at most.", setter!(LOCATION, lingering_time, msec)),
     row!("lingering_timeout", ALL, ONE, "5s", "How long to wait for more of it.", setter!(LOCATION, lingering_timeout, msec)),
 
+    row!("reset_timedout_connection", ALL, ONE, "off", "Reset connections that have timed out, so that the kernel forgets them at once.", setter!(LOCATION, reset_timedout_connection, flag)),
     row!("postpone_output", ALL, ONE, "1460", "Collect so many bytes before writing, unless the response ends.", setter!(LOCATION, postpone_output, offset)),
     row!("sendfile", ALL_AND_IF, ONE, "off", "Let the kernel send files.", setter!(LOCATION, sendfile, flag)),
     row!("sendfile_max_chunk", ALL, ONE, "2m", "The most that is sent of one response before others have their turn.", setter!(LOCATION, sendfile_max_chunk, offset)),

@@ -15,7 +15,7 @@ use crate::time;
 pub(crate) fn write(r: &Request, out: &mut BytesMut) {
     let response = r.response();
     let conf = r.conf(&core::LOCATION);
-    if r.head().version() < Version::HTTP_10 {
+    if r.head().version() == Version::HTTP_09 {
         // HTTP/0.9 knows nothing but bodies.
         return;
     }

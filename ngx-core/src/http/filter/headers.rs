@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use self::expires::Expires;
 use super::not_modified::seconds_of;
-use crate::conf::{Args, Problem};
+use crate::conf::{Args, Problem, Word};
 use crate::http::module::{HttpModule, Ordered};
 use crate::http::request::Request;
 use crate::http::response::Response;
@@ -238,7 +238,7 @@ fn invalid(args: &Args<'_>, at: usize, message: &str) -> Problem {
     let span = args
         .values()
         .get(at)
-        .map_or_else(|| args.span(), |word| word.span());
+        .map_or_else(|| args.span(), Word::span);
     Problem::of_directive(span, message)
         .with_help("write \"expires 30d\", \"expires -1\", \"expires @15h30m\", \"expires modified +24h\", \"expires epoch\", \"expires max\" or \"expires off\"")
 }

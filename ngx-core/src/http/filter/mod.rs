@@ -6,3 +6,6 @@ pub(crate) mod header;
 pub(crate) mod headers;
 pub(crate) mod not_modified;
 pub(crate) mod range;
+
+#[cfg(test)]
+mod tests;

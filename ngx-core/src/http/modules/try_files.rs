@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use crate::conf::{Args, Problem, Setting};
 use crate::error::errno;
-use crate::http::core;
+use crate::http::core::{self, Alias};
 use crate::http::module::{HttpModule, Ordered, Phase};
 use crate::http::parse::split_args;
 use crate::http::request::Request;
@@ -126,7 +126,7 @@ fn handler(r: &Request) -> PhaseStep {
 /// Looks for the files under the folder in `name`.
 fn run(r: &Request, conf: &TryFiles, name: &mut Vec<u8>) -> PhaseStep {
     let root = name.len();
-    let alias = Alias::of(r);
+    let alias = r.alias();
     for attempt in &conf.tries {
         append(r, &attempt.name, alias, name, root);
         let shown = String::from_utf8_lossy(name);
@@ -154,30 +154,6 @@ fn run(r: &Request, conf: &TryFiles, name: &mut Vec<u8>) -> PhaseStep {
         Fallback::Target(target) => {
             append(r, target, alias, name, root);
             fall_back(r, name.get(root..).unwrap_or_default())
-        }
-    }
-}
-
-/// How names of files follow from paths in a location.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Alias {
-    /// There is a `root`.
-    None,
-    /// The name of the location, of so many bytes, is replaced.
-    Prefix(usize),
-    /// The location has a regular expression, and the whole path is replaced.
-    Whole,
-}
-
-impl Alias {
-    fn of(r: &Request) -> Self {
-        let location = r.location();
-        if !r.has_alias() {
-            Self::None
-        } else if location.is_regex {
-            Self::Whole
-        } else {
-            Self::Prefix(location.name.len())
         }
     }
 }

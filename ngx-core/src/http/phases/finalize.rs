@@ -127,7 +127,7 @@ fn respond(r: &Request, status: u16) -> PhaseStep {
     response.allow_ranges(false);
     response.set_last_modified(None);
     response.set_etag(None);
-    let body = special::body(r, sent);
+    let body = special::body(r, status);
     if let Some(body) = &body {
         response.set_content_length(Some(body.size()));
         response.set_content_type(Some(Bytes::from_static(b"text/html")));

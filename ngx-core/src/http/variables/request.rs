@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use ngx_buf::Buf;
+
 use super::{Append, cheap, put, put_number, put_some, volatile};
 use crate::conf::values;
 use crate::error::errno;
@@ -146,7 +148,7 @@ const FILES: [(&str, Append); 5] = [
     }),
     ("request_body", |r, out| {
         let body = r.body_bufs();
-        if body.is_empty() || body.iter().any(|buf| buf.is_file()) {
+        if body.is_empty() || body.iter().any(Buf::is_file) {
             return false;
         }
         body.iter()

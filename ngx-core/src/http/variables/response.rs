@@ -22,7 +22,7 @@ const LIST: [(&str, Append); 4] = [
 fn status(r: &Request) -> u16 {
     let head = r.head();
     match (r.inner().engine.error_status(), r.response().status()) {
-        (0, 0) if head.version() < Version::HTTP_10 && !head.request_line().is_empty() => 9,
+        (0, 0) if head.version() == Version::HTTP_09 => 9,
         (0, status) | (status, _) => status,
     }
 }

@@ -248,6 +248,9 @@ fn blocks_share_what_they_do_not_touch() {
     assert!(std::ptr::eq(GLOBAL.of(server), GLOBAL.of(&tree.http)));
     assert!(!GLOBAL.is_set(server));
     assert!(PLACE.is_set(server));
+    // What a block inherits is not its own.
+    assert!(PLACE.own(&tree.http).is_some() && PLACE.own(&locations[1]).is_some());
+    assert!(PLACE.own(server).is_none() && PLACE.own(&locations[0]).is_none());
 }
 
 #[test]

@@ -103,7 +103,7 @@ mod configuration {
         let modules: Vec<&'static Module> = ALL.iter().map(|module| module.module).collect();
         let registry = Registry::new(&modules)
             .unwrap()
-            .with_extension(HttpModules(ALL));
+            .with_extension(HttpModules(ALL.to_vec()));
         let source = MemorySource::new().with_file("/ngx.conf", text);
         let options = LoadOptions::default();
         let loaded = load(&registry, &source, Path::new("/ngx.conf"), &options);

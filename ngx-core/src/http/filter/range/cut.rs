@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_flush_goes_through() {
-        let mut cutter = cutter(&[2..20]);
+        let mut cutter = cutter(std::slice::from_ref(&(2..20)));
         let input = Chain::from(Buf::from_static(b"0").with_flags(Flags::FLUSH));
         let out = cutter.cut(input);
         assert_eq!((out.size(), out.flags()), (0, Flags::FLUSH));

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::script::{Variable, VariableTable};
 
-    struct Fake(VariableTable<Fake>);
+    struct Fake(VariableTable<Self>);
 
     impl Context for Fake {
         fn variable(&self, id: VarId, out: &mut Vec<u8>) -> bool {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::escape::Escape;
 use self::format::{COMBINED, Format};
 use self::target::Target;
-use crate::conf::{Args, Problem, Setting, Span, values};
+use crate::conf::{Args, Problem, Setting, Span, Word, values};
 use crate::error::errno;
 use crate::http::core;
 use crate::http::module::{HttpModule, Ordered, Phase};
@@ -134,12 +134,7 @@ fn set_log_format(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
                 .with_help("it must be one of \"default\", \"json\", \"none\""));
         }
     };
-    let text: String = args
-        .values()
-        .iter()
-        .skip(first)
-        .map(|word| word.as_str())
-        .collect();
+    let text: String = args.values().iter().skip(first).map(Word::as_str).collect();
     let format = Format::compile(&text, escape, cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(first, error.to_string()))?;
     cx.part::<Known>()
@@ -285,9 +280,10 @@ fn open(cx: &mut Cx<'_>, path: PathBuf, options: &Options) -> Result<Arc<Target>
     Ok(target)
 }
 
-/// The log of servers that nobody has said anything to.
+/// The log of servers that nobody has said anything to. A program without log files has none.
 fn add_default(cx: &mut Cx<'_>) -> Result<(), Problem> {
     if cx.conf(&LOGS).list.is_set()
+        || cx.registry().extension::<Arc<LogFiles>>().is_none()
         || !core::any_server(cx, |scope| !scope.conf(&LOGS).list.is_set())
     {
         return Ok(());

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::conf::{Diagnostics, MemorySource};
 use crate::http::HttpConf;
-use crate::http::module::HttpModules;
-use crate::main_module;
+use crate::http::module::http_registry;
 use crate::module::{LoadOptions, Loaded, Registry, load};
 
 /// A prefix with a folder for logs.
@@ -21,16 +20,10 @@ impl Place {
 
     /// The modules, and a configuration with this `http` block.
     fn parts(&self, http: &str) -> (Registry, MemorySource) {
-        static HTTP: &[&HttpModule] = &[&crate::http::core::MODULE, &MODULE];
-        let modules: Vec<&'static Module> = main_module::ALL
-            .iter()
-            .copied()
-            .chain(HTTP.iter().map(|module| module.module))
-            .collect();
-        let registry = Registry::new(&modules)
+        static HTTP: &[&HttpModule] = &[&core::MODULE, &MODULE];
+        let registry = http_registry(HTTP.iter().copied())
             .unwrap()
-            .with_extension(Arc::new(LogFiles::default()))
-            .with_extension(HttpModules(HTTP));
+            .with_extension(Arc::new(LogFiles::default()));
         let text = format!("events {{ }} http {{ {http} }}");
         (registry, MemorySource::new().with_file("/ngx.conf", text))
     }

@@ -5,11 +5,8 @@ use ngx_buf::{Buf, Chain, Flags};
 
 use super::{compile, is_elsewhere};
 use crate::conf::{Args, Problem, values};
-use crate::http::core;
-use crate::http::parse::exten;
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
-use crate::info;
 use crate::module::Cx;
 use crate::script::Template;
 
@@ -88,7 +85,7 @@ fn send(r: &Request, status: u16, text: Bytes) -> PhaseStep {
     response.set_status(status);
     if status != 304 {
         response.set_content_length(Some(text.len() as u64));
-        response.set_content_type(content_type(r));
+        response.set_content_type(Some(r.media_type()).filter(|media| !media.is_empty()));
     }
     let end = Flags::LAST_BUF | Flags::LAST_IN_CHAIN;
     let buf = if text.is_empty() {
@@ -98,18 +95,9 @@ fn send(r: &Request, status: u16, text: Bytes) -> PhaseStep {
     };
     let sent = r.send_header().and_then(|_| r.output(Chain::from(buf)));
     if let Err(error) = sent {
-        info!("{error} while sending to client");
+        error.log();
     }
     Step::Done
-}
-
-/// The media type of the path, or the default one.
-fn content_type(r: &Request) -> Option<Bytes> {
-    let conf = r.conf(&core::LOCATION);
-    let path = r.path();
-    let media = exten(&path).and_then(|ending| conf.types.find(ending));
-    let media = media.unwrap_or(&conf.default_type);
-    (!media.is_empty()).then(|| media.clone())
 }
 
 /// The target of a redirect with control characters escaped: variables may hold what a client has

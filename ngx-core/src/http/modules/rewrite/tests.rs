@@ -10,7 +10,7 @@ fn read(text: &str) -> Result<HttpConf, String> {
     let modules: Vec<&'static Module> = ALL.iter().map(|module| module.module).collect();
     let registry = Registry::new(&modules)
         .unwrap()
-        .with_extension(HttpModules(ALL));
+        .with_extension(HttpModules(ALL.to_vec()));
     let source = MemorySource::new().with_file("/ngx.conf", text);
     match load(
         &registry,

@@ -10,7 +10,7 @@ use super::Place;
 use crate::cycle::{BuildOptions, Cycle};
 use crate::http::parse::{Progress, RequestOptions, RequestParser, split_args};
 use crate::http::server::ServerId;
-use crate::http::{BodyError, BodyPiece, Downstream, Generation, Peer, Request};
+use crate::http::{BodyError, BodyPiece, Downstream, Generation, LocationConf, Peer, Request};
 use crate::net::addr::Addr;
 
 /// A client that takes everything.
@@ -51,6 +51,8 @@ impl Downstream for Client {
         self.sent.set(self.sent.get() + chain.size());
         Ok(Flow::Done)
     }
+
+    fn set_location(&self, _: &LocationConf) {}
 
     fn send_interim(&self, _: &[u8]) -> Result<(), WriteError> {
         Ok(())
