@@ -114,7 +114,7 @@ impl Pipe {
         self.memory = 0;
     }
 
-    /// Passes on what the client takes; whether it took something.
+    /// Passes on what the client takes; whether it took something, or has room again.
     ///
     /// # Errors
     /// What the client says.
@@ -127,7 +127,11 @@ impl Pipe {
         loop {
             if self.blocked {
                 match client.poll_ready(cx)? {
-                    Poll::Ready(()) => self.blocked = false,
+                    // There may be room to read again: whoever reads has to be told.
+                    Poll::Ready(()) => {
+                        self.blocked = false;
+                        passed = true;
+                    }
                     Poll::Pending => return Ok(passed),
                 }
             }
@@ -161,7 +165,7 @@ impl Pipe {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                tracing::warn!(
+                ngx_core::warn!(
                     "an upstream response is buffered to a temporary file while reading upstream"
                 );
                 self.file.insert(TempFile::create(&self.buffers.temp_path)?)

@@ -125,7 +125,10 @@ impl Request {
                 // Before the filters, which decide by the status.
                 match self.inner().engine.error_status() {
                     0 => {}
-                    status => self.response().set_status(status),
+                    status => {
+                        self.response().set_status(status);
+                        self.response().set_reason(None);
+                    }
                 }
                 self.run_header_filters(0)
             }

@@ -89,7 +89,7 @@ pub trait Client<H> {
     /// [`Report`](super::Report) too. The default logs without saying to whom it happened.
     fn try_failed(&mut self, error: &Error, tries: &[Try]) {
         let _ = tries;
-        tracing::error!("{error}");
+        ngx_core::error!("{error}");
     }
 }
 

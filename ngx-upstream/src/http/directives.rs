@@ -1,7 +1,7 @@
 //! The `proxy_*` directives.
 
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -317,6 +317,17 @@ fn set_pass(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Lets the default folder start from the prefix of the configuration.
+pub(super) fn place_defaults(cx: &mut Cx<'_>) -> Result<(), Problem> {
+    let prefix = cx.prefix().to_owned();
+    let path = &mut cx.conf(&PROXY).temp_path;
+    if !path.is_set() {
+        let full = prefix.join(&**path);
+        path.adjust(full);
+    }
+    Ok(())
+}
+
 fn template(cx: &mut Cx<'_>, args: &Args<'_>, i: usize) -> Result<Template, Problem> {
     Template::compile(args.arg(i).as_str(), cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(i, error.to_string()))
@@ -451,7 +462,7 @@ fn set_temp_path(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     for i in 1..args.values().len() {
         args.number_in(i, 1..=3)?;
     }
-    let path: PathBuf = Path::new(&cx.full_path(args.arg(0))).to_owned();
+    let path = cx.full_path(args.arg(0));
     cx.conf(&PROXY).temp_path.set(path, args.span())
 }
 

@@ -12,7 +12,7 @@ use ngx_core::{error, info};
 use super::state::State;
 use super::target::Found;
 use crate::driver::{Client, ClientError, Disposition, Driver, End, Settings, Try};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, ProtocolError};
 use crate::peer::Peer;
 use crate::pipe::Mode;
 use crate::protocol::Protocol;
@@ -307,7 +307,22 @@ impl<H, F: Front<H>> Client<H> for Talk<'_, F> {
             self.state.ask(self.r, &name);
         }
         self.state.set_tries(tries.iter().cloned().collect());
+        if is_unasked_upgrade(failed)
+            && let Some(downstream) = &self.downstream
+        {
+            // Who makes a backend switch protocols unasked is not to be trusted with more.
+            downstream.forbid_keepalive();
+        }
         self.log(failed);
+    }
+}
+
+/// Whether the backend has switched protocols though the request was not passed on as one that
+/// wants that.
+fn is_unasked_upgrade(failed: &Error) -> bool {
+    match failed.kind() {
+        ErrorKind::Protocol(ProtocolError::Invalid(what)) => what.starts_with("101 "),
+        _ => false,
     }
 }
 

@@ -2,15 +2,13 @@
 //! connections.
 
 use std::cell::RefCell;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ngx_core::net::Transport;
 use tokio::task::AbortHandle;
 
 use super::upstream_block::{Keepalive, Upstream};
-use crate::connect::{Connect, Connection, Sockets};
+use crate::connect::Sockets;
 use crate::peer::{Balancer as _, Peer, RoundRobin, RoundRobinSession, Server};
 use crate::pool::{Pool, PoolSettings};
 
@@ -20,7 +18,7 @@ pub(super) struct Threads {
     /// By the number of the group.
     groups: RefCell<Vec<Option<Rc<Group>>>>,
     /// For addresses that no group has: keeps nothing.
-    unpooled: RefCell<Option<Rc<Pool<Connector>>>>,
+    unpooled: RefCell<Option<Rc<Pool<Sockets>>>>,
 }
 
 struct Group {
@@ -31,7 +29,7 @@ struct Group {
 
 /// A pool, and the task that closes what is closed or too old.
 struct Idle {
-    pool: Rc<Pool<Connector>>,
+    pool: Rc<Pool<Sockets>>,
     reaper: Option<AbortHandle>,
 }
 
@@ -46,7 +44,7 @@ impl Drop for Idle {
 /// Whom an exchange may ask, and over which connections.
 pub(super) struct Peers {
     pub(super) session: RoundRobinSession,
-    pub(super) pool: Rc<Pool<Connector>>,
+    pub(super) pool: Rc<Pool<Sockets>>,
 }
 
 impl Threads {
@@ -64,10 +62,10 @@ impl Threads {
 
     /// The peers for one exchange with servers that were found at run time.
     pub(super) fn unnamed(&self, servers: impl IntoIterator<Item = Peer>) -> Peers {
-        let mut balancer = RoundRobin::new(servers.into_iter().map(Server::new));
+        let balancer = RoundRobin::new(servers.into_iter().map(Server::new));
         let mut unpooled = self.unpooled.borrow_mut();
-        let pool = unpooled
-            .get_or_insert_with(|| Rc::new(Pool::new(Connector, Keepalive::none().settings)));
+        let pool =
+            unpooled.get_or_insert_with(|| Rc::new(Pool::new(Sockets, Keepalive::none().settings)));
         Peers {
             session: balancer.session(b""),
             pool: Rc::clone(pool),
@@ -96,7 +94,7 @@ impl Threads {
 }
 
 impl Group {
-    fn pool(&self, key: usize) -> Rc<Pool<Connector>> {
+    fn pool(&self, key: usize) -> Rc<Pool<Sockets>> {
         let mut pools = self.pools.borrow_mut();
         if let Some((_, idle)) = pools.iter().find(|(own, _)| *own == key) {
             return Rc::clone(&idle.pool);
@@ -110,27 +108,11 @@ impl Group {
 
 impl Idle {
     fn new(settings: PoolSettings) -> Self {
-        let pool = Rc::new(Pool::new(Connector, settings));
+        let pool = Rc::new(Pool::new(Sockets, settings));
         let reaper = (settings.size > 0).then(|| {
             let pool = Rc::clone(&pool);
             tokio::task::spawn_local(async move { pool.reap().await }).abort_handle()
         });
         Self { pool, reaper }
-    }
-}
-
-/// Connects as the sockets do; small packets are not delayed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Connector;
-
-impl Connect for Connector {
-    type Stream = Transport;
-
-    async fn connect(&self, peer: &Peer, fresh: bool) -> io::Result<Connection<Transport>> {
-        let connection = Sockets.connect(peer, fresh).await?;
-        if connection.stream.is_tcp() {
-            connection.stream.set_nodelay()?;
-        }
-        Ok(connection)
     }
 }

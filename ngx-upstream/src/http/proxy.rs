@@ -6,7 +6,7 @@ use ngx_core::http::{HttpModule, LOCATION, PhaseStep, Request, Step};
 use ngx_core::module::Module;
 use ngx_core::warn;
 
-use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf};
+use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf, place_defaults};
 use super::exchange::{Answer, Front, Run, run};
 use super::headers::pass_redirected;
 use super::request::Asking;
@@ -21,6 +21,7 @@ use crate::proto::http1::{Body, Framing, Head, Http1, Request as Http1Request};
 /// `proxy_pass` and its variables.
 pub(super) static MODULE: HttpModule = HttpModule {
     variables: Some(variables::register),
+    finish: Some(place_defaults),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

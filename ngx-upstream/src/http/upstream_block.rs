@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ngx_core::conf::{Args, Problem, Setting, Span, values};
+use ngx_core::conf::{Args, Problem, Span, values};
 use ngx_core::http::HttpModule;
-use ngx_core::module::{
-    Arity, Conf, Contexts, Cx, Directive, Level, Module, Scope, Slot, Slots, millis,
-};
+use ngx_core::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Scope, Slot, Slots};
 use ngx_core::net::addr::{Host, Target, system_lookup};
 use ngx_core::{setter, settings};
 
@@ -130,18 +128,18 @@ pub(super) static MODULE: HttpModule = HttpModule {
 static DESCRIPTOR: Module = Module {
     name: "ngx_http_upstream_module",
     directives: &[
-        row("upstream", Contexts::HTTP, Arity::exact(1).block(), "", "A group of servers.", set_upstream),
-        row("server", Contexts::UPSTREAM, Arity::at_least(1), "", "A server of the group.", set_server),
-        row("keepalive", Contexts::UPSTREAM, Arity::range(1, 2), "32 local", "The most idle connections that a worker keeps; 0 keeps none.", set_keepalive),
-        row("keepalive_requests", Contexts::UPSTREAM, Arity::ONE, "1000", "The most requests of one connection.", setter!(BLOCK, keepalive_requests, number)),
-        row("keepalive_time", Contexts::UPSTREAM, Arity::ONE, "1h", "The age at which a connection is kept no more.", setter!(BLOCK, keepalive_time, msec)),
-        row("keepalive_timeout", Contexts::UPSTREAM, Arity::ONE, "60s", "How long an idle connection is kept.", setter!(BLOCK, keepalive_timeout, msec)),
+        Directive { name: "upstream", contexts: Contexts::HTTP, arity: Arity::exact(1).block(), set: set_upstream, default: "", doc: "A group of servers." },
+        row("server", Arity::at_least(1), "", "A server of the group.", set_server),
+        row("keepalive", Arity::range(1, 2), "32 local", "The most idle connections that a worker keeps; 0 keeps none.", set_keepalive),
+        row("keepalive_requests", Arity::ONE, "1000", "The most requests of one connection.", setter!(BLOCK, keepalive_requests, number)),
+        row("keepalive_time", Arity::ONE, "1h", "The age at which a connection is kept no more.", setter!(BLOCK, keepalive_time, msec)),
+        row("keepalive_timeout", Arity::ONE, "60s", "How long an idle connection is kept.", setter!(BLOCK, keepalive_timeout, msec)),
     ],
 };
 
+/// A directive of the block.
 const fn row(
     name: &'static str,
-    contexts: Contexts,
     arity: Arity,
     default: &'static str,
     doc: &'static str,
@@ -149,7 +147,7 @@ const fn row(
 ) -> Directive {
     Directive {
         name,
-        contexts,
+        contexts: Contexts::UPSTREAM,
         arity,
         set,
         default,

@@ -27,24 +27,24 @@ pub(super) fn register(variables: &mut Variables<Request>) {
         }),
         Variable::new("proxy_add_x_forwarded_for", forwarded_for),
         of_tries("upstream_addr", |one, out| {
-            out.extend_from_slice(one.peer.as_bytes())
+            out.extend_from_slice(one.peer.as_bytes());
         }),
         of_tries("upstream_status", |one, out| match one.status {
             0 => out.push(b'-'),
             status => number(u64::from(status), out),
         }),
         of_tries("upstream_connect_time", |one, out| {
-            seconds(one.connect_time, out)
+            seconds(one.connect_time, out);
         }),
         of_tries("upstream_header_time", |one, out| {
-            seconds(one.header_time, out)
+            seconds(one.header_time, out);
         }),
         of_tries("upstream_response_time", |one, out| {
-            seconds(one.response_time, out)
+            seconds(one.response_time, out);
         }),
         of_tries("upstream_response_length", |one, out| number(one.body, out)),
         of_tries("upstream_bytes_received", |one, out| {
-            number(one.received, out)
+            number(one.received, out);
         }),
         of_tries("upstream_bytes_sent", |one, out| number(one.sent, out)),
     ];

@@ -194,7 +194,7 @@ impl Session for RoundRobinSession {
             PeerOutcome::Served | PeerOutcome::Declined => fails.served(),
             PeerOutcome::Failed(during) => {
                 if fails.failed(server.max_fails, self.shared.now()) {
-                    tracing::warn!("upstream server temporarily disabled while {during}");
+                    ngx_core::warn!("upstream server temporarily disabled while {during}");
                 }
                 self.round().lower(at, server);
             }

@@ -1,8 +1,8 @@
 //! A file without a name.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ pub(super) struct TempFile {
 }
 
 impl TempFile {
-    /// Makes a file in this folder.
+    /// Makes a file in this folder, and the folder too.
     pub(super) fn create(folder: &Path) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
@@ -43,6 +43,13 @@ impl TempFile {
                     });
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => last = e,
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !folder.exists() => {
+                    DirBuilder::new()
+                        .recursive(true)
+                        .mode(0o700)
+                        .create(folder)?;
+                    last = e;
+                }
                 Err(e) => return Err(e),
             }
         }

@@ -139,8 +139,9 @@ fn unbuffered_pieces_go_alone_and_flushed() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_an_error() {
-    let missing = Path::new("/nowhere at all").into();
+fn a_folder_that_cannot_be_made_is_an_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let missing = file.path().join("folder").into();
     let mut pipe = Pipe::new(
         Mode::Buffered,
         Buffers {
@@ -151,5 +152,8 @@ fn a_folder_that_is_not_there_is_an_error() {
     let mut client = Slow::default();
     push(&mut pipe, b"0123456789ab");
     pass(&mut pipe, &mut client, 1);
-    assert_eq!(pipe.room().unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        pipe.room().unwrap_err().kind(),
+        io::ErrorKind::NotADirectory
+    );
 }

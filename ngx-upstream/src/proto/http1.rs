@@ -72,6 +72,8 @@ pub struct Http1 {
     parser: ResponseParser,
     fields: Vec<FieldRange>,
     keep_alive: bool,
+    /// The end of the body is told by a `Content-Length`.
+    has_length: bool,
     rest: Rest,
 }
 
@@ -93,6 +95,7 @@ impl Http1 {
             parser: parser(),
             fields: Vec::new(),
             keep_alive: false,
+            has_length: false,
             rest: Rest::Length(0),
         }
     }
@@ -114,6 +117,7 @@ impl Http1 {
     /// Sets up the reading of the body behind a final head.
     fn expect(&mut self, head: &Head) {
         self.keep_alive = head.keeps_alive();
+        self.has_length = matches!(head.framing(), ResponseFraming::Length(_));
         self.rest = match head.framing() {
             ResponseFraming::None => Rest::Length(0),
             ResponseFraming::Length(length) => Rest::Length(length),
@@ -195,6 +199,12 @@ impl Protocol for Http1 {
             Rest::Length(left) => {
                 *left -= sink.push_upto(input, *left);
                 Ok(if *left == 0 {
+                    if self.has_length && !input.is_empty() {
+                        ngx_core::warn!(
+                            "upstream sent more data than specified in \"Content-Length\" header \
+                             while reading upstream"
+                        );
+                    }
                     self.end()
                 } else {
                     BodyStep::Again

@@ -89,11 +89,11 @@ impl Memcached {
             .next()
             .and_then(number)
             .and_then(|flags| u32::try_from(flags).ok());
-        let flags = flags.ok_or_else(|| invalid("invalid flags"))?;
         let length = words
             .next()
             .and_then(number)
             .ok_or_else(|| invalid("invalid length"))?;
+        let flags = flags.ok_or_else(|| invalid("invalid flags"))?;
         self.left = length;
         self.found = true;
         Ok(Head::Hit { flags, length })
@@ -146,7 +146,11 @@ impl Protocol for Memcached {
             return Ok(BodyStep::Keep);
         }
         self.left -= sink.push_upto(input, self.left);
-        if self.left > 0 || !self.tail.consume(input)? {
+        if self.left > 0 {
+            return Ok(BodyStep::Again);
+        }
+        let ended = self.tail.consume(input);
+        if !ended.map_err(|_| ProtocolError::invalid("invalid trailer"))? {
             return Ok(BodyStep::Again);
         }
         Ok(BodyStep::Keep)
@@ -240,7 +244,7 @@ mod tests {
         }
         assert_eq!(
             error(b"VALUE key 0 1\r\nabEND\r\n"),
-            "upstream sent invalid data where \"\\r\\nEND\\r\\n\" was expected"
+            "upstream sent invalid trailer"
         );
         assert_eq!(
             error(b"VALUE key 0 9\r\nabc"),
