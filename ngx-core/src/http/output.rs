@@ -154,6 +154,11 @@ impl Request {
         )
     }
 
+    /// Whether a response can still be made.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.inner().output.header.get() == Header::Unsent
+    }
+
     /// Sends body bufs through the filters. The last buf of a response bears
     /// [`Flags::LAST_BUF`].
     ///

@@ -183,9 +183,7 @@ impl Request {
     /// A module's settings if they were made in the current location itself: for what is not
     /// inherited, such as the directives of the rewrite phases.
     pub fn own_conf<T: Conf>(&self, slot: &'static Slot<T>) -> Option<&T> {
-        let location = self.location();
-        slot.is_own(&location.slots, &location.outer)
-            .then(|| slot.of(&location.slots))
+        slot.own(&self.location().slots)
     }
 
     /// The client's side of the connection's facts.

@@ -76,6 +76,11 @@ impl Engine {
         self.error_status.get()
     }
 
+    /// Whether the request was not yet refused another URI inside the server.
+    pub(super) fn may_change_uri(&self) -> bool {
+        self.uri_changes.get() > 0
+    }
+
     /// Whether the client was given the whole response.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self.stage.get(), Stage::Logging(_) | Stage::Over) && !self.broken.get()
@@ -209,6 +214,7 @@ impl Request {
         self.set_internal();
         self.clear_ctx();
         self.set_location(location);
+        self.tell_location();
         self.move_to(self.http().phases.rewrite);
         Step::Done
     }
