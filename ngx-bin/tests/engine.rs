@@ -143,7 +143,7 @@ fn holding(main: &str) -> (Server, Backend) {
 }
 
 const NEXT: &str = "worker_processes 1; worker_shutdown_timeout 200ms; events { }
-     http { server { listen 127.0.0.1:{port}; location / { return 200 next; } } }";
+     http { access_log off; server { listen 127.0.0.1:{port}; } }";
 
 /// Waits for the end of a connection that is sent nothing any more; how long that took.
 fn end_of(mut client: Client) -> Duration {

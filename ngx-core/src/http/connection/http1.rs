@@ -144,7 +144,7 @@ impl Http1 {
 
     /// Whether the client has sent nothing that waits for an answer, the kernel asked too.
     pub(super) fn is_silent(&self) -> bool {
-        self.is_quiet() && !matches!(self.transport.peek_closed(), Ok(Peek::Data))
+        self.is_quiet() && !matches!(self.transport.peek_now(), Ok(Peek::Data))
     }
 
     pub(super) fn body_ended(&self) -> bool {
@@ -316,6 +316,10 @@ impl Downstream for Http1 {
         }
         let mut writer = self.writer.borrow_mut();
         if writer.is_empty() {
+            // It may have gone out with what came behind it.
+            if self.sent_at_timer.take().is_some() {
+                self.deadline.clear();
+            }
             return Poll::Ready(Ok(()));
         }
         let polled = writer.poll_write(cx, &mut &self.transport);

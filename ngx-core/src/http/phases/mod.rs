@@ -139,6 +139,7 @@ impl Request {
             let log = &self.http().phases.log;
             let Some(handler) = log.get(at) else {
                 engine.stage.set(Stage::Over);
+                self.release_ctx();
                 break;
             };
             let step = match self.poll_waiting(cx) {
@@ -156,9 +157,12 @@ impl Request {
 
     /// Drops whatever the request waits for: the client or the worker does not.
     pub(crate) fn cancel(&self) {
-        let waiting = self.inner().engine.waiting.take();
+        let engine = &self.inner().engine;
+        let waiting = engine.waiting.take();
         drop(waiting);
-        self.inner().engine.stage.set(Stage::Logging(0));
+        self.inner().output.release();
+        engine.broken.set(true);
+        engine.stage.set(Stage::Logging(0));
     }
 
     /// Goes to another URI inside the server, as `error_page`, `index` and `try_files` do.
@@ -304,7 +308,8 @@ impl Request {
         let engine = &self.inner().engine;
         match result {
             Ok(()) => {
-                if self.header_sent() && !self.last_sent() && !self.response().is_header_only() {
+                let whole = self.last_sent() || self.response().is_header_only();
+                if !self.header_sent() || !whole {
                     engine.broken.set(true);
                 }
             }
