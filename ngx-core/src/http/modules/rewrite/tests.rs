@@ -215,8 +215,5 @@ fn mistakes_have_nginx_messages() {
 fn targets_hold_no_control_characters() {
     let target = Bytes::from_static(b"/a\r\nSet-Cookie: b");
     assert_eq!(escape_controls(target), "/a%0D%0ASet-Cookie: b");
-    assert_eq!(
-        escape_controls(Bytes::from_static(b"/a%0A")),
-        "/a%0A"
-    );
+    assert_eq!(escape_controls(Bytes::from_static(b"/a%0A")), "/a%0A");
 }
