@@ -34,7 +34,11 @@ pub(crate) enum Found {
 
 /// Prefix names, sorted, each knowing the longest other name that is its prefix.
 #[derive(Default)]
-struct Prefixes(Vec<Prefix>);
+struct Prefixes {
+    list: Vec<Prefix>,
+    /// Whether one of them asks for redirects.
+    auto_redirects: bool,
+}
 
 struct Prefix {
     name: Box<[u8]>,
@@ -115,17 +119,21 @@ impl Prefixes {
                 parent,
             });
         }
-        Self(list)
+        let auto_redirects = list.iter().any(|prefix| prefix.auto_redirect);
+        Self {
+            list,
+            auto_redirects,
+        }
     }
 
     fn find(&self, path: &[u8]) -> Found {
-        let list = &self.0;
+        let list = &self.list;
         let behind = list.partition_point(|prefix| *prefix.name <= *path);
-        if let Some(next) = list.get(behind)
-            && next.auto_redirect
-            && next.name.strip_suffix(b"/") == Some(path)
+        if self.auto_redirects
+            && let Some(with_slash) = self.find_with_slash(path)
+            && with_slash.auto_redirect
         {
-            return Found::SlashMissing(next.id);
+            return Found::SlashMissing(with_slash.id);
         }
         let mut at = behind.checked_sub(1);
         while let Some(prefix) = at.and_then(|at| list.get(at)) {
@@ -138,6 +146,16 @@ impl Prefixes {
             at = prefix.parent;
         }
         Found::Nothing
+    }
+
+    /// The name that is `path` with a slash behind it. It need not be the next one: bytes less
+    /// than a slash sort before.
+    fn find_with_slash(&self, path: &[u8]) -> Option<&Prefix> {
+        let wanted = || path.iter().chain(b"/");
+        let at = self
+            .list
+            .binary_search_by(|prefix| prefix.name.iter().cmp(wanted()));
+        self.list.get(at.ok()?)
     }
 }
 
@@ -185,6 +203,13 @@ mod tests {
         let tree = tree(&["/", "/a/"]);
         assert_eq!(tree.find_static(b"/a"), Found::SlashMissing(LocationId(1)));
         assert_eq!(tree.find_static(b"/aa"), prefix(0));
+    }
+
+    #[test]
+    fn a_missing_slash_is_seen_behind_names_that_sort_before_it() {
+        let names = tree(&["/", "/a-b", "/a.b/", "/a/"]);
+        assert_eq!(names.find_static(b"/a"), Found::SlashMissing(LocationId(3)));
+        assert_eq!(names.find_static(b"/a."), prefix(0));
     }
 
     proptest! {

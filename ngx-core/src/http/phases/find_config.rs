@@ -16,10 +16,8 @@ impl Request {
         if self.look_up() == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }
+        self.tell_location();
         let conf = self.conf(&core::LOCATION);
-        if let Some(downstream) = self.downstream() {
-            downstream.set_location(conf);
-        }
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }
@@ -27,12 +25,20 @@ impl Request {
         if let Some(length) = self.inner().body.content_length()
             && max != 0
             && length > max
+            && !self.inner().body.is_discarded()
         {
             error!("client intended to send too large body: {length} bytes");
             self.discard_body();
             return Step::Finish(413);
         }
         PhaseStep::DECLINED
+    }
+
+    /// Tells the downstream what the current location says of it.
+    pub(super) fn tell_location(&self) {
+        if let Some(downstream) = self.downstream() {
+            downstream.set_location(self.conf(&core::LOCATION));
+        }
     }
 
     /// Goes back to the look-up when a handler of the rewrite phase has changed the path.
