@@ -30,6 +30,7 @@ pub(crate) struct Http1 {
     pub(super) unread: RefCell<BytesMut>,
     body: RefCell<Body>,
     keepalive: Cell<bool>,
+    allowed: Cell<Allowed>,
     aborted: Cell<bool>,
     timeouts: Cell<Timeouts>,
     /// Bytes the writer had sent when the current response began.
@@ -47,6 +48,17 @@ enum Body {
     Chunked(Box<ChunkedDecoder>),
     /// After an upgrade: bytes up to the end of the connection.
     Raw,
+}
+
+/// Whether the limits of the configuration let the connection serve another request.
+#[derive(Clone, Copy, Default)]
+enum Allowed {
+    #[default]
+    Unknown,
+    /// What the server block says holds until a location is found.
+    ByServer(bool),
+    /// What one of the locations that the request was in has ended is at its end.
+    ByLocation(bool),
 }
 
 /// What the location of the request says; times are milliseconds.
@@ -90,6 +102,7 @@ impl Http1 {
             unread: RefCell::default(),
             body: RefCell::new(Body::Ended),
             keepalive: Cell::new(false),
+            allowed: Cell::default(),
             aborted: Cell::new(false),
             timeouts: Cell::default(),
             sent_before: Cell::new(0),
@@ -119,6 +132,7 @@ impl Http1 {
         };
         drop(head);
         self.keepalive.set(wanted && !closing);
+        self.allowed.set(Allowed::Unknown);
         self.sent_before.set(self.writer.borrow().sent());
         self.set_location(r.conf(&core::LOCATION));
     }
@@ -275,7 +289,7 @@ impl Downstream for Http1 {
         let conf = r.conf(&core::LOCATION);
         let rate = r.limit_rate();
         if rate > 0 {
-            let limit = Limit::new(rate, *conf.limit_rate_after, Instant::now());
+            let limit = Limit::new(rate, conf.limit_rate_after.of(r), Instant::now());
             self.writer
                 .borrow_mut()
                 .set_limit(Some(limit), Instant::now());
@@ -408,12 +422,14 @@ impl Downstream for Http1 {
             nodelay: *conf.tcp_nodelay,
             reset: *conf.reset_timedout_connection,
         });
-        if *conf.keepalive_timeout == 0
-            || self.peer.requests.get() >= *conf.keepalive_requests
-            || now_ms().saturating_sub(self.peer.since) > *conf.keepalive_time
-        {
-            self.keepalive.set(false);
-        }
+        let allowed = *conf.keepalive_timeout > 0
+            && self.peer.requests.get() < *conf.keepalive_requests
+            && now_ms().saturating_sub(self.peer.since) <= *conf.keepalive_time;
+        self.allowed.set(match self.allowed.get() {
+            Allowed::Unknown => Allowed::ByServer(allowed),
+            Allowed::ByServer(_) => Allowed::ByLocation(allowed),
+            Allowed::ByLocation(before) => Allowed::ByLocation(before && allowed),
+        });
         let mut writer = self.writer.borrow_mut();
         writer.set_postpone(*conf.postpone_output);
         if *conf.sendfile_max_chunk > 0 {
@@ -421,7 +437,7 @@ impl Downstream for Http1 {
         }
     }
 
-    fn discard_body(&self) {
+    fn discard_body(&self) -> Result<(), BodyError> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         // What has come already is skipped at once, within reason: a client that sends without
         // end must not keep the thread. The rest is skipped behind the response.
@@ -441,15 +457,21 @@ impl Downstream for Http1 {
                         break;
                     }
                 }
-                Err(_) => {
+                Err(error) => {
                     self.keepalive.set(false);
-                    break;
+                    return Err(error);
                 }
             }
         }
+        Ok(())
     }
 
     fn keeps_alive(&self) -> bool {
+        let (Allowed::Unknown | Allowed::ByServer(true) | Allowed::ByLocation(true)) =
+            self.allowed.get()
+        else {
+            return false;
+        };
         self.keepalive.get()
     }
 

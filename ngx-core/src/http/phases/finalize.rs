@@ -38,7 +38,8 @@ pub(super) fn special(r: &Request, status: u16) -> PhaseStep {
     if let Some(step) = error_page(r, status) {
         return step;
     }
-    r.discard_body();
+    // The request has failed already, or is sent elsewhere: a bad body changes nothing.
+    let _ = r.discard_body();
     respond(r, status)
 }
 
@@ -113,7 +114,8 @@ fn redirect_elsewhere(r: &Request, page: &ErrorPage, target: Vec<u8>) -> PhaseSt
     r.inner().engine.error_status.set(status);
     r.response().clear_header();
     r.response().set_location(Some(Bytes::from(target)));
-    r.discard_body();
+    // The request has failed already, or is sent elsewhere: a bad body changes nothing.
+    let _ = r.discard_body();
     respond(r, status)
 }
 

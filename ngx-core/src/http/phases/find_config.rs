@@ -19,6 +19,9 @@ impl Request {
         let conf = self.conf(&core::LOCATION);
         if let Some(downstream) = self.downstream() {
             downstream.set_location(conf);
+            if conf.keepalive_disable.applies_to(self) {
+                downstream.forbid_keepalive();
+            }
         }
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
@@ -29,7 +32,8 @@ impl Request {
             && length > max
         {
             error!("client intended to send too large body: {length} bytes");
-            self.discard_body();
+            // Whatever else is wrong with it, it is too large.
+            let _ = self.discard_body();
             return Step::Finish(413);
         }
         PhaseStep::DECLINED
