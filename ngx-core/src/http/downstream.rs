@@ -57,7 +57,10 @@ pub trait Downstream {
 
     /// The body still to be read is not wanted: it is skipped, or the connection ends after the
     /// response if that is cheaper.
-    fn discard_body(&self);
+    ///
+    /// # Errors
+    /// What has come of it already is malformed.
+    fn discard_body(&self) -> Result<(), BodyError>;
 
     /// Whether the connection may serve another request, as far as the protocol goes.
     fn keeps_alive(&self) -> bool;

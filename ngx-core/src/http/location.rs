@@ -129,13 +129,14 @@ impl Prefixes {
     fn find(&self, path: &[u8]) -> Found {
         let list = &self.list;
         let behind = list.partition_point(|prefix| *prefix.name <= *path);
+        let mut at = behind.checked_sub(1);
+        let is_whole = |prefix: &Prefix| *prefix.name == *path;
         if self.auto_redirects
-            && let Some(with_slash) = self.find_with_slash(path)
-            && with_slash.auto_redirect
+            && !at.and_then(|at| list.get(at)).is_some_and(is_whole)
+            && let Some(with_slash) = self.find_with_slash(behind, path)
         {
             return Found::SlashMissing(with_slash.id);
         }
-        let mut at = behind.checked_sub(1);
         while let Some(prefix) = at.and_then(|at| list.get(at)) {
             if path.starts_with(&prefix.name) {
                 return Found::Prefix {
@@ -148,14 +149,16 @@ impl Prefixes {
         Found::Nothing
     }
 
-    /// The name that is `path` with a slash behind it. It need not be the next one: bytes less
-    /// than a slash sort before.
-    fn find_with_slash(&self, path: &[u8]) -> Option<&Prefix> {
+    /// The location that is named like `path` with a slash behind it, if it asks for a redirect;
+    /// it is not in front of `from`.
+    ///
+    /// It need not be the first one behind `path`: there are characters less than a slash.
+    fn find_with_slash(&self, from: usize, path: &[u8]) -> Option<&Prefix> {
+        let list = self.list.get(from..)?;
         let wanted = || path.iter().chain(b"/");
-        let at = self
-            .list
-            .binary_search_by(|prefix| prefix.name.iter().cmp(wanted()));
-        self.list.get(at.ok()?)
+        let at = list.partition_point(|prefix| prefix.name.iter().lt(wanted()));
+        list.get(at)
+            .filter(|found| found.auto_redirect && found.name.iter().eq(wanted()))
     }
 }
 
@@ -206,10 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_slash_is_seen_behind_names_that_sort_before_it() {
-        let names = tree(&["/", "/a-b", "/a.b/", "/a/"]);
-        assert_eq!(names.find_static(b"/a"), Found::SlashMissing(LocationId(3)));
-        assert_eq!(names.find_static(b"/a."), prefix(0));
+    fn a_missing_slash_is_seen_behind_lesser_names() {
+        let tree = tree(&["/", "/a b/", "/a-b", "/a/", "/a/c"]);
+        assert_eq!(tree.find_static(b"/a"), Found::SlashMissing(LocationId(3)));
+        assert_eq!(
+            tree.find_static(b"/a b"),
+            Found::SlashMissing(LocationId(1))
+        );
+    }
+
+    #[test]
+    fn a_location_of_that_very_name_needs_no_slash() {
+        let tree = tree(&["/", "/a", "/a/"]);
+        assert_eq!(tree.find_static(b"/a"), prefix(1));
     }
 
     proptest! {
@@ -220,7 +232,10 @@ mod tests {
             let best = names.iter().enumerate().filter(|(_, n)| path.starts_with(**n)).max_by_key(|(_, n)| n.len());
             match tree(&names).find_static(path.as_bytes()) {
                 Found::Prefix { id, .. } => prop_assert_eq!(Some(id.0 as usize), best.map(|(i, _)| i)),
-                Found::SlashMissing(id) => prop_assert_eq!(names[id.0 as usize], format!("{path}/")),
+                Found::SlashMissing(id) => {
+                    prop_assert_eq!(names[id.0 as usize], format!("{path}/"));
+                    prop_assert!(!names.contains(&path.as_str()));
+                }
                 Found::Nothing => prop_assert!(best.is_none()),
                 Found::Exact(_) => prop_assert!(false, "no exact names here"),
             }

@@ -30,8 +30,9 @@ mod worker;
 
 pub use conf::{Handler, HttpConf, Location, Server};
 pub use core::{
-    ErrorPage, ErrorTarget, IfModifiedSince, LOCATION, LingeringClose, LocationConf, LocationKind,
-    Root, SERVER, ServerConf, Types, current_location, set_handler,
+    Amount, ErrorPage, ErrorTarget, IfModifiedSince, InFileOnly, KeepaliveDisable, LOCATION,
+    LingeringClose, LocationConf, LocationKind, Root, SERVER, ServerConf, Types, current_location,
+    set_handler,
 };
 pub use ctx::CtxSlot;
 pub use downstream::{BodyError, BodyPiece, Downstream, Peer};

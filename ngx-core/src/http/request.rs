@@ -237,7 +237,7 @@ impl Request {
         self.0
             .limit_rate
             .get()
-            .unwrap_or_else(|| *self.conf(&LOCATION).limit_rate)
+            .unwrap_or_else(|| self.conf(&LOCATION).limit_rate.of(self))
     }
 
     /// Limits the response of this request alone; 0 lifts the limit. Counts if the header was not

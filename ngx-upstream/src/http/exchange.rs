@@ -291,10 +291,18 @@ impl<H, F: Front<H>> Client<H> for Talk<'_, F> {
                     Err(_) => Err(ClientError::Closed),
                 });
         }
-        self.r.poll_body_piece(cx).map(|piece| match piece {
-            Ok(piece) => Ok(piece.map(|data| Chain::from(Buf::from(data)))),
-            Err(status) => Err(ClientError::Code(status)),
-        })
+        // What comes at once goes on at once: chunks of the client need not be chunks of ours.
+        let mut chain = Chain::new();
+        while chain.size() < BODY_BATCH {
+            match self.r.poll_body_piece(cx) {
+                Poll::Ready(Ok(Some(data))) => chain.push(data),
+                Poll::Ready(Err(status)) => return Poll::Ready(Err(ClientError::Code(status))),
+                Poll::Ready(Ok(None)) if chain.is_empty() => return Poll::Ready(Ok(None)),
+                Poll::Pending if chain.is_empty() => return Poll::Pending,
+                Poll::Ready(Ok(None)) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(Some(chain)))
     }
 
     fn connecting(&mut self, peer: &Peer) {
@@ -327,6 +335,8 @@ fn is_unasked_upgrade(failed: &Error) -> bool {
 }
 
 const TUNNEL_READ: usize = 64 * 1024;
+/// Bytes of request body handed on in one go, about.
+const BODY_BATCH: u64 = 64 * 1024;
 
 impl<F> Talk<'_, F> {
     fn lost(&self, failed: &SendError) -> ClientError {

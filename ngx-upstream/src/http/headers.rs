@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use ngx_core::http::parse::{Known, KnownSet, parse_date, status_line};
 use ngx_core::http::{Request, Response};
+use ngx_core::warn;
 
 use super::redirect::Redirects;
 use crate::proto::http1::{Field, Head};
@@ -66,8 +67,14 @@ impl Passing {
         if status_line(head.code()).is_none_or(|line| *line.as_bytes() != *status) {
             response.set_reason(Some(status));
         }
+        let mut seen = KnownSet::EMPTY;
         for field in head.fields() {
             if stays_here(&field) || self.hidden.contains(field.known, field.name) {
+                continue;
+            }
+            if is_single(field.known) && !seen.insert(field.known) {
+                let (name, value) = (field.name.escape_ascii(), field.value.escape_ascii());
+                warn!("upstream sent duplicate header line: \"{name}: {value}\", ignored");
                 continue;
             }
             self.pass_field(r, head, &field, upgrade);
@@ -127,6 +134,22 @@ fn stays_here(field: &Field<'_>) -> bool {
     matches!(
         field.known,
         Known::Connection | Known::KeepAlive | Known::TransferEncoding
+    )
+}
+
+/// Fields of which the first one counts.
+fn is_single(known: Known) -> bool {
+    matches!(
+        known,
+        Known::AcceptRanges
+            | Known::ContentType
+            | Known::Date
+            | Known::ETag
+            | Known::Expires
+            | Known::LastModified
+            | Known::Location
+            | Known::Refresh
+            | Known::Server
     )
 }
 

@@ -134,7 +134,9 @@ fn handle(r: &Request) -> PhaseStep {
     if !matches!(r.method(), Method::Get | Method::Head) {
         return Step::Finish(405);
     }
-    r.discard_body();
+    if let Err(status) = r.discard_body() {
+        return Step::Finish(status);
+    }
     let r = r.clone();
     Step::wait(async move {
         match pass(&r).await {

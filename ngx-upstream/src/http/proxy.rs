@@ -1,10 +1,10 @@
 //! `proxy_pass`: HTTP/1 backends.
 
 use ngx_buf::Chain;
+use ngx_core::conf::values;
 use ngx_core::http::parse::{BodyFraming, Known, Version};
 use ngx_core::http::{HttpModule, LOCATION, PhaseStep, Request, Step};
 use ngx_core::module::Module;
-use ngx_core::warn;
 
 use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf, place_defaults};
 use super::exchange::{Answer, Front, Run, run};
@@ -70,7 +70,7 @@ async fn body(r: &Request, conf: &ProxyConf) -> Result<Body, u16> {
     let framing = match r.body_framing() {
         BodyFraming::None => return Ok(Body::None),
         _ if !*conf.pass_request_body => {
-            r.discard_body();
+            r.discard_body()?;
             return Ok(Body::None);
         }
         BodyFraming::Length(length) => Framing::Length(length),
@@ -80,10 +80,13 @@ async fn body(r: &Request, conf: &ProxyConf) -> Result<Body, u16> {
     let speaks_chunks = *conf.http_version >= Version::HTTP_11;
     // After a redirect the body may have been read already.
     let fresh = !r.is_internal() && r.has_body();
-    if fresh && !*conf.request_buffering && (speaks_chunks || !chunked) {
+    let streams = fresh && !*conf.request_buffering && (speaks_chunks || !chunked);
+    // A body that has come already can be sent to a second backend too.
+    if !streams {
+        r.read_body().await?;
+    } else if !r.read_body_at_hand().await? {
         return Ok(Body::Stream(framing));
     }
-    r.read_body().await?;
     let bufs = r.body_bufs();
     Ok(Body::Whole(Framing::Length(bufs.size()), bufs))
 }
@@ -146,6 +149,7 @@ impl Front<Head> for Responses<'_> {
 
     fn head(&mut self, r: &Request, state: &State, head: Head) -> Answer {
         state.set_head(&head);
+        self.limit_rate(r, &head);
         if let Some(answer) = self.elsewhere(r, &head) {
             return answer;
         }
@@ -182,10 +186,18 @@ impl Responses<'_> {
         {
             r.response().set_charset(Some(head.value_of(&field)));
         }
-        if !self.conf.ignores(Ignored::AccelLimitRate)
-            && head.field(Known::XAccelLimitRate).is_some()
-        {
-            warn!("upstream sent \"X-Accel-Limit-Rate\", which has no effect here");
+    }
+
+    /// How fast the client may be answered, if the backend says so.
+    fn limit_rate(&self, r: &Request, head: &Head) {
+        if self.conf.ignores(Ignored::AccelLimitRate) {
+            return;
+        }
+        let rate = head
+            .field(Known::XAccelLimitRate)
+            .and_then(|field| values::number(field.value).ok());
+        if let Some(rate) = rate {
+            r.set_limit_rate(rate);
         }
     }
 

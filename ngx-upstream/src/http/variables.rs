@@ -148,14 +148,20 @@ fn cookie(r: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
             .filter(|field| field.known == Known::SetCookie);
         let value = cookies.find_map(|field| {
             let (own, rest) = field.value.split_at_checked(name.len())?;
-            let value = rest
+            let value = without_spaces(rest)
                 .strip_prefix(b"=")
                 .filter(|_| own.eq_ignore_ascii_case(name))?;
-            value.split(|&byte| byte == b';').next()
+            without_spaces(value).split(|&byte| byte == b';').next()
         });
         value.map(|value| out.extend_from_slice(value)).is_some()
     });
     found.unwrap_or(false)
+}
+
+/// Spaces around the `=` of a cookie do not count.
+fn without_spaces(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take_while(|&&byte| byte == b' ').count();
+    text.get(spaces..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,11 +4,15 @@ mod read;
 mod spool;
 
 use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 
+use bytes::BytesMut;
 use ngx_buf::Chain;
 
 use super::parse::{BodyFraming, Known, Version};
 use super::request::Request;
+use crate::info;
+use spool::NamedFile;
 
 /// What a request knows of its body.
 pub(crate) struct BodyState {
@@ -17,6 +21,10 @@ pub(crate) struct BodyState {
     expect_tested: Cell<bool>,
     /// The body, once it was read.
     bufs: RefCell<Chain>,
+    /// What was read of it before somebody has begun to stream it.
+    ahead: RefCell<BytesMut>,
+    /// Its file, if that is to have a name.
+    named: RefCell<Option<NamedFile>>,
     received: Cell<u64>,
 }
 
@@ -40,6 +48,8 @@ impl Default for BodyState {
             stage: Cell::new(Stage::Unread),
             expect_tested: Cell::new(false),
             bufs: RefCell::default(),
+            ahead: RefCell::default(),
+            named: RefCell::default(),
             received: Cell::new(0),
         }
     }
@@ -85,22 +95,37 @@ impl Request {
         chain
     }
 
+    /// The file that has the body, if `client_body_in_file_only` wants one that has a name.
+    pub fn body_file(&self) -> Option<PathBuf> {
+        let named = self.inner().body.named.borrow();
+        named.as_ref().map(|file| file.path.clone())
+    }
+
     /// Bytes of body received so far.
     pub fn body_received(&self) -> u64 {
         self.inner().body.received.get()
     }
 
-    /// The body is not wanted. What has not been read is skipped, or ends the connection.
-    pub fn discard_body(&self) {
+    /// The body is not wanted. What has not been read is skipped, or ends the connection; a body
+    /// that was read stays.
+    ///
+    /// # Errors
+    /// The status to end the request with: what has come of the body already is malformed.
+    pub fn discard_body(&self) -> Result<(), u16> {
         let body = &self.inner().body;
-        if body.stage.replace(Stage::Discarded) == Stage::Discarded {
-            return;
+        if matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
+            return Ok(());
         }
+        body.stage.set(Stage::Discarded);
         body.expect_tested.set(true);
-        body.bufs.take();
-        if let Some(downstream) = self.downstream() {
-            downstream.discard_body();
-        }
+        body.ahead.take();
+        let Some(downstream) = self.downstream() else {
+            return Ok(());
+        };
+        downstream.discard_body().map_err(|error| {
+            info!("{error} while discarding client request body");
+            error.status()
+        })
     }
 
     /// Tells a client that waits for it that its body is welcome (RFC 9110 §10.1.1).

@@ -8,7 +8,7 @@ use ngx_buf::{Buf, Chain};
 
 use super::spool::Spool;
 use super::{BodyFraming, Stage};
-use crate::http::core;
+use crate::http::core::{self, InFileOnly};
 use crate::http::downstream::{BodyError, BodyPiece};
 use crate::http::request::Request;
 use crate::{error, info};
@@ -40,7 +40,10 @@ impl Request {
             return Ok(());
         }
         let conf = self.conf(&core::LOCATION);
-        let in_memory = *conf.client_body_buffer_size;
+        let in_memory = match *conf.client_body_in_file_only {
+            InFileOnly::Off => *conf.client_body_buffer_size,
+            InFileOnly::On | InFileOnly::Clean => 0,
+        };
         let mut collected = Collected {
             memory: BytesMut::new(),
             spool: None,
@@ -55,6 +58,39 @@ impl Request {
         body.bufs.replace(collected.finish());
         body.stage.set(Stage::Read);
         Ok(())
+    }
+
+    /// Reads what of the body has come already, up to `client_body_buffer_size`, for those who are
+    /// about to stream it. `true` says that this is all of it: [`body_bufs`](Self::body_bufs) has
+    /// it then. What has come of a longer one is the first of its pieces.
+    ///
+    /// # Errors
+    /// As [`read_body`](Self::read_body).
+    ///
+    /// # Cancel safety
+    /// It never waits.
+    pub async fn read_body_at_hand(&self) -> Result<bool, u16> {
+        poll_fn(|cx| Poll::Ready(self.read_at_hand(cx))).await
+    }
+
+    fn read_at_hand(&self, cx: &mut Context<'_>) -> Result<bool, u16> {
+        let body = &self.inner().body;
+        let most = *self.conf(&core::LOCATION).client_body_buffer_size;
+        let mut read = BytesMut::new();
+        while read.len() < most {
+            match self.poll_body_piece(cx)? {
+                Poll::Ready(Some(piece)) => read.extend_from_slice(&piece),
+                Poll::Ready(None) => {
+                    if !read.is_empty() {
+                        body.bufs.replace(Chain::from(Buf::from(read.freeze())));
+                    }
+                    return Ok(true);
+                }
+                Poll::Pending => break,
+            }
+        }
+        body.ahead.replace(read);
+        Ok(false)
     }
 
     /// The next piece of the body as it comes, unframed; `None` at its end.
@@ -73,6 +109,9 @@ impl Request {
         let body = &self.inner().body;
         if !self.has_body() || matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
             return Poll::Ready(Ok(None));
+        }
+        if !body.ahead.borrow().is_empty() {
+            return Poll::Ready(Ok(Some(body.ahead.take().freeze())));
         }
         body.stage.set(Stage::Reading);
         self.test_expect();
@@ -104,7 +143,8 @@ impl Request {
                 "client intended to send too large chunked body: {} bytes",
                 received.get()
             );
-            self.discard_body();
+            // Whatever else is wrong with it, it is too large.
+            let _ = self.discard_body();
             return Err(BodyError::TooLarge.status());
         }
         Ok(())

@@ -30,6 +30,7 @@ pub(crate) struct Http1 {
     pub(super) unread: RefCell<BytesMut>,
     body: RefCell<Body>,
     keepalive: Cell<bool>,
+    allowed: Cell<Allowed>,
     aborted: Cell<bool>,
     timeouts: Cell<Timeouts>,
     /// The writer has a limit of its speed.
@@ -51,6 +52,17 @@ enum Body {
     Raw,
 }
 
+/// Whether the limits of the configuration let the connection serve another request.
+#[derive(Clone, Copy, Default)]
+enum Allowed {
+    #[default]
+    Unknown,
+    /// What the server block says holds until a location is found.
+    ByServer(bool),
+    /// What one of the locations that the request was in has ended is at its end.
+    ByLocation(bool),
+}
+
 /// What the location of the request says; times are milliseconds.
 #[derive(Clone, Copy, Default)]
 struct Timeouts {
@@ -61,8 +73,6 @@ struct Timeouts {
     keepalive: u64,
     nodelay: bool,
     reset: bool,
-    /// The location lets the connection serve another request.
-    lasts: bool,
 }
 
 thread_local! {
@@ -94,6 +104,7 @@ impl Http1 {
             unread: RefCell::default(),
             body: RefCell::new(Body::Ended),
             keepalive: Cell::new(false),
+            allowed: Cell::default(),
             aborted: Cell::new(false),
             timeouts: Cell::default(),
             limited: Cell::new(false),
@@ -124,6 +135,7 @@ impl Http1 {
         };
         drop(head);
         self.keepalive.set(wanted && !closing);
+        self.allowed.set(Allowed::Unknown);
         self.sent_before.set(self.writer.borrow().sent());
         self.set_location(r.conf(&core::LOCATION));
     }
@@ -282,7 +294,7 @@ impl Downstream for Http1 {
         if rate > 0 || self.limited.get() {
             // The limit of the response before on this connection is none of this one.
             let now = Instant::now();
-            let limit = (rate > 0).then(|| Limit::new(rate, *conf.limit_rate_after, now));
+            let limit = (rate > 0).then(|| Limit::new(rate, conf.limit_rate_after.of(r), now));
             self.limited.set(limit.is_some());
             self.writer.borrow_mut().set_limit(limit, now);
         }
@@ -417,9 +429,14 @@ impl Downstream for Http1 {
             keepalive: *conf.keepalive_timeout,
             nodelay: *conf.tcp_nodelay,
             reset: *conf.reset_timedout_connection,
-            lasts: *conf.keepalive_timeout > 0
-                && self.peer.requests.get() < *conf.keepalive_requests
-                && now_ms().saturating_sub(self.peer.since) <= *conf.keepalive_time,
+        });
+        let allowed = *conf.keepalive_timeout > 0
+            && self.peer.requests.get() < *conf.keepalive_requests
+            && now_ms().saturating_sub(self.peer.since) <= *conf.keepalive_time;
+        self.allowed.set(match self.allowed.get() {
+            Allowed::Unknown => Allowed::ByServer(allowed),
+            Allowed::ByServer(_) => Allowed::ByLocation(allowed),
+            Allowed::ByLocation(before) => Allowed::ByLocation(before && allowed),
         });
         let mut writer = self.writer.borrow_mut();
         writer.set_postpone(*conf.postpone_output);
@@ -429,7 +446,7 @@ impl Downstream for Http1 {
         });
     }
 
-    fn discard_body(&self) {
+    fn discard_body(&self) -> Result<(), BodyError> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         // What has come already is skipped at once, within reason: a client that sends without
         // end must not keep the thread. The rest is skipped behind the response.
@@ -449,16 +466,22 @@ impl Downstream for Http1 {
                         break;
                     }
                 }
-                Err(_) => {
+                Err(error) => {
                     self.keepalive.set(false);
-                    break;
+                    return Err(error);
                 }
             }
         }
+        Ok(())
     }
 
     fn keeps_alive(&self) -> bool {
-        self.keepalive.get() && self.timeouts.get().lasts
+        let (Allowed::Unknown | Allowed::ByServer(true) | Allowed::ByLocation(true)) =
+            self.allowed.get()
+        else {
+            return false;
+        };
+        self.keepalive.get()
     }
 
     fn forbid_keepalive(&self) {

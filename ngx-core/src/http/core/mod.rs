@@ -1,19 +1,23 @@
 //! The core module of HTTP: blocks, limits, timeouts, and what every location has.
 
+mod amount;
 mod block;
 mod build;
 mod error_page;
+mod keepalive;
 mod listen;
 mod path;
 mod resolving;
 mod settings;
 mod types;
 
+pub use amount::Amount;
 pub use block::{LocationKind, current_location, set_handler};
 pub use error_page::{ErrorPage, ErrorTarget};
+pub use keepalive::KeepaliveDisable;
 pub use path::Root;
 pub(crate) use path::{Alias, with_name_buffer};
-pub use settings::{IfModifiedSince, LingeringClose, LocationConf, ServerConf};
+pub use settings::{IfModifiedSince, InFileOnly, LingeringClose, LocationConf, ServerConf};
 pub use types::Types;
 
 pub(super) use block::any_server;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::amount::{self, Amount};
 use super::error_page::{ErrorPage, set_error_page};
+use super::keepalive::{self, KeepaliveDisable};
 use super::path::{Root, set_alias, set_root, set_temp_path};
 use super::types::{Types, set_default_type, set_types};
 use super::{LOCATION, SERVER, block, listen, resolving};
@@ -58,6 +60,8 @@ settings! {
         client_body_timeout: u64 = 60_000,
         /// The folder of temporary files for bodies.
         client_body_temp_path: PathBuf = PathBuf::from("client_body_temp"),
+        /// Bodies go to files whatever their size, and what becomes of these.
+        client_body_in_file_only: InFileOnly = InFileOnly::Off,
         /// Between two writes of a response.
         send_timeout: u64 = 60_000,
         /// How long an idle connection stays open.
@@ -66,6 +70,8 @@ settings! {
         keepalive_header: u64 = 0,
         /// The most requests of one connection.
         keepalive_requests: u64 = 1000,
+        /// The browsers whose connections are not kept.
+        keepalive_disable: KeepaliveDisable = KeepaliveDisable::DEFAULT,
         /// The age at which a connection takes no more requests.
         keepalive_time: u64 = 3_600_000,
         /// When what the client still sends is read away before a close.
@@ -89,9 +95,9 @@ settings! {
         /// Number and size of the buffers for files that are not sent by the kernel.
         output_buffers: (usize, usize) = (2, 32 * 1024),
         /// Bytes per second; 0 is no limit.
-        limit_rate: u64 = 0,
+        limit_rate: Amount = Amount::Fixed(0),
         /// So many bytes are not limited.
-        limit_rate_after: u64 = 0,
+        limit_rate_after: Amount = Amount::Fixed(0),
         /// Files have entity tags.
         etag: bool = true,
         /// How `If-Modified-Since` is compared.
@@ -126,6 +132,17 @@ pub enum LingeringClose {
     On,
     /// At every close.
     Always,
+}
+
+/// Whether request bodies go to files that have names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum InFileOnly {
+    /// Large bodies go to files without names.
+    Off,
+    /// All bodies go to files, which stay.
+    On,
+    /// All bodies go to files, which are removed after the request.
+    Clean,
 }
 
 /// How `If-Modified-Since` is compared.
@@ -204,9 +221,12 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row!("client_body_buffer_size", ALL, ONE, "16k", "Larger request bodies go to a temporary file.", setter!(LOCATION, client_body_buffer_size, size)),
     row!("client_body_timeout", ALL, ONE, "60s", "The time between two reads of a request body.", setter!(LOCATION, client_body_timeout, msec)),
     row!("client_body_temp_path", ALL, ONE, "client_body_temp", "The folder of temporary files for request bodies.", set_temp_path),
+    row!("client_body_in_file_only", ALL, ONE, "off", "Write request bodies to files whatever their size, and keep these or remove them after the request.", set_in_file_only),
+    row!("client_body_in_single_buffer", ALL, ONE, "off", "Checked, and not needed: a request body in memory is in one buffer always.", check_flag),
     row!("send_timeout", ALL, ONE, "60s", "The time between two writes of a response.", setter!(LOCATION, send_timeout, msec)),
     row!("keepalive_timeout", ALL, Arity::range(1, 2), "75s", "How long an idle connection stays open, and what the client is told.", set_keepalive_timeout),
     row!("keepalive_requests", ALL, ONE, "1000", "The most requests of one connection.", setter!(LOCATION, keepalive_requests, number)),
+    row!("keepalive_disable", ALL, Arity::at_least(1), "msie6", "The browsers whose connections are not kept.", keepalive::set_keepalive_disable),
     row!("keepalive_time", ALL, ONE, "1h", "The age at which a connection takes no more requests.", setter!(LOCATION, keepalive_time, msec)),
     row!("lingering_close", ALL, ONE, "on", "Read away what the client still sends before closing.", set_lingering_close),
     row!("lingering_time", ALL, ONE, "30s", "For how long at most.", setter!(LOCATION, lingering_time, msec)),
@@ -219,8 +239,8 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row!("tcp_nopush", ALL, ONE, "off", "Send the head and the beginning of a file in one packet. Always so where files are sent by the kernel.", setter!(LOCATION, tcp_nopush, flag)),
     row!("tcp_nodelay", ALL, ONE, "on", "Do not delay small packets.", setter!(LOCATION, tcp_nodelay, flag)),
     row!("output_buffers", ALL, Arity::exact(2), "2 32k", "Number and size of the buffers for reading files.", set_output_buffers),
-    row!("limit_rate", ALL_AND_IF, ONE, "0", "Bytes per second of a response.", setter!(LOCATION, limit_rate, offset)),
-    row!("limit_rate_after", ALL_AND_IF, ONE, "0", "So many bytes are sent without that limit.", setter!(LOCATION, limit_rate_after, offset)),
+    row!("limit_rate", ALL_AND_IF, ONE, "0", "Bytes per second of a response.", |cx, args| amount::set(cx, args, |conf| &mut conf.limit_rate)),
+    row!("limit_rate_after", ALL_AND_IF, ONE, "0", "So many bytes are sent without that limit.", |cx, args| amount::set(cx, args, |conf| &mut conf.limit_rate_after)),
 
     row!("etag", ALL, ONE, "on", "Files have entity tags.", setter!(LOCATION, etag, flag)),
     row!("if_modified_since", ALL, ONE, "exact", "How If-Modified-Since is compared.", set_if_modified_since),
@@ -228,7 +248,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row!("absolute_redirect", ALL, ONE, "on", "Redirects name scheme and host.", setter!(LOCATION, absolute_redirect, flag)),
     row!("port_in_redirect", ALL, ONE, "on", "They name the port too.", setter!(LOCATION, port_in_redirect, flag)),
     row!("server_name_in_redirect", ALL, ONE, "off", "They name the server by its first name.", setter!(LOCATION, server_name_in_redirect, flag)),
-    row!("server_tokens", ALL, ONE, "on", "Show the version.", setter!(LOCATION, server_tokens, flag)),
+    row!("server_tokens", ALL, ONE, "on", "Show the version.", set_server_tokens),
     row!("log_not_found", ALL, ONE, "on", "Log missing files.", setter!(LOCATION, log_not_found, flag)),
     row!("chunked_transfer_encoding", ALL, ONE, "on", "Bodies of unknown length may be chunked.", setter!(LOCATION, chunked_transfer_encoding, flag)),
     row!("resolver", ALL, Arity::at_least(1), "", "The name servers asked at run time.", resolving::set_resolver),
@@ -295,6 +315,24 @@ fn set_if_modified_since(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem
     use IfModifiedSince::{Before, Exact, Off};
     let value = args.choice(0, &[("off", Off), ("exact", Exact), ("before", Before)])?;
     cx.conf(&LOCATION).if_modified_since.set(value, args.span())
+}
+
+fn set_in_file_only(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    use InFileOnly::{Clean, Off, On};
+    let value = args.choice(0, &[("off", Off), ("on", On), ("clean", Clean)])?;
+    cx.conf(&LOCATION)
+        .client_body_in_file_only
+        .set(value, args.span())
+}
+
+fn set_server_tokens(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    // There are no names of builds, without which nginx takes "build" for "on".
+    let value = args.choice(0, &[("on", true), ("off", false), ("build", true)])?;
+    cx.conf(&LOCATION).server_tokens.set(value, args.span())
+}
+
+fn check_flag(_: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    args.flag(0).map(|_| ())
 }
 
 fn check_number(_: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {

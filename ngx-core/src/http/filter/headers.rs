@@ -125,13 +125,20 @@ fn is_safe(status: u16) -> bool {
 
 fn set_cache_lines(response: &Response, expires: Expires) {
     let now = crate::time::unix_seconds();
-    let Some(lines) = expires.lines(now, response.last_modified()) else {
+    let Some(lines) = expires.lines(now, last_modified(response)) else {
         return;
     };
     response.remove_field(b"Expires");
     response.remove_field(b"Cache-Control");
     response.push_field("Expires", Bytes::copy_from_slice(lines.expires.as_bytes()));
     response.push_field("Cache-Control", lines.cache_control);
+}
+
+/// When the content last changed, for `expires modified`: as handlers know it, or as a backend says.
+fn last_modified(response: &Response) -> Option<i64> {
+    response
+        .last_modified()
+        .or_else(|| seconds_of(&response.field(b"Last-Modified")?))
 }
 
 impl Line {

@@ -62,7 +62,9 @@ impl Downstream for Client {
 
     fn set_location(&self, _: &LocationConf) {}
 
-    fn discard_body(&self) {}
+    fn discard_body(&self) -> Result<(), BodyError> {
+        Ok(())
+    }
 
     fn keeps_alive(&self) -> bool {
         true

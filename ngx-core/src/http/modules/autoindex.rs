@@ -120,7 +120,9 @@ fn handler(r: &Request) -> PhaseStep {
     if !wanted || !r.path().ends_with(b"/") {
         return PhaseStep::DECLINED;
     }
-    r.discard_body();
+    if let Err(status) = r.discard_body() {
+        return Step::Finish(status);
+    }
     let callback = match callback(r, *conf.format) {
         Ok(callback) => callback,
         Err(status) => return Step::Finish(status),

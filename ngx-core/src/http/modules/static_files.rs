@@ -167,7 +167,9 @@ fn respond(r: &Request, facts: &Facts<'_>, body: Buf) -> PhaseStep {
     if r.method() == Method::Post {
         return Step::Finish(405);
     }
-    r.discard_body();
+    if let Err(status) = r.discard_body() {
+        return Step::Finish(status);
+    }
     let response = r.response();
     response.set_status(200);
     response.set_content_length(Some(facts.size));

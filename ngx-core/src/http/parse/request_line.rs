@@ -177,6 +177,9 @@ impl RequestLine {
 
         let host = cursor.at;
         cursor.skip_host()?;
+        if cursor.at == host {
+            return Err(RequestError::InvalidHostInRequestLine);
+        }
         if cursor.peek() == Some(b':') {
             cursor.at += 1;
             cursor.skip_while(|byte| byte.is_ascii_digit());

@@ -38,7 +38,8 @@ pub(super) fn special(r: &Request, status: u16) -> PhaseStep {
     if let Some(step) = error_page(r, status) {
         return step;
     }
-    r.discard_body();
+    // The request has failed already, or is sent elsewhere: a bad body changes nothing.
+    let _ = r.discard_body();
     respond(r, status)
 }
 
@@ -115,7 +116,8 @@ fn redirect_elsewhere(r: &Request, page: &ErrorPage, target: Vec<u8>) -> PhaseSt
     r.response().clear_header();
     r.response()
         .set_location(Some(escape_controls(Bytes::from(target))));
-    r.discard_body();
+    // The request has failed already, or is sent elsewhere: a bad body changes nothing.
+    let _ = r.discard_body();
     respond(r, status)
 }
 

@@ -28,7 +28,8 @@ impl Request {
             && !self.inner().body.is_discarded()
         {
             error!("client intended to send too large body: {length} bytes");
-            self.discard_body();
+            // Whatever else is wrong with it, it is too large.
+            let _ = self.discard_body();
             return Step::Finish(413);
         }
         PhaseStep::DECLINED
@@ -37,7 +38,11 @@ impl Request {
     /// Tells the downstream what the current location says of it.
     pub(super) fn tell_location(&self) {
         if let Some(downstream) = self.downstream() {
-            downstream.set_location(self.conf(&core::LOCATION));
+            let conf = self.conf(&core::LOCATION);
+            downstream.set_location(conf);
+            if conf.keepalive_disable.applies_to(self) {
+                downstream.forbid_keepalive();
+            }
         }
     }
 

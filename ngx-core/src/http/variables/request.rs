@@ -157,6 +157,9 @@ const FILES: [(&str, Append); 5] = [
         true
     }),
     ("request_body_file", |r, out| {
+        if let Some(path) = r.body_file() {
+            return put(out, path.as_os_str().as_bytes());
+        }
         let body = r.body_bufs();
         let Some(file) = body.iter().find_map(|buf| buf.shared_file()) else {
             return false;

@@ -81,7 +81,9 @@ fn invalid(args: &Args<'_>) -> Problem {
 
 /// The whole response. A literal text is shared with the configuration, not copied.
 fn send(r: &Request, status: u16, text: Bytes) -> PhaseStep {
-    r.discard_body();
+    if let Err(status) = r.discard_body() {
+        return Step::Finish(status);
+    }
     let response = r.response();
     response.set_status(status);
     if status != 304 {

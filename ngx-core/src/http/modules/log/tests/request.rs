@@ -72,7 +72,9 @@ impl Downstream for Client {
 
     fn upgrade(&self) {}
 
-    fn discard_body(&self) {}
+    fn discard_body(&self) -> Result<(), BodyError> {
+        Ok(())
+    }
 
     fn keeps_alive(&self) -> bool {
         true
