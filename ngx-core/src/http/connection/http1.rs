@@ -82,8 +82,10 @@ thread_local! {
     /// Response heads are built in one growing buffer, given back when the client has them.
     static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
     /// Writers of connections that are idle now.
-    static WRITERS: RefCell<Vec<Box<ChainWriter>>> = const { RefCell::new(Vec::new()) };
+    static WRITERS: RefCell<Writers> = const { RefCell::new(Writers(Vec::new())) };
 }
+#[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+struct Writers(Vec<Box<ChainWriter>>);
 /// How many of them are kept.
 const WRITERS_MAX: usize = 64;
 const SCRATCH_SIZE: usize = 64 * 1024;
@@ -197,7 +199,11 @@ impl Http1 {
 
     fn with_writer<R>(&self, f: impl FnOnce(&mut ChainWriter) -> R) -> R {
         let mut writer = self.writer.borrow_mut();
-        f(writer.get_or_insert_with(|| WRITERS.with_borrow_mut(Vec::pop).unwrap_or_default()))
+        f(writer.get_or_insert_with(|| {
+            WRITERS
+                .with_borrow_mut(|writers| writers.0.pop())
+                .unwrap_or_default()
+        }))
     }
 
     fn give_writer_back(&self) {
@@ -209,8 +215,8 @@ impl Http1 {
         self.limited.set(false);
         *idle = ChainWriter::new();
         WRITERS.with_borrow_mut(|writers| {
-            if writers.len() < WRITERS_MAX {
-                writers.push(idle);
+            if writers.0.len() < WRITERS_MAX {
+                writers.0.push(idle);
             }
         });
     }
