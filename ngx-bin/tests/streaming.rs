@@ -139,7 +139,8 @@ fn buffering_frees_the_backend_of_a_slow_client() {
 
 #[test]
 fn without_a_temporary_file_the_backend_waits_for_a_slow_client() {
-    let body = pattern(12_000_000);
+    // More than the kernel's buffers of both connections can hold.
+    let body = pattern(40_000_000);
     for directives in ["proxy_max_temp_file_size 0;", "proxy_buffering off;"] {
         let (backend, sent) = sending(body.clone());
         let server = proxy(&backend, directives);

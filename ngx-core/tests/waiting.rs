@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use ngx_core::process::Workers;
 ngx_core::settings! {
     struct SlowConf {
         on: bool = false,
+        late: bool = false,
     }
 }
 
@@ -36,12 +38,20 @@ static SLOW: HttpModule = HttpModule {
         after: &[],
         run: slow_header,
     }],
-    body_filters: &[Ordered {
-        name: "slow",
-        before: &["copy"],
-        after: &[],
-        run: slow_body,
-    }],
+    body_filters: &[
+        Ordered {
+            name: "slow",
+            before: &["copy"],
+            after: &[],
+            run: slow_body,
+        },
+        Ordered {
+            name: "late",
+            before: &["chunked"],
+            after: &["copy"],
+            run: late_body,
+        },
+    ],
     ..HttpModule::new(&MODULE)
 };
 
@@ -55,6 +65,14 @@ static MODULE: Module = Module {
             set: ngx_core::setter!(CONF, on, flag),
             default: "off",
             doc: "Sleeps 10 ms for each buf.",
+        },
+        Directive {
+            name: "late",
+            contexts: Contexts::LOCATION,
+            arity: Arity::FLAG,
+            set: ngx_core::setter!(CONF, late, flag),
+            default: "off",
+            doc: "Sleeps 10 ms for each chain, behind the copy filter.",
         },
         Directive {
             name: "count",
@@ -95,6 +113,30 @@ fn slow_body(r: &Request, chain: Chain) -> Step<Chain> {
     })
 }
 
+/// How many waits of the filter behind the copy filter there are.
+static LATE: AtomicUsize = AtomicUsize::new(0);
+
+struct Late;
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        LATE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn late_body(r: &Request, chain: Chain) -> Step<Chain> {
+    if !*r.conf(&CONF).late || chain.is_empty() {
+        return Step::Next(chain);
+    }
+    LATE.fetch_add(1, Ordering::SeqCst);
+    let held = (Late, r.clone());
+    Step::wait(async move {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        drop(held);
+        Step::Next(chain)
+    })
+}
+
 /// Sends number after number; `waits` says whether it waits when the output asks for that.
 fn count(r: &Request, most: u64, waits: bool) -> PhaseStep {
     let r = r.clone();
@@ -114,16 +156,21 @@ fn count(r: &Request, most: u64, waits: bool) -> PhaseStep {
 }
 
 fn serve() -> (Workers<HttpWorker>, SocketAddr) {
+    serve_files("/nowhere")
+}
+
+fn serve_files(root: &str) -> (Workers<HttpWorker>, SocketAddr) {
     let addr = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
     let text = format!(
         "events {{ worker_connections 1000; }}
-         http {{ server {{ listen {addr};
+         http {{ access_log off; server {{ listen {addr};
              location /slow {{ slow on; count 20; }}
              location /eager {{ slow on; count 20 eagerly; }}
              location /fast {{ count 20; }}
+             location /late {{ late on; alias {root}; }}
          }} }}"
     );
     let source = MemorySource::new().with_file("/ngx.conf", text);
@@ -185,4 +232,33 @@ fn a_waiting_filter_keeps_the_order_and_delays_nobody_else() {
         elapsed < Duration::from_secs(10),
         "fifty responses in turn would take so long"
     );
+}
+
+#[test]
+fn a_filter_behind_the_copy_filter_may_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8).collect();
+    std::fs::write(folder.path().join("file"), &content).unwrap();
+    let (_workers, addr) = serve_files(folder.path().to_str().unwrap());
+
+    let ask = |mut client: &TcpStream| write!(client, "GET /late/file HTTP/1.0\r\n\r\n").unwrap();
+    let mut client = TcpStream::connect(addr).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    ask(&client);
+    let mut response = Vec::new();
+    client.read_to_end(&mut response).unwrap();
+    assert!(response.ends_with(&content), "{} bytes", response.len());
+
+    // A client that leaves in the middle leaves nothing behind.
+    let clients: Vec<_> = (0..20).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    clients.iter().for_each(ask);
+    thread::sleep(Duration::from_millis(50));
+    drop(clients);
+    let begun = Instant::now();
+    while LATE.load(Ordering::SeqCst) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "waits are left");
+        thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -72,6 +72,9 @@ impl Service for Echo {
         }
     }
 
+    /// Connections here end with their thread.
+    fn cut_off(&self, _: Option<u64>) {}
+
     fn connections(&self) -> usize {
         self.connections.get()
     }

@@ -374,6 +374,12 @@ impl Server {
         self.setup.write(&template);
     }
 
+    /// Puts another configuration in place of the one the server runs, as [`Setup::main`] does.
+    pub fn rewrite_main(&mut self, content: &str) {
+        let Setup { template, .. } = Setup::main(content);
+        self.setup.write(&template);
+    }
+
     /// Rewrites the configuration, sends HUP, waits until `probe` sees the new one.
     #[track_caller]
     pub fn reload(&mut self, content: &str, probe: impl Fn(&Self) -> bool) {

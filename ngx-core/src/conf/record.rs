@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +21,7 @@ pub struct Record {
     env: HashMap<String, Option<String>>,
     users: HashMap<String, Answer<Option<User>>>,
     groups: HashMap<String, Answer<Option<u32>>>,
+    hosts: HashMap<String, Answer<Vec<IpAddr>>>,
     cpu_count: Option<usize>,
     hostname: Option<Answer<String>>,
 }
@@ -163,6 +165,16 @@ impl ConfigSource for Recorder<'_> {
             .repeat()
     }
 
+    fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let mut record = self.record();
+        let ask = || Answer::new(self.source.lookup(name));
+        record
+            .hosts
+            .entry(name.to_owned())
+            .or_insert_with(ask)
+            .repeat()
+    }
+
     fn cpu_count(&self) -> usize {
         *self
             .record()
@@ -229,6 +241,13 @@ impl ConfigSource for RecordedSource {
     fn group(&self, name: &str) -> io::Result<Option<u32>> {
         self.record
             .groups
+            .get(name)
+            .map_or_else(not_recorded, Answer::repeat)
+    }
+
+    fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.record
+            .hosts
             .get(name)
             .map_or_else(not_recorded, Answer::repeat)
     }

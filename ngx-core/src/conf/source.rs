@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::unistd;
+
+use crate::net::addr::system_lookup;
 
 /// What a configuration may ask of the outside.
 ///
@@ -49,6 +52,13 @@ pub trait ConfigSource: Send + Sync {
     ///
     /// Those of reading the group database; an unknown name is `None`.
     fn group(&self, name: &str) -> io::Result<Option<u32>>;
+
+    /// The addresses of a host, as the system's resolver knows them.
+    ///
+    /// # Errors
+    ///
+    /// The name has none, or nobody could be asked.
+    fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 
     /// How many processors this process may use, at least one.
     fn cpu_count(&self) -> usize;
@@ -133,6 +143,10 @@ impl ConfigSource for DiskSource {
         Ok(unistd::Group::from_name(name)?.map(|group| group.gid.as_raw()))
     }
 
+    fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        system_lookup(name)
+    }
+
     fn cpu_count(&self) -> usize {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
@@ -158,6 +172,7 @@ pub struct MemorySource {
     files: BTreeMap<PathBuf, Arc<[u8]>>,
     env: BTreeMap<String, String>,
     users: BTreeMap<String, User>,
+    hosts: BTreeMap<String, Vec<IpAddr>>,
 }
 
 impl MemorySource {
@@ -185,6 +200,13 @@ impl MemorySource {
     #[must_use]
     pub fn with_user(mut self, name: impl Into<String>, user: User) -> Self {
         self.users.insert(name.into(), user);
+        self
+    }
+
+    /// Adds a host.
+    #[must_use]
+    pub fn with_host(mut self, name: impl Into<String>, addrs: impl Into<Vec<IpAddr>>) -> Self {
+        self.hosts.insert(name.into(), addrs.into());
         self
     }
 }
@@ -225,6 +247,14 @@ impl ConfigSource for MemorySource {
 
     fn group(&self, name: &str) -> io::Result<Option<u32>> {
         Ok(self.users.get(name).map(|user| user.gid))
+    }
+
+    fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        match self.hosts.get(name) {
+            Some(addrs) => Ok(addrs.clone()),
+            None if name == "localhost" => Ok(vec![Ipv4Addr::LOCALHOST.into()]),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn cpu_count(&self) -> usize {

@@ -52,8 +52,6 @@ pub struct Location {
     pub is_regex: bool,
     /// Its settings, those of the server included.
     pub slots: Slots,
-    /// Those of the block around it.
-    pub(crate) outer: Slots,
     pub(crate) tree: Option<LocationTree>,
     pub(crate) handler: Option<Handler>,
 }

@@ -34,7 +34,11 @@ pub(crate) enum Found {
 
 /// Prefix names, sorted, each knowing the longest other name that is its prefix.
 #[derive(Default)]
-struct Prefixes(Vec<Prefix>);
+struct Prefixes {
+    list: Vec<Prefix>,
+    /// Whether one of them asks for redirects.
+    auto_redirects: bool,
+}
 
 struct Prefix {
     name: Box<[u8]>,
@@ -115,15 +119,20 @@ impl Prefixes {
                 parent,
             });
         }
-        Self(list)
+        let auto_redirects = list.iter().any(|prefix| prefix.auto_redirect);
+        Self {
+            list,
+            auto_redirects,
+        }
     }
 
     fn find(&self, path: &[u8]) -> Found {
-        let list = &self.0;
+        let list = &self.list;
         let behind = list.partition_point(|prefix| *prefix.name <= *path);
         let mut at = behind.checked_sub(1);
         let is_whole = |prefix: &Prefix| *prefix.name == *path;
-        if !at.and_then(|at| list.get(at)).is_some_and(is_whole)
+        if self.auto_redirects
+            && !at.and_then(|at| list.get(at)).is_some_and(is_whole)
             && let Some(with_slash) = self.find_with_slash(behind, path)
         {
             return Found::SlashMissing(with_slash.id);
@@ -145,7 +154,7 @@ impl Prefixes {
     ///
     /// It need not be the first one behind `path`: there are characters less than a slash.
     fn find_with_slash(&self, from: usize, path: &[u8]) -> Option<&Prefix> {
-        let list = self.0.get(from..)?;
+        let list = self.list.get(from..)?;
         let wanted = || path.iter().chain(b"/");
         let at = list.partition_point(|prefix| prefix.name.iter().lt(wanted()));
         list.get(at)

@@ -27,6 +27,9 @@ use crate::{alert, error, info};
 /// `ETIMEDOUT`: the client has not taken anything for `send_timeout`.
 pub(crate) const TIMED_OUT: i32 = 110;
 
+/// How often in a row the copy filter may be asked to go on in vain.
+const STUCK_MAX: u32 = 3;
+
 /// Why a response cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -103,6 +106,21 @@ impl Output {
     pub(crate) fn needs_memory(&self) -> bool {
         self.needs_memory.get()
     }
+
+    /// Drops what waits, which may hold the request itself.
+    pub(crate) fn release(&self) {
+        let header_wait = self.header_wait.take();
+        let (early, waits) = (self.early.take(), self.waits.take());
+        let copy = self.copy.take();
+        self.copy_pending.set(None);
+        // Only now: futures that end may look at the output.
+        drop((header_wait, early, waits, copy));
+    }
+
+    /// Whether a filter with a higher index than `at` waits.
+    fn waits_behind(&self, at: usize) -> bool {
+        self.waits.borrow().iter().any(|wait| wait.filter > at)
+    }
 }
 
 /// A body filter that waits, and what has come for it meanwhile.
@@ -152,6 +170,11 @@ impl Request {
             self.inner().output.header.get(),
             Header::Waiting | Header::Sent
         )
+    }
+
+    /// Whether a response can still be made.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.inner().output.header.get() == Header::Unsent
     }
 
     /// Sends body bufs through the filters. The last buf of a response bears
@@ -244,28 +267,41 @@ impl Request {
     }
 
     fn poll_output_inner(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.poll_header_wait(cx)?;
-        let waiting = self.poll_body_waits(cx)?;
         let output = &self.inner().output;
+        let mut stuck = 0;
         loop {
+            self.poll_header_wait(cx)?;
+            // Every time round: what was sent on may have made a filter wait.
+            let waiting = self.poll_body_waits(cx)?;
             let Some(downstream) = self.downstream() else {
                 return Poll::Ready(Ok(()));
             };
             if downstream.poll_flush(cx)?.is_pending() {
                 return Poll::Pending;
             }
-            let Some(at) = output.copy_pending.get() else {
-                break;
-            };
-            // The client has taken what there was: the copy filter's buffers are free again.
-            let _ = self.run_copy(at, Chain::new())?;
+            match output.copy_pending.get() {
+                // The client has taken what there was: the buffers should be free again.
+                Some(at) if !output.waits_behind(at) => {
+                    stuck = if self.resume_copy(at)? { 0 } else { stuck + 1 };
+                    if stuck > STUCK_MAX {
+                        alert!("a body filter keeps all buffers of the output");
+                        return Poll::Ready(Err(SendError::Failed));
+                    }
+                }
+                Some(_) => return Poll::Pending,
+                None if waiting || output.header.get() != Header::Sent => return Poll::Pending,
+                None => return Poll::Ready(Ok(())),
+            }
         }
-        let idle = output.header.get() == Header::Sent && !waiting;
-        if idle {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
+    }
+
+    /// Goes on with what the copy filter has kept; whether that was of any use.
+    fn resume_copy(&self, at: usize) -> Result<bool, SendError> {
+        let output = &self.inner().output;
+        let pending = || output.copy.borrow().as_ref().map(OutputChain::pending);
+        let before = pending();
+        let _ = self.run_copy(at, Chain::new())?;
+        Ok(output.copy_pending.get().is_none() || pending() != before)
     }
 
     fn run_header_filters(&self, from: usize) -> Result<Flow, SendError> {

@@ -183,9 +183,7 @@ impl Request {
     /// A module's settings if they were made in the current location itself: for what is not
     /// inherited, such as the directives of the rewrite phases.
     pub fn own_conf<T: Conf>(&self, slot: &'static Slot<T>) -> Option<&T> {
-        let location = self.location();
-        slot.is_own(&location.slots, &location.outer)
-            .then(|| slot.of(&location.slots))
+        slot.own(&self.location().slots)
     }
 
     /// The client's side of the connection's facts.
@@ -204,6 +202,8 @@ impl Request {
             self.0.sent.total.set(downstream.sent());
             self.0.sent.keeps_alive.set(downstream.keeps_alive());
         }
+        // A filter that still waits holds the request, which would hold the filter for ever.
+        self.0.output.release();
     }
 
     /// Bytes of the response that the client was sent, header included (`$bytes_sent`).
@@ -354,6 +354,12 @@ impl Request {
     /// Keeps something for this request. An internal redirect forgets it.
     pub fn set_ctx<T: Any>(&self, slot: &CtxSlot<T>, value: Rc<T>) {
         self.0.parts.contexts.borrow_mut().insert(slot, value);
+    }
+
+    /// Nobody asks for what modules have kept any more, some of which may hold the request.
+    pub(crate) fn release_ctx(&self) {
+        let contexts = self.0.parts.contexts.take();
+        drop(contexts);
     }
 
     pub(crate) fn clear_ctx(&self) {

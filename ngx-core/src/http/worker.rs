@@ -27,6 +27,17 @@ pub struct HttpWorker {
     limit: Cell<usize>,
     limit_logged: Cell<bool>,
     closing: Cell<bool>,
+    /// Whose time is up.
+    overdue: Cell<Overdue>,
+}
+
+/// Which connections are to end now.
+#[derive(Clone, Copy)]
+enum Overdue {
+    None,
+    /// Those of the generation with this number. They all hear of it at once, and none is added.
+    One(u64),
+    All,
 }
 
 /// The place of one connection in the worker's list; gives it back when dropped.
@@ -44,6 +55,15 @@ impl HttpWorker {
     /// Whether the worker is going down.
     pub fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+
+    /// Whether what began under this generation has to end.
+    pub(crate) fn is_overdue(&self, generation: &Generation) -> bool {
+        match self.overdue.get() {
+            Overdue::None => false,
+            Overdue::One(number) => generation.cycle().number() == number,
+            Overdue::All => true,
+        }
     }
 
     pub(crate) fn enter(self: &Rc<Self>) -> Place {
@@ -82,6 +102,7 @@ impl Service for HttpWorker {
             limit: Cell::new(connections),
             limit_logged: Cell::new(false),
             closing: Cell::new(false),
+            overdue: Cell::new(Overdue::None),
         })
     }
 
@@ -108,6 +129,12 @@ impl Service for HttpWorker {
 
     fn close_gracefully(&self) {
         self.closing.set(true);
+        self.wake_all();
+    }
+
+    fn cut_off(&self, generation: Option<u64>) {
+        self.overdue
+            .set(generation.map_or(Overdue::All, Overdue::One));
         self.wake_all();
     }
 

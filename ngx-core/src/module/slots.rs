@@ -115,15 +115,6 @@ impl<T: Conf> Slot<T> {
         slots.value(self.index()).is_some()
     }
 
-    /// Whether a directive of this module stands in the block itself, `outer` being the block
-    /// around it.
-    pub fn is_own(&self, slots: &Slots, outer: &Slots) -> bool {
-        match (slots.value(self.index()), outer.value(self.index())) {
-            (Some(own), Some(outer)) => !std::ptr::addr_eq(own, outer),
-            (own, _) => own.is_some(),
-        }
-    }
-
     pub(super) const fn level(&self) -> Level {
         self.level
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ngx_buf::Sink;
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -86,7 +87,7 @@ impl Transport {
         };
         tokio::time::timeout(timeout, connected)
             .await
-            .unwrap_or_else(|_| Err(rustix::io::Errno::TIMEDOUT.into()))
+            .unwrap_or_else(|_| Err(Errno::TIMEDOUT.into()))
     }
 
     /// Is it a TCP connection?
@@ -191,6 +192,22 @@ impl Transport {
             Ok(_) => Ok(Peek::Data),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Peek::Nothing),
             Err(error) => Err(error),
+        }
+    }
+
+    /// As [`peek_closed`](Self::peek_closed), but asks the system whatever is known of the
+    /// connection: what has come this very moment is seen, too.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken: what `recv(2)` says.
+    pub fn peek_now(&self) -> io::Result<Peek> {
+        let mut byte = [0];
+        match rustix::net::recv(self, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((0, _)) => Ok(Peek::Closed),
+            Ok(_) => Ok(Peek::Data),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Peek::Nothing),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -60,6 +60,10 @@ pub trait Service: 'static {
     /// Ends idle connections now, and the others with what they are at.
     fn close_gracefully(&self);
 
+    /// Ends now what began under the generation of this number, or everything:
+    /// `worker_shutdown_timeout` is over.
+    fn cut_off(&self, generation: Option<u64>);
+
     /// How many connections there are.
     fn connections(&self) -> usize;
 }

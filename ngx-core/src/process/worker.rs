@@ -139,21 +139,27 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
     let mut accepting = Accepting::new(Rc::clone(&service), post.index);
     accepting.take(&cycle)?;
     // Of the generation itself the service alone keeps a share, so that its end can be seen.
-    let mut patience = cycle.core().shutdown_timeout();
+    let mut serving = Serving::of(&cycle);
+    let mut replaced = Vec::new();
     post.serves(&cycle);
     drop(cycle);
     loop {
         let command = tokio::select! {
             command = post.inbox.recv() => command,
             () = accepting.ended() => continue,
+            number = overdue(&mut replaced) => {
+                service.cut_off(Some(number));
+                continue;
+            }
         };
         match command {
             Some(Command::Swap(next)) => {
+                replaced.extend(serving.replaced());
                 service.swap(Arc::clone(&next), next.events().worker_connections());
                 if let Err(error) = accepting.take(&next) {
                     emerg!("worker thread {} cannot listen: {error}", post.id);
                 }
-                patience = next.core().shutdown_timeout();
+                serving = Serving::of(&next);
                 post.serves(&next);
             }
             Some(Command::Quit) => break,
@@ -167,11 +173,51 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
     accepting.close().await;
     service.close_gracefully();
     tokio::select! {
-        () = idle(&*service, patience) => {}
+        () = idle(&*service, serving.patience) => {}
         () = terminated(&mut post.inbox) => {}
+    }
+    if service.connections() > 0 {
+        service.cut_off(None);
+        idle(&*service, Some(LAST_WORDS)).await;
     }
     notice!("exiting");
     Ok(())
+}
+
+/// What is kept of the generation in use for the time after it.
+struct Serving {
+    number: u64,
+    /// `worker_shutdown_timeout`
+    patience: Option<Duration>,
+}
+
+impl Serving {
+    fn of(cycle: &Cycle) -> Self {
+        Self {
+            number: cycle.number(),
+            patience: cycle.core().shutdown_timeout(),
+        }
+    }
+
+    /// When what began under it has to end, if ever, and its number.
+    fn replaced(&self) -> Option<(Instant, u64)> {
+        let end = Instant::now().checked_add(self.patience?)?;
+        Some((end, self.number))
+    }
+}
+
+/// Waits until a generation that was replaced has had its time; never if there is none.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+async fn overdue(replaced: &mut Vec<(Instant, u64)>) -> u64 {
+    let Some((end, number)) = replaced.iter().min().copied() else {
+        return std::future::pending().await;
+    };
+    sleep_until(end).await;
+    replaced.retain(|(_, other)| *other != number);
+    number
 }
 
 /// Waits until the service has no connection any more, or for as long as `patience`.
@@ -196,5 +242,7 @@ async fn terminated(inbox: &mut UnboundedReceiver<Command>) {
     }
 }
 
+/// How long connections that are cut off have to say so in the log.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How often a thread that is ending looks whether its connections are gone.
 const GLANCE: Duration = Duration::from_millis(5);

@@ -100,7 +100,8 @@ impl Resolver {
             kind,
         };
         let flight = self.cache.join(&key);
-        let lookup = flight.outcome(|| self.ask(&key));
+        // Boxed, because whoever only might have to ask must not carry the room for it.
+        let lookup = flight.outcome(|| Box::pin(self.ask(&key)));
         let outcome = tokio::time::timeout(self.options.timeout, lookup).await;
         match outcome.unwrap_or(Err(ResolveErrorKind::TimedOut)) {
             Ok(answer) => {

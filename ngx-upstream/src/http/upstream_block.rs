@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ngx_core::conf::{Args, Problem, Span, values};
+use ngx_core::conf::{Args, ConfigSource, Problem, Span, values};
 use ngx_core::http::HttpModule;
 use ngx_core::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Scope, Slot, Slots};
-use ngx_core::net::addr::{Host, Target, system_lookup};
+use ngx_core::net::addr::{Host, Target};
 use ngx_core::{setter, settings};
 
 use crate::peer::{Peer, RoundRobin, Server};
@@ -205,7 +205,8 @@ fn set_server(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let target: Target = text
         .parse()
         .map_err(|error| bad_address(args, text, &error))?;
-    let peers = target.addrs(Some(80), &system_lookup);
+    let source = cx.source();
+    let peers = target.addrs(Some(80), &|name| source.lookup(name));
     let peers = peers.map_err(|error| bad_address(args, text, &error))?;
     let mut common = Server::new(Peer::new(peers.first().cloned().ok_or_else(|| {
         args.problem_at(0, format!("host not found in upstream \"{text}\""))
@@ -285,14 +286,18 @@ fn resolve_addresses(cx: &mut Cx<'_>) -> Result<(), Problem> {
         .map(|upstream| upstream.name.clone())
         .collect();
     for upstream in missing {
-        if let Err(problem) = resolve(&upstream, &blocks) {
+        if let Err(problem) = resolve(cx.source(), &upstream, &blocks) {
             cx.report(problem);
         }
     }
     Ok(())
 }
 
-fn resolve(upstream: &Upstream, blocks: &[Arc<str>]) -> Result<(), Problem> {
+fn resolve(
+    source: &dyn ConfigSource,
+    upstream: &Upstream,
+    blocks: &[Arc<str>],
+) -> Result<(), Problem> {
     let problem = |text: String| Problem::new(upstream.span, text);
     let target: Target =
         upstream
@@ -312,7 +317,8 @@ fn resolve(upstream: &Upstream, blocks: &[Arc<str>]) -> Result<(), Problem> {
             "upstream \"{name}\" may not have port {port}"
         )));
     }
-    let addrs = target.addrs(Some(80), &system_lookup).map_err(|error| {
+    let addrs = target.addrs(Some(80), &|name| source.lookup(name));
+    let addrs = addrs.map_err(|error| {
         let shown = match &target.host {
             Host::Name(name) => name.to_string(),
             _ => upstream.name.to_string(),

@@ -8,6 +8,7 @@ fn a_record_repeats_what_was_asked() {
         .with_file("/a.conf", "a;")
         .with_file("/b.key", "secret")
         .with_file("/unasked", "x")
+        .with_host("backend", [std::net::Ipv4Addr::new(10, 0, 0, 1).into()])
         .with_env("HOME", "/root")
         .with_user("www", User { uid: 33, gid: 34 });
     let recorder = Recorder::new(&source);
@@ -31,6 +32,10 @@ fn a_record_repeats_what_was_asked() {
                 source.group("www").unwrap(),
             ),
             (source.cpu_count(), source.hostname().unwrap()),
+            (
+                source.lookup("backend").unwrap(),
+                source.lookup("nowhere").unwrap_err().to_string(),
+            ),
         )
     };
     let first = ask(&recorder);

@@ -56,6 +56,11 @@ impl Default for BodyState {
 }
 
 impl BodyState {
+    /// Whether nobody wants the body, so that its length is of no interest any more.
+    pub(crate) fn is_discarded(&self) -> bool {
+        self.stage.get() == Stage::Discarded
+    }
+
     /// The length that was announced.
     pub(crate) fn content_length(&self) -> Option<u64> {
         match self.framing.get() {

@@ -33,6 +33,8 @@ pub(crate) struct Http1 {
     allowed: Cell<Allowed>,
     aborted: Cell<bool>,
     timeouts: Cell<Timeouts>,
+    /// The writer has a limit of its speed.
+    limited: Cell<bool>,
     /// Bytes the writer had sent when the current response began.
     sent_before: Cell<u64>,
     /// Bytes the writer had sent when `send_timeout` was last started.
@@ -105,6 +107,7 @@ impl Http1 {
             allowed: Cell::default(),
             aborted: Cell::new(false),
             timeouts: Cell::default(),
+            limited: Cell::new(false),
             sent_before: Cell::new(0),
             sent_at_timer: Cell::new(None),
         }
@@ -153,7 +156,7 @@ impl Http1 {
 
     /// Whether the client has sent nothing that waits for an answer, the kernel asked too.
     pub(super) fn is_silent(&self) -> bool {
-        self.is_quiet() && !matches!(self.transport.peek_closed(), Ok(Peek::Data))
+        self.is_quiet() && !matches!(self.transport.peek_now(), Ok(Peek::Data))
     }
 
     pub(super) fn body_ended(&self) -> bool {
@@ -288,11 +291,12 @@ impl Downstream for Http1 {
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
         let conf = r.conf(&core::LOCATION);
         let rate = r.limit_rate();
-        if rate > 0 {
-            let limit = Limit::new(rate, conf.limit_rate_after.of(r), Instant::now());
-            self.writer
-                .borrow_mut()
-                .set_limit(Some(limit), Instant::now());
+        if rate > 0 || self.limited.get() {
+            // The limit of the response before on this connection is none of this one.
+            let now = Instant::now();
+            let limit = (rate > 0).then(|| Limit::new(rate, conf.limit_rate_after.of(r), now));
+            self.limited.set(limit.is_some());
+            self.writer.borrow_mut().set_limit(limit, now);
         }
         let head = HEADS.with_borrow_mut(|heads| {
             heads.reserve(HEADS_SIZE);
@@ -324,6 +328,10 @@ impl Downstream for Http1 {
         }
         let mut writer = self.writer.borrow_mut();
         if writer.is_empty() {
+            // It may have gone out with what came behind it.
+            if self.sent_at_timer.take().is_some() {
+                self.deadline.clear();
+            }
             return Poll::Ready(Ok(()));
         }
         let polled = writer.poll_write(cx, &mut &self.transport);
@@ -432,9 +440,10 @@ impl Downstream for Http1 {
         });
         let mut writer = self.writer.borrow_mut();
         writer.set_postpone(*conf.postpone_output);
-        if *conf.sendfile_max_chunk > 0 {
-            writer.set_turn(*conf.sendfile_max_chunk);
-        }
+        writer.set_turn(match *conf.sendfile_max_chunk {
+            0 => u64::MAX,
+            most => most,
+        });
     }
 
     fn discard_body(&self) -> Result<(), BodyError> {

@@ -34,7 +34,7 @@ use super::worker::{HttpWorker, Place};
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
 use crate::time::now_ms;
-use crate::{alert, log as error_log};
+use crate::{alert, info, log as error_log};
 
 /// The task of one connection.
 pub(crate) struct Serve {
@@ -93,6 +93,18 @@ impl Serve {
         }
     }
 
+    /// Ends the request of a configuration whose time is up, and the connection with it.
+    fn cut_off(&mut self) {
+        if let State::Request(request) = &self.state {
+            let request = request.clone();
+            info!("worker_shutdown_timeout is over, the request is ended");
+            request.cancel();
+            log_request(&request, &self.scope);
+            self.scope.set_request(None);
+        }
+        self.state = State::Closed;
+    }
+
     /// One step of the connection's life; `Ready(true)` to go on at once.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut self.state {
@@ -146,13 +158,18 @@ impl Serve {
         }
     }
 
-    /// A connection between requests takes the newest generation, if its address is still served.
+    /// A connection between requests takes the newest generation. If that does not serve its
+    /// address any more, a request that has come already is answered by the old one.
     fn follow_generation(&mut self) {
         let current = self.place.worker().current();
         if !Rc::ptr_eq(&current, &self.generation) {
-            self.vhosts = current
+            let vhosts = current
                 .http()
                 .vhosts(&self.listener, &self.http1.peer().local);
+            if vhosts.is_none() && !self.http1.is_silent() {
+                return;
+            }
+            self.vhosts = vhosts;
             self.scope.set_generation(&current);
             self.generation = current;
         }
@@ -175,6 +192,8 @@ impl Serve {
             After::Next => self.next_request(),
             After::Skip => {
                 let (_, total) = self.http1.linger_ms();
+                // A reader that has given up may have left its own.
+                self.http1.deadline.clear();
                 State::Skip {
                     until: now_ms().saturating_add(total),
                 }
@@ -237,7 +256,10 @@ impl Future for Serve {
         this.place.set_waker(cx.waker());
         let scope: Rc<dyn error_log::LogScope> = Rc::clone(&this.scope) as _;
         let _entered = error_log::enter(&scope);
-        loop {
+        if this.place.worker().is_overdue(&this.generation) {
+            this.cut_off();
+        }
+        for _ in 0..STEPS_MAX {
             match catch_unwind(AssertUnwindSafe(|| this.step(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(true)) => {}
@@ -245,8 +267,28 @@ impl Future for Serve {
                 Err(_) => return this.panicked(),
             }
         }
+        // A client with a great many pipelined requests must not keep the thread.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
+
+impl Drop for Serve {
+    /// What a request waits for holds the request, which holds the connection: without this,
+    /// neither would end when the thread does.
+    fn drop(&mut self) {
+        if let State::Request(request) = &self.state {
+            let request = request.clone();
+            request.cancel();
+            request.detach();
+            request.release_ctx();
+            self.scope.set_request(None);
+        }
+    }
+}
+
+/// How many steps a connection takes in one turn.
+const STEPS_MAX: usize = 64;
 
 /// Runs the log handlers. If one waits, it does so in a task of its own: the log phase never
 /// delays the next request.

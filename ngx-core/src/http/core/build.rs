@@ -77,7 +77,6 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     let root = LocationId(index(http.locations.len()));
     http.locations.push(Location {
         slots: slots.clone(),
-        outer: http.slots.clone(),
         handler: inner.handler,
         ..Location::default()
     });
@@ -118,7 +117,6 @@ fn add_locations(
             name: name.clone(),
             is_regex: block.kind == LocationKind::Regex,
             slots: slots.clone(),
-            outer: outer.clone(),
             tree: None,
             handler: inner.handler,
         });

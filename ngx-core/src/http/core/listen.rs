@@ -6,7 +6,7 @@ use crate::http::core::block::HEAD;
 use crate::http::regex::Pattern;
 use crate::http::request::Request;
 use crate::module::Cx;
-use crate::net::addr::{Addr, parse_listen, system_lookup};
+use crate::net::addr::{Addr, parse_listen};
 use crate::net::listener::ListenOptions;
 use crate::script::Variables;
 
@@ -33,7 +33,8 @@ pub(super) enum ServerName {
 
 /// `listen 127.0.0.1:8080 default_server backlog=511 reuseport`
 pub(super) fn set_listen(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let addrs = parse_listen(args.arg(0).as_str(), 80, &system_lookup)
+    let source = cx.source();
+    let addrs = parse_listen(args.arg(0).as_str(), 80, &|name| source.lookup(name))
         .map_err(|error| args.problem_at(0, format!("{error} of the \"listen\" directive")))?;
     for addr in addrs {
         let mut wanted = WantedAddr {

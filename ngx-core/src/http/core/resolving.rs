@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::LOCATION;
 use crate::conf::{Args, Problem, Word, values};
 use crate::module::Cx;
-use crate::net::addr::system_lookup;
 use crate::resolver::{Resolver, ResolverOptions};
 
 /// Whoever waits for a name has a `resolver_timeout` of its own; this bounds the query behind it.
@@ -19,7 +18,9 @@ pub(super) fn set_resolver(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Probl
         return cx.conf(&LOCATION).resolver.set(None, args.span());
     }
     let time = |text: &str| values::time(text.as_bytes()).ok();
-    let mut options = ResolverOptions::parse(&words, &system_lookup, &time)
+    let source = cx.source();
+    let lookup = |name: &str| source.lookup(name);
+    let mut options = ResolverOptions::parse(&words, &lookup, &time)
         .map_err(|error| args.problem(error.to_string()))?;
     options.timeout = QUERY_MAX;
     let resolver = Arc::new(Resolver::new(options));

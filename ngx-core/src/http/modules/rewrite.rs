@@ -12,6 +12,7 @@ use self::replacement::Replacement;
 use self::respond::Return;
 use crate::conf::{Args, Problem};
 use crate::http::module::{HttpModule, Ordered, Phase};
+use crate::http::parse::escape_controls;
 use crate::http::regex::Pattern;
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
@@ -244,7 +245,7 @@ impl Rewrite {
             );
         }
         r.response()
-            .set_location(Some(respond::without_controls(Bytes::from(target))));
+            .set_location(Some(escape_controls(Bytes::from(target))));
         Flow::Finish(status)
     }
 

@@ -114,7 +114,7 @@ fn template(
 }
 
 fn handler(r: &Request) -> PhaseStep {
-    let Some(conf) = CONF.own(&r.location().slots) else {
+    let Some(conf) = r.own_conf(&CONF) else {
         return PhaseStep::DECLINED;
     };
     core::with_name_buffer(|name| {

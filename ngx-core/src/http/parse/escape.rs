@@ -1,6 +1,10 @@
 //! Escaping and unescaping of URIs (RFC 3986 §2.1), with nginx's sets of characters.
 
+use bytes::Bytes;
+
 use super::chars::hex_value;
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Which characters are escaped. Controls, space, `"`, `<`, `>`, `\`, `^`, `` ` ``, `{`, `|`, `}`,
 /// DEL and everything beyond ASCII always are, but for [`Escape::Memcached`].
@@ -42,8 +46,6 @@ pub enum Unescape {
 /// assert_eq!(out, b"/a%20b%3F%C3%BC");
 /// ```
 pub fn escape_uri(src: &[u8], kind: Escape, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-
     let bit = 1u8 << kind as u8;
     let mut rest = src;
 
@@ -65,6 +67,24 @@ pub fn escape_uri(src: &[u8], kind: Escape, out: &mut Vec<u8>) {
     }
 
     out.extend_from_slice(rest);
+}
+
+/// The target of a redirect with control characters escaped: variables may hold what a client has
+/// sent, and a line break would end the header line.
+pub(crate) fn escape_controls(target: Bytes) -> Bytes {
+    if !target.iter().any(u8::is_ascii_control) {
+        return target;
+    }
+    let mut out = Vec::with_capacity(target.len() + 8);
+    for &byte in &target {
+        if byte.is_ascii_control() {
+            let digit = |value: u8| HEX[usize::from(value & 0xf)];
+            out.extend([b'%', digit(byte >> 4), digit(byte)]);
+        } else {
+            out.push(byte);
+        }
+    }
+    Bytes::from(out)
 }
 
 /// Appends `src` with `%XX` replaced by the bytes they stand for; gives how many bytes of `src`

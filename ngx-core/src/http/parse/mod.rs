@@ -42,6 +42,7 @@ mod uri;
 
 pub use chunked::{ChunkError, ChunkedDecoder, Decoded, fuzz_chunked, write_chunk_size};
 pub use error::{RequestError, ResponseError};
+pub(crate) use escape::escape_controls;
 pub use escape::{Escape, Unescape, escape_uri, unescape_uri};
 pub use framing::{BodyFraming, ResponseFraming};
 pub use header::FieldRange;

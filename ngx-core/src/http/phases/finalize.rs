@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::http::core::{self, ErrorPage, ErrorTarget};
-use crate::http::parse::Method;
+use crate::http::parse::{Method, escape_controls};
 use crate::http::request::Request;
 use crate::http::special;
 use crate::http::step::{PhaseStep, Step};
@@ -21,8 +21,8 @@ pub mod status {
 
 /// Makes the response of `status`, or moves the request to where one is made.
 pub(super) fn special(r: &Request, status: u16) -> PhaseStep {
-    if r.header_sent() {
-        // Half a response cannot be taken back.
+    if !r.is_unanswered() {
+        // Half a response cannot be taken back, nor one that has failed be followed by another.
         r.inner().engine.broken.set(true);
         return Step::Done;
     }
@@ -68,7 +68,8 @@ fn close(r: &Request, status: u16) -> PhaseStep {
 fn error_page(r: &Request, status: u16) -> Option<PhaseStep> {
     let engine = &r.inner().engine;
     let conf = r.conf(&core::LOCATION);
-    if engine.in_error_page.get() {
+    // A request that was redirected too often is not redirected to a page that says so.
+    if engine.in_error_page.get() || !engine.may_change_uri() {
         return None;
     }
     let page = conf.error_pages.iter().find(|page| page.status == status)?;
@@ -113,7 +114,8 @@ fn redirect_elsewhere(r: &Request, page: &ErrorPage, target: Vec<u8>) -> PhaseSt
         .unwrap_or(302);
     r.inner().engine.error_status.set(status);
     r.response().clear_header();
-    r.response().set_location(Some(Bytes::from(target)));
+    r.response()
+        .set_location(Some(escape_controls(Bytes::from(target))));
     // The request has failed already, or is sent elsewhere: a bad body changes nothing.
     let _ = r.discard_body();
     respond(r, status)

@@ -16,13 +16,8 @@ impl Request {
         if self.look_up() == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }
+        self.tell_location();
         let conf = self.conf(&core::LOCATION);
-        if let Some(downstream) = self.downstream() {
-            downstream.set_location(conf);
-            if conf.keepalive_disable.applies_to(self) {
-                downstream.forbid_keepalive();
-            }
-        }
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }
@@ -30,6 +25,7 @@ impl Request {
         if let Some(length) = self.inner().body.content_length()
             && max != 0
             && length > max
+            && !self.inner().body.is_discarded()
         {
             error!("client intended to send too large body: {length} bytes");
             // Whatever else is wrong with it, it is too large.
@@ -37,6 +33,17 @@ impl Request {
             return Step::Finish(413);
         }
         PhaseStep::DECLINED
+    }
+
+    /// Tells the downstream what the current location says of it.
+    pub(super) fn tell_location(&self) {
+        if let Some(downstream) = self.downstream() {
+            let conf = self.conf(&core::LOCATION);
+            downstream.set_location(conf);
+            if conf.keepalive_disable.applies_to(self) {
+                downstream.forbid_keepalive();
+            }
+        }
     }
 
     /// Goes back to the look-up when a handler of the rewrite phase has changed the path.

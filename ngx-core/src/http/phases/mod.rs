@@ -76,6 +76,11 @@ impl Engine {
         self.error_status.get()
     }
 
+    /// Whether the request was not yet refused another URI inside the server.
+    pub(super) fn may_change_uri(&self) -> bool {
+        self.uri_changes.get() > 0
+    }
+
     /// Whether the client was given the whole response.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self.stage.get(), Stage::Logging(_) | Stage::Over) && !self.broken.get()
@@ -134,6 +139,7 @@ impl Request {
             let log = &self.http().phases.log;
             let Some(handler) = log.get(at) else {
                 engine.stage.set(Stage::Over);
+                self.release_ctx();
                 break;
             };
             let step = match self.poll_waiting(cx) {
@@ -151,9 +157,12 @@ impl Request {
 
     /// Drops whatever the request waits for: the client or the worker does not.
     pub(crate) fn cancel(&self) {
-        let waiting = self.inner().engine.waiting.take();
+        let engine = &self.inner().engine;
+        let waiting = engine.waiting.take();
         drop(waiting);
-        self.inner().engine.stage.set(Stage::Logging(0));
+        self.inner().output.release();
+        engine.broken.set(true);
+        engine.stage.set(Stage::Logging(0));
     }
 
     /// Goes to another URI inside the server, as `error_page`, `index` and `try_files` do.
@@ -209,6 +218,7 @@ impl Request {
         self.set_internal();
         self.clear_ctx();
         self.set_location(location);
+        self.tell_location();
         self.move_to(self.http().phases.rewrite);
         Step::Done
     }
@@ -298,7 +308,8 @@ impl Request {
         let engine = &self.inner().engine;
         match result {
             Ok(()) => {
-                if self.header_sent() && !self.last_sent() && !self.response().is_header_only() {
+                let whole = self.last_sent() || self.response().is_header_only();
+                if !self.header_sent() || !whole {
                     engine.broken.set(true);
                 }
             }

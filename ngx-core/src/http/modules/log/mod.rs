@@ -2,18 +2,21 @@
 
 mod escape;
 mod format;
+mod named;
 mod target;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::escape::Escape;
 use self::format::{COMBINED, Format};
+use self::named::NamedTarget;
 use self::target::Target;
 use crate::conf::{Args, Problem, Setting, Span, Word, values};
 use crate::error::errno;
@@ -92,10 +95,28 @@ impl Conf for Logs {
 /// One `access_log`.
 #[derive(Clone)]
 struct AccessLog {
-    target: Arc<Target>,
+    target: Destination,
     format: Arc<Format>,
     /// `if=`
     condition: Option<Arc<Template>>,
+}
+
+/// Where the lines of a log go.
+#[derive(Clone)]
+enum Destination {
+    /// To a file that was opened with the configuration.
+    File(Arc<Target>),
+    /// To one that the request names.
+    Named(Arc<NamedTarget>),
+}
+
+impl Destination {
+    fn write(&self, r: &Request, line: &[u8]) {
+        match self {
+            Self::File(target) => target.write(line),
+            Self::Named(target) => target.write(r, line),
+        }
+    }
 }
 
 /// The formats and files of the configuration that is being read.
@@ -112,7 +133,7 @@ fn log(r: &Request) -> PhaseStep {
         {
             continue;
         }
-        log.format.with_line(r, |line| log.target.write(line));
+        log.format.with_line(r, |line| log.target.write(r, line));
     }
     PhaseStep::DECLINED
 }
@@ -156,7 +177,11 @@ fn set_access_log(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         logs.list.set_mut(args.span());
         return Ok(());
     }
-    refuse_path(args, path)?;
+    if path.starts_with("syslog:") {
+        return Err(args
+            .problem_at(0, "\"syslog:\" logs are not implemented")
+            .with_help("log to a file"));
+    }
     let format = match args.values().get(1) {
         None => find_format(cx, "combined"),
         Some(name) => find_format(cx, name.as_str()),
@@ -166,10 +191,8 @@ fn set_access_log(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         unknown().with_help("a \"log_format\" stands before the \"access_log\" that names it")
     })?;
     let options = Options::read(cx, args)?;
-    let target = open(cx, cx.full_path(args.arg(0)), &options)
-        .map_err(|message| args.problem_at(0, message))?;
     let log = AccessLog {
-        target,
+        target: destination(cx, args, &options)?,
         format,
         condition: options.condition,
     };
@@ -177,21 +200,30 @@ fn set_access_log(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn refuse_path(args: &Args<'_>, path: &str) -> Result<(), Problem> {
-    if path.starts_with("syslog:") {
-        return Err(args
-            .problem_at(0, "\"syslog:\" logs are not implemented")
-            .with_help("log to a file"));
+/// A path with variables is opened when a request is logged, any other now.
+fn destination(
+    cx: &mut Cx<'_>,
+    args: &Args<'_>,
+    options: &Options,
+) -> Result<Destination, Problem> {
+    let path = args.arg(0);
+    if !path.as_str().contains('$') {
+        let target = open(cx, cx.full_path(path), options);
+        let target = target.map_err(|message| args.problem_at(0, message))?;
+        return Ok(Destination::File(target));
     }
-    if path.contains('$') {
-        return Err(args
-            .problem_at(
-                0,
-                "variables in the path of an \"access_log\" are not implemented",
-            )
-            .with_help("log to a file with a fixed name"));
+    if options.buffer > 0 {
+        return Err(args.problem_at(0, "buffered logs cannot have variables in name"));
     }
-    Ok(())
+    let template = Template::compile(path.as_str(), cx.part::<Variables<Request>>())
+        .map_err(|error| args.problem_at(0, error.to_string()))?;
+    let mut prefix = Vec::new();
+    if !path.as_str().starts_with('/') {
+        // With the slash that parts the two.
+        prefix.extend_from_slice(cx.prefix().join("").as_os_str().as_bytes());
+    }
+    let target = NamedTarget::new(prefix.into(), template);
+    Ok(Destination::Named(Arc::new(target)))
 }
 
 /// What stands behind the format.
@@ -295,7 +327,7 @@ fn add_default(cx: &mut Cx<'_>) -> Result<(), Problem> {
     let target = open(cx, path, &Options::default())
         .map_err(|message| Problem::new(Span::NOWHERE, message))?;
     let log = AccessLog {
-        target,
+        target: Destination::File(target),
         format,
         condition: None,
     };

@@ -5,6 +5,7 @@ use ngx_buf::{Buf, Chain, Flags};
 
 use super::{compile, is_elsewhere};
 use crate::conf::{Args, Problem, values};
+use crate::http::parse::escape_controls;
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
 use crate::module::Cx;
@@ -64,7 +65,7 @@ impl Return {
             Self::Status(status) => Step::Finish(*status),
             Self::Text { status, text } => send(r, *status, text.eval_bytes(r)),
             Self::Redirect { status, target } => {
-                let target = without_controls(target.eval_bytes(r));
+                let target = escape_controls(target.eval_bytes(r));
                 r.response()
                     .set_location((!target.is_empty()).then_some(target));
                 Step::Finish(*status)
@@ -100,23 +101,4 @@ fn send(r: &Request, status: u16, text: Bytes) -> PhaseStep {
         error.log();
     }
     Step::Done
-}
-
-/// The target of a redirect with control characters escaped: variables may hold what a client has
-/// sent, and a line break would end the header line.
-pub(super) fn without_controls(target: Bytes) -> Bytes {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if !target.iter().any(u8::is_ascii_control) {
-        return target;
-    }
-    let mut out = Vec::with_capacity(target.len() + 8);
-    for &byte in &target {
-        if byte.is_ascii_control() {
-            let digit = |value: u8| HEX[usize::from(value & 0xf)];
-            out.extend([b'%', digit(byte >> 4), digit(byte)]);
-        } else {
-            out.push(byte);
-        }
-    }
-    Bytes::from(out)
 }
