@@ -547,3 +547,9 @@ fn many_connections_live_side_by_side() {
         assert_eq!(client.response().text(), format!("GET /{i}\n"));
     }
 }
+
+#[test]
+fn an_absolute_target_names_a_host() {
+    refused("GET http:/// HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    refused("GET http://:80/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+}

@@ -263,3 +263,26 @@ fn reset_timedout_connection_resets() {
     let rest = client.rest();
     assert!(rest.len() < 8_000_000);
 }
+
+#[test]
+fn limit_rate_may_depend_on_the_request() {
+    let server = Setup::http(
+        "server {
+             listen 127.0.0.1:{port};
+             location / { limit_rate $arg_rate; limit_rate_after $arg_after; }
+         }",
+    )
+    .file("html/file", "x".repeat(20_000))
+    .start();
+    let took = |args: &str| {
+        let start = Instant::now();
+        let response = server.get(&format!("/file{args}")).expect(200);
+        assert_eq!(response.body.len(), 20_000);
+        start.elapsed().as_millis()
+    };
+    assert!(took("?rate=10k") >= 500);
+    for fast in ["", "?rate=0", "?rate=10k&after=1m", "?rate=fast"] {
+        assert!(took(fast) < 500, "{fast}");
+    }
+    server.expect_error_log("invalid size \"fast\"");
+}

@@ -143,3 +143,33 @@ fn a_broken_regex_is_said() {
         .expect(1, "[emerg]")
         .expect(1, "nginx.conf:");
 }
+
+#[test]
+fn a_missing_slash_is_found_among_names_that_sort_before_it() {
+    let server = Server::start(
+        r#"server {
+            listen 127.0.0.1:{port};
+            location /app/ { proxy_pass http://127.0.0.1:1; }
+            location /app-b { return 200 b; }
+            location "/app c/" { proxy_pass http://127.0.0.1:1; }
+        }"#,
+    );
+    for (uri, target) in [("/app?x=1", "/app/?x=1"), ("/app%20c", "/app%20c/")] {
+        let response = server.get(uri).expect(301);
+        let location = format!("http://localhost:{}{target}", server.port(0));
+        assert_eq!(response.header("location"), Some(location.as_str()));
+    }
+    assert_eq!(server.get("/app-b").text(), "b");
+}
+
+#[test]
+fn a_name_without_the_slash_wins_over_the_redirect() {
+    let server = Server::start(
+        "server {
+             listen 127.0.0.1:{port};
+             location /app/ { proxy_pass http://127.0.0.1:1; }
+             location /app { return 200 app; }
+         }",
+    );
+    assert_eq!(server.get("/app").text(), "app");
+}

@@ -451,3 +451,60 @@ fn keepalive_clients_get_one_proxied_response_after_another() {
         assert_eq!(client.response().text(), format!("/{i}"));
     }
 }
+
+#[test]
+fn expires_modified_counts_from_what_the_backend_says() {
+    let backend = Backend::answer(
+        "HTTP/1.1 200 OK\r\nLast-Modified: Mon, 28 Sep 1970 06:00:00 GMT\r\n\
+         Content-Length: 0\r\n\r\n",
+    );
+    let response = proxy(
+        &backend,
+        "location / { expires modified 1h; proxy_pass http://{backend}; }",
+    )
+    .get("/")
+    .expect(200);
+    let expires = response.header("expires");
+    assert_eq!(expires, Some("Mon, 28 Sep 1970 07:00:00 GMT"));
+}
+
+#[test]
+fn of_fields_that_come_once_the_first_counts() {
+    let backend = Backend::answer(
+        "HTTP/1.1 200 OK\r\nExpires: first\r\nExpires: second\r\nX-A: 1\r\nX-A: 2\r\n\
+         Content-Length: 0\r\n\r\n",
+    );
+    let server = proxy(&backend, "location / { proxy_pass http://{backend}; }");
+    let response = server.get("/").expect(200);
+    assert_eq!(response.headers.all("expires"), ["first"]);
+    assert_eq!(response.headers.all("x-a"), ["1", "2"]);
+    server.expect_error_log("upstream sent duplicate header line: \"Expires: second\", ignored");
+}
+
+#[test]
+fn a_cookie_of_the_backend_is_a_variable() {
+    let backend = Backend::answer(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b = 2 3; Path=/\r\n\
+         Content-Length: 0\r\n\r\n",
+    );
+    let server = proxy(
+        &backend,
+        "location / { add_header X-B \"<$upstream_cookie_b>\"; proxy_pass http://{backend}; }",
+    );
+    assert_eq!(server.get("/").header("x-b"), Some("<2 3>"));
+}
+
+#[test]
+fn a_backend_may_limit_the_rate() {
+    let backend = Backend::answer(
+        "HTTP/1.1 200 OK\r\nX-Accel-Limit-Rate: 12345\r\nContent-Length: 0\r\n\r\n",
+    );
+    let server = proxy(
+        &backend,
+        "location / { add_header X-Rate $limit_rate; proxy_pass http://{backend}; }
+         location /no { proxy_ignore_headers X-Accel-Limit-Rate; add_header X-Rate $limit_rate;
+                        proxy_pass http://{backend}; }",
+    );
+    assert_eq!(server.get("/").header("x-rate"), Some("12345"));
+    assert_eq!(server.get("/no").header("x-rate"), Some("0"));
+}
