@@ -25,6 +25,8 @@ mod response;
 mod server;
 mod special;
 mod step;
+#[cfg(test)]
+mod testing;
 mod variables;
 mod worker;
 

@@ -1,85 +1,13 @@
 //! Whole requests, through rewriting and all filters, for a client that is made up.
 
-use std::cell::{Cell, RefCell};
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
-use ngx_buf::{Chain, Flow, WriteError};
-
-use super::header;
 use crate::conf::MemorySource;
 use crate::cycle::{BuildOptions, Cycle};
+use crate::http::http_registry;
 use crate::http::modules::ALL;
-use crate::http::parse::{Progress, RequestOptions, RequestParser, split_args};
-use crate::http::server::ServerId;
-use crate::http::{
-    BodyError, BodyPiece, Downstream, Generation, LocationConf, Peer, Request, http_registry,
-};
-use crate::net::addr::Addr;
-
-/// A client that keeps what it gets.
-struct Client {
-    peer: Rc<Peer>,
-    got: RefCell<BytesMut>,
-    aborted: Cell<bool>,
-}
-
-impl Downstream for Client {
-    fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    fn send_header(&self, r: &Request) -> Result<(), WriteError> {
-        header::write(r, &mut self.got.borrow_mut());
-        Ok(())
-    }
-
-    fn send_body(&self, chain: Chain) -> Result<Flow, WriteError> {
-        self.got.borrow_mut().extend_from_slice(&chain.to_vec());
-        Ok(Flow::Done)
-    }
-
-    fn send_interim(&self, _: &[u8]) -> Result<(), WriteError> {
-        Ok(())
-    }
-
-    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_body(&self, _: &mut Context<'_>, _: usize) -> Poll<Result<BodyPiece, BodyError>> {
-        Poll::Ready(Ok(BodyPiece::End))
-    }
-
-    fn poll_closed(&self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn upgrade(&self) {}
-
-    fn set_location(&self, _: &LocationConf) {}
-
-    fn discard_body(&self) -> Result<(), BodyError> {
-        Ok(())
-    }
-
-    fn keeps_alive(&self) -> bool {
-        true
-    }
-
-    fn forbid_keepalive(&self) {}
-
-    fn abort(&self) {
-        self.aborted.set(true);
-    }
-
-    fn sent(&self) -> u64 {
-        self.got.borrow().len() as u64
-    }
-}
+use crate::http::testing::Client;
 
 /// The configuration of these tests, in a folder with the file `/ten` of ten bytes.
 fn configure(folder: &Path) -> Arc<Cycle> {
@@ -132,43 +60,9 @@ fn configure(folder: &Path) -> Arc<Cycle> {
 fn serve(head: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let cycle = configure(folder.path());
-    let addr = |text: &str| Addr::Inet(text.parse().unwrap());
-    let peer = Rc::new(Peer {
-        number: 1,
-        addr: addr("127.0.0.1:4321"),
-        local: addr("127.0.0.1:80"),
-        requests: Cell::new(1),
-        since: 0,
-    });
-    let client = Rc::new(Client {
-        peer: Rc::clone(&peer),
-        got: RefCell::default(),
-        aborted: Cell::new(false),
-    });
-    let downstream = Rc::clone(&client) as Rc<dyn Downstream>;
-    let request = Request::new(
-        Rc::new(Generation::new(cycle)),
-        downstream,
-        peer,
-        ServerId(0),
-    );
-    let text = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
-    let mut fields = Vec::new();
-    let mut parser = RequestParser::new(RequestOptions::default());
-    let Ok(Progress::Done(parsed)) = parser.parse(text.as_bytes(), &mut fields) else {
-        panic!("not a head: {text}");
-    };
-    request.with_head_mut(|own| own.set(text.as_bytes(), &parsed, &fields));
-    let target = request.head().target().to_vec();
-    let (path, args) = split_args(&target);
-    request.set_path(path);
-    request.set_args(args.unwrap_or_default());
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(request.poll_response(&mut cx).is_ready());
-    if client.aborted.get() {
-        return "aborted".to_owned();
-    }
-    String::from_utf8(client.got.take().to_vec()).unwrap()
+    let client = Client::at("127.0.0.1:4321");
+    client.send(cycle, &format!("{}\r\n\r\n", head.replace('\n', "\r\n")));
+    client.got().unwrap_or_else(|| "aborted".to_owned())
 }
 
 fn get(path: &str) -> String {
