@@ -8,7 +8,7 @@ fn a_record_repeats_what_was_asked() {
         .with_file("/a.conf", "a;")
         .with_file("/b.key", "secret")
         .with_file("/unasked", "x")
-        .with_host("backend", [std::net::Ipv4Addr::new(10, 0, 0, 1).into()])
+        .with_host("backend", [Ipv4Addr::new(10, 0, 0, 1).into()])
         .with_env("HOME", "/root")
         .with_user("www", User { uid: 33, gid: 34 });
     let recorder = Recorder::new(&source);
