@@ -119,8 +119,8 @@ fn command() -> Command {
         .disable_version_flag(true)
         .args([
             flag("?", "Shows this help"),
-            flag("h", "Shows this help"),
-            flag("v", "Shows the version"),
+            flag("h", "Shows this help").long("help"),
+            flag("v", "Shows the version").long("version"),
             flag("V", "Shows the version, and which modules are built in"),
             flag("t", "Tests the configuration and ends"),
             flag("T", "Tests the configuration, prints it and ends"),
@@ -211,7 +211,8 @@ mod tests {
         assert_eq!(said(&["-z"]), "invalid option: \"z\"");
         assert_eq!(said(&["-tz"]), "invalid option: \"z\"");
         assert_eq!(said(&["start"]), "invalid option: \"start\"");
-        assert_eq!(said(&["--help"]), "invalid option: \"help\"");
+        assert_eq!(said(&["--halp"]), "invalid option: \"halp\"");
+        assert!(matches!(read(&["--help"]).unwrap().action, Action::Help));
         assert_eq!(said(&["-s", "sleep"]), "invalid option: \"-s sleep\"");
         assert_eq!(said(&["-c"]), "option \"-c\" requires file name");
         assert_eq!(said(&["-p"]), "option \"-p\" requires directory name");

@@ -9,6 +9,9 @@ use ngx_core::cycle::{Cycle, CycleError};
 use ngx_core::error::errno;
 use ngx_core::log::{ErrorLog, Level, LogFiles, LogSink, Stderr, set_default};
 
+/// The log when the command line names neither a log nor a prefix.
+pub(crate) const ERROR_LOG: &str = "/var/log/ngx/error.log";
+
 /// Where messages go until the configuration says where: to the terminal, and to the log file of
 /// the command line.
 pub(crate) struct Early {
@@ -20,6 +23,12 @@ impl Early {
     /// Opens the log `path`, which may be `stderr`. When it cannot be had, that is said, and the
     /// terminal must do.
     pub(crate) fn open(files: &LogFiles, path: &Path, quiet: bool) -> Self {
+        if path == Path::new(ERROR_LOG)
+            && let Some(folder) = path.parent()
+        {
+            // The place that nobody has chosen is made; if it cannot be, opening says why.
+            let _ = std::fs::create_dir_all(folder);
+        }
         let sink: Option<Arc<dyn LogSink>> = if path.as_os_str() == "stderr" {
             None
         } else {

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(cli) => run(&cli),
         Err(complaint) => {
-            eprintln!("nginx: {complaint}");
+            eprintln!("nginx: {complaint}\nngx -h lists the options");
             ExitCode::FAILURE
         }
     }

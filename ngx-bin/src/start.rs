@@ -16,7 +16,7 @@ use ngx_core::process::{self, Origin};
 
 use crate::cli::Cli;
 use crate::demo;
-use crate::early::Early;
+use crate::early::{ERROR_LOG, Early};
 use crate::modules::Worker;
 
 /// Where everything is, by the command line or by default.
@@ -24,6 +24,8 @@ pub(crate) struct Paths {
     pub(crate) prefix: PathBuf,
     pub(crate) file: PathBuf,
     pub(crate) error_log: PathBuf,
+    /// Unless it is under the prefix of the command line.
+    default_pid: Option<PathBuf>,
     directives: String,
     /// Nothing of the command line says where, so that the demo may stand in.
     by_default: bool,
@@ -48,6 +50,7 @@ impl Paths {
             prefix,
             file,
             error_log,
+            default_pid: cli.prefix.is_none().then(|| PathBuf::from(PID)),
             directives: cli.directives.clone(),
             by_default: cli.prefix.is_none() && cli.file.is_none(),
         }
@@ -65,6 +68,7 @@ impl Paths {
                 directives: self.directives.clone(),
             },
             default_log: Some(early.sink()),
+            default_pid: self.default_pid.clone(),
             ..BuildOptions::default()
         }
     }
@@ -93,6 +97,7 @@ pub(crate) fn demo(cli: &Cli, registry: Registry, files: &LogFiles) -> ExitCode 
         prefix: folder.path.clone(),
         file: folder.file.clone(),
         error_log: PathBuf::from("stderr"),
+        default_pid: None,
         directives: cli.directives.clone(),
         by_default: false,
     };
@@ -179,6 +184,6 @@ impl Drop for DemoFolder {
     }
 }
 
+const PID: &str = "/run/ngx.pid";
 const PREFIX: &str = "/etc/ngx";
 const FILE: &str = "nginx.conf";
-const ERROR_LOG: &str = "/var/log/ngx/error.log";

@@ -175,6 +175,11 @@ impl<'a> Cx<'a> {
             .and_then(|row| check(row, args).map(|()| row));
         let understood = row.is_ok();
         let outcome = row.and_then(|row| (row.directive.set)(self, args));
+        let swallowed = match &outcome {
+            // What is wrong may be what follows, and that may be misspelt.
+            Err(_) => swallowed.or_else(|| self.nearly_swallowed(args)),
+            Ok(()) => swallowed,
+        };
         match (outcome, swallowed) {
             (Ok(()), None) => {}
             (Ok(()), Some(i)) => {
@@ -231,6 +236,13 @@ impl<'a> Cx<'a> {
         Some(format!(
             "did you mean \"{meant}\"? It is allowed in: {contexts}"
         ))
+    }
+
+    /// The place of an argument that looks like a misspelt directive.
+    fn nearly_swallowed(&self, args: &Args<'_>) -> Option<usize> {
+        suggest::swallowed(args.name(), args.values(), |word| {
+            suggest::nearest(word, self.registry.names(self.context)).is_some()
+        })
     }
 
     fn swallowed(&self, args: &Args<'_>) -> Option<usize> {

@@ -25,7 +25,8 @@ pub(crate) struct Http1 {
     transport: Transport,
     peer: Rc<Peer>,
     pub(super) deadline: Deadline,
-    writer: RefCell<ChainWriter>,
+    /// Nothing while the connection is idle: it is the largest part of all this.
+    writer: RefCell<Option<Box<ChainWriter>>>,
     /// Bytes that were read but not used yet: a head in parts, pipelined requests, a body.
     pub(super) unread: RefCell<BytesMut>,
     body: RefCell<Body>,
@@ -80,7 +81,13 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
     /// Response heads are built in one growing buffer, given back when the client has them.
     static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    /// Writers of connections that are idle now.
+    static WRITERS: RefCell<Writers> = const { RefCell::new(Writers(Vec::new())) };
 }
+#[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+struct Writers(Vec<Box<ChainWriter>>);
+/// How many of them are kept.
+const WRITERS_MAX: usize = 64;
 const SCRATCH_SIZE: usize = 64 * 1024;
 const HEADS_SIZE: usize = 16 * 1024;
 /// How often an unwanted body is read from before its response.
@@ -136,7 +143,7 @@ impl Http1 {
         drop(head);
         self.keepalive.set(wanted && !closing);
         self.allowed.set(Allowed::Unknown);
-        self.sent_before.set(self.writer.borrow().sent());
+        self.sent_before.set(self.written());
         self.set_location(r.conf(&core::LOCATION));
     }
 
@@ -187,6 +194,37 @@ impl Http1 {
         if unread.is_empty() {
             *unread = BytesMut::new();
         }
+        self.give_writer_back();
+    }
+
+    fn with_writer<R>(&self, f: impl FnOnce(&mut ChainWriter) -> R) -> R {
+        let mut writer = self.writer.borrow_mut();
+        f(writer.get_or_insert_with(|| {
+            WRITERS
+                .with_borrow_mut(|writers| writers.0.pop())
+                .unwrap_or_default()
+        }))
+    }
+
+    fn give_writer_back(&self) {
+        let mut writer = self.writer.borrow_mut();
+        let Some(mut idle) = writer.take_if(|writer| writer.is_empty() && !writer.has_ended())
+        else {
+            return;
+        };
+        self.limited.set(false);
+        *idle = ChainWriter::new();
+        WRITERS.with_borrow_mut(|writers| {
+            if writers.0.len() < WRITERS_MAX {
+                writers.0.push(idle);
+            }
+        });
+    }
+
+    /// Bytes that the current writer has written.
+    fn written(&self) -> u64 {
+        let writer = self.writer.borrow();
+        writer.as_ref().map_or(0, |writer| writer.sent())
     }
 
     /// Reads once into the thread's memory and hands the bytes to `f`; 0 bytes are the end.
@@ -279,7 +317,7 @@ impl Http1 {
         if self.aborted.get() {
             return Ok(Flow::Done);
         }
-        self.writer.borrow_mut().try_write(&mut &self.transport)
+        self.with_writer(|writer| writer.try_write(&mut &self.transport))
     }
 }
 
@@ -296,7 +334,7 @@ impl Downstream for Http1 {
             let now = Instant::now();
             let limit = (rate > 0).then(|| Limit::new(rate, conf.limit_rate_after.of(r), now));
             self.limited.set(limit.is_some());
-            self.writer.borrow_mut().set_limit(limit, now);
+            self.with_writer(|writer| writer.set_limit(limit, now));
         }
         let head = HEADS.with_borrow_mut(|heads| {
             heads.reserve(HEADS_SIZE);
@@ -308,12 +346,12 @@ impl Downstream for Http1 {
         if r.response().is_header_only() {
             buf.insert_flags(Flags::LAST_BUF);
         }
-        self.writer.borrow_mut().push(Chain::from(buf));
+        self.with_writer(|writer| writer.push(Chain::from(buf)));
         self.write().map(|_| ())
     }
 
     fn send_body(&self, chain: Chain) -> Result<Flow, WriteError> {
-        self.writer.borrow_mut().push(chain);
+        self.with_writer(|writer| writer.push(chain));
         self.write()
     }
 
@@ -327,18 +365,18 @@ impl Downstream for Http1 {
             return Poll::Ready(Ok(()));
         }
         let mut writer = self.writer.borrow_mut();
-        if writer.is_empty() {
+        let Some(writer) = writer.as_mut().filter(|writer| !writer.is_empty()) else {
             // It may have gone out with what came behind it.
             if self.sent_at_timer.take().is_some() {
                 self.deadline.clear();
             }
             return Poll::Ready(Ok(()));
-        }
+        };
         let polled = writer.poll_write(cx, &mut &self.transport);
         let polled = match polled {
             Poll::Pending => {
                 if let Some(ngx_buf::Pause::Until(at)) = writer.pause() {
-                    return self.poll_limited(cx, &mut writer, at);
+                    return self.poll_limited(cx, writer, at);
                 }
                 Poll::Pending
             }
@@ -438,11 +476,12 @@ impl Downstream for Http1 {
             Allowed::ByServer(_) => Allowed::ByLocation(allowed),
             Allowed::ByLocation(before) => Allowed::ByLocation(before && allowed),
         });
-        let mut writer = self.writer.borrow_mut();
-        writer.set_postpone(*conf.postpone_output);
-        writer.set_turn(match *conf.sendfile_max_chunk {
-            0 => u64::MAX,
-            most => most,
+        self.with_writer(|writer| {
+            writer.set_postpone(*conf.postpone_output);
+            writer.set_turn(match *conf.sendfile_max_chunk {
+                0 => u64::MAX,
+                most => most,
+            });
         });
     }
 
@@ -497,7 +536,7 @@ impl Downstream for Http1 {
     }
 
     fn sent(&self) -> u64 {
-        self.writer.borrow().sent() - self.sent_before.get()
+        self.written().saturating_sub(self.sent_before.get())
     }
 }
 

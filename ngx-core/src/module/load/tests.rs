@@ -427,6 +427,23 @@ nginx: [emerg] \"buffer_size\" directive invalid value in /etc/ngx.conf:3
        help: a size is a number of bytes with an optional unit \"k\" or \"m\", such as \"8k\"
 ",
     );
+    // What follows may be misspelt besides.
+    shows(
+        "http {\n  root /a\n  bufer_size 1k;\n}\n",
+        "\
+nginx: [emerg] invalid number of arguments in \"root\" directive in /etc/ngx.conf:2
+   2 |   root /a
+     |   ^^^^
+       note: a \";\" may be missing in /etc/ngx.conf:2
+   2 |   root /a
+     |          -
+       help: \"root\" takes one argument, 3 given
+nginx: [emerg] unknown directive \"bufer_size\" in /etc/ngx.conf:3
+   3 |   bufer_size 1k;
+     |   ^^^^^^^^^^
+       help: did you mean \"buffer_size\"?
+",
+    );
     let loaded = run("http { server { listen 80\nroot /a; } }").unwrap();
     assert_eq!(
         loaded.warnings.to_string(),

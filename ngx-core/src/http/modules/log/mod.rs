@@ -324,8 +324,18 @@ fn add_default(cx: &mut Cx<'_>) -> Result<(), Problem> {
         return Ok(());
     };
     let path = cx.prefix().join("logs/access.log");
-    let target = open(cx, path, &Options::default())
-        .map_err(|message| Problem::new(Span::NOWHERE, message))?;
+    let target = match open(cx, path, &Options::default()) {
+        Ok(target) => target,
+        Err(message) => {
+            // Nobody has asked for this one: it must not keep the server from starting.
+            let warning = format!("{message}, so requests are not logged");
+            cx.report(
+                Problem::warn(Span::NOWHERE, warning)
+                    .with_help("name a file with \"access_log\", or say \"access_log off;\""),
+            );
+            return Ok(());
+        }
+    };
     let log = AccessLog {
         target: Destination::File(target),
         format,
