@@ -5,11 +5,11 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{Backend, Server, Setup, wait_until};
+use support::{Backend, Request, Server, Setup, wait_until};
 
 /// A server that shows where the body was when it was answered.
 fn in_file_only(value: &str) -> (Server, Backend) {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = Setup::http(&format!(
         "server {{
              listen 127.0.0.1:{{port}};
@@ -82,7 +82,7 @@ const STREAMED: &str = "server {
 
 #[test]
 fn a_body_that_has_come_with_its_header_is_not_streamed() {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = Setup::http(STREAMED).set("backend", backend.addr()).start();
     let response = server.request(
         "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -97,7 +97,7 @@ fn a_body_that_has_come_with_its_header_is_not_streamed() {
 
 #[test]
 fn what_has_come_of_a_streamed_body_is_sent_first() {
-    let backend = Backend::http(|request| request.text());
+    let backend = Backend::http(Request::text);
     let server = Setup::http(STREAMED).set("backend", backend.addr()).start();
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");

@@ -120,6 +120,18 @@ fn a_named_location_has_settings_of_its_own() {
     client.expect_close();
 }
 
+#[test]
+fn an_ignored_line_is_logged_once_however_slowly_the_rest_comes() {
+    let server = Server::start("server { listen 127.0.0.1:{port}; location / { return 204; } }");
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nbad_name: 1\r\n");
+    client.send_slowly("X-Slow: 1\r\nConnection: close\r\n\r\n");
+    client.response().expect(204);
+    let log = server.error_log();
+    let count = log.matches("client sent invalid header line: \"bad_name: 1\"");
+    assert_eq!(count.count(), 1, "{log}");
+}
+
 /// A server whose requests are in work for as long as the backend holds them.
 fn holding(main: &str) -> (Server, Backend) {
     let backend = Backend::script(|conn| {

@@ -28,7 +28,9 @@ static GREET: Module = Module {
                 cx,
                 args,
                 Arc::new(move |r| {
-                    r.discard_body();
+                    if let Err(status) = r.discard_body() {
+                        return Step::Finish(status);
+                    }
                     r.response().set_status(200);
                     r.response().set_content_length(Some(text.len() as u64));
                     match r.respond(Chain::from(text.clone())) {

@@ -36,6 +36,8 @@ pub(super) struct ReadHead {
 struct Partial {
     parser: RequestParser,
     fields: Vec<FieldRange>,
+    /// So many of the lines that are ignored are in the log.
+    logged: usize,
 }
 
 /// For whom a head is read.
@@ -185,7 +187,9 @@ impl ReadHead {
     ) -> (usize, Option<Parsed>) {
         let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(from));
         let result = partial.parser.parse(bytes, &mut partial.fields);
-        for line in partial.parser.ignored() {
+        let logged = partial.logged;
+        partial.logged = partial.parser.ignored().len();
+        for line in partial.parser.ignored().iter().skip(logged) {
             info!(
                 "client sent invalid header line: \"{}\"",
                 line.of(bytes).escape_ascii()
@@ -224,11 +228,13 @@ impl Partial {
             Some(mut spare) => {
                 spare.parser = parser;
                 spare.fields.clear();
+                spare.logged = 0;
                 spare
             }
             None => Box::new(Self {
                 parser,
                 fields: Vec::with_capacity(16),
+                logged: 0,
             }),
         }
     }
