@@ -71,7 +71,8 @@ pub fn escape_uri(src: &[u8], kind: Escape, out: &mut Vec<u8>) {
 
 /// The target of a redirect with control characters escaped: variables may hold what a client has
 /// sent, and a line break would end the header line.
-pub(crate) fn escape_controls(target: Bytes) -> Bytes {
+#[must_use]
+pub fn escape_controls(target: Bytes) -> Bytes {
     if !target.iter().any(u8::is_ascii_control) {
         return target;
     }

@@ -42,8 +42,8 @@ mod uri;
 
 pub use chunked::{ChunkError, ChunkedDecoder, Decoded, fuzz_chunked, write_chunk_size};
 pub use error::{RequestError, ResponseError};
-pub(crate) use escape::escape_controls;
-pub use escape::{Escape, Unescape, escape_uri, unescape_uri};
+
+pub use escape::{Escape, Unescape, escape_controls, escape_uri, unescape_uri};
 pub use framing::{BodyFraming, ResponseFraming};
 pub use header::FieldRange;
 pub use host::{Host, InvalidHost, fuzz_host};
