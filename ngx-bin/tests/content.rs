@@ -442,3 +442,38 @@ fn server_tokens_off_hides_the_version() {
         response.text()
     );
 }
+
+#[test]
+fn a_text_may_say_its_own_status() {
+    let server = Server::start(
+        "server { listen 127.0.0.1:{port}; return 202 \"$status $server_protocol\"; }",
+    );
+    assert_eq!(server.get("/").expect(202).text(), "202 HTTP/1.1");
+    let mut client = server.connect();
+    client.send("GET /\r\n");
+    assert_eq!(client.rest(), b"202 ");
+}
+
+#[test]
+fn the_page_of_302_says_found() {
+    let server = Server::start("server { listen 127.0.0.1:{port}; return 302 /elsewhere; }");
+    let response = server.get("/").expect(302);
+    assert_eq!(response.reason, "Moved Temporarily");
+    assert!(
+        response.text().contains("<title>302 Found</title>"),
+        "{}",
+        response.text()
+    );
+}
+
+#[test]
+fn an_error_page_from_a_file_says_nothing_of_its_age() {
+    let server = Setup::http("server { listen 127.0.0.1:{port}; error_page 404 /404.html; }")
+        .file("html/404.html", "gone")
+        .start();
+    let response = server.get("/none").expect(404);
+    assert_eq!(response.text(), "gone");
+    assert_eq!(response.header("last-modified"), None);
+    let page = server.get("/404.html").expect(200);
+    assert!(page.header("last-modified").is_some());
+}

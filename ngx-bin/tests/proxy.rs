@@ -508,3 +508,12 @@ fn a_backend_may_limit_the_rate() {
     assert_eq!(server.get("/").header("x-rate"), Some("12345"));
     assert_eq!(server.get("/no").header("x-rate"), Some("0"));
 }
+
+#[test]
+fn hiding_the_length_does_not_change_the_framing() {
+    let backend = Backend::answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let location = "location / { proxy_hide_header Content-Length; proxy_pass http://{backend}; }";
+    let response = proxy(&backend, location).get("/").expect(200);
+    assert_eq!(response.header("content-length"), Some("5"));
+    assert_eq!(response.header("transfer-encoding"), None);
+}

@@ -36,7 +36,12 @@ impl Page {
 
 static PAGES: LazyLock<HashMap<u16, Page>> = LazyLock::new(|| {
     let usual = (300..600).filter_map(|status| {
-        let title = reason(status)?;
+        // The status line has it otherwise, as nginx's has.
+        let title = if status == 302 {
+            "Found"
+        } else {
+            reason(status)?
+        };
         Some((status, Page::new(|server| page(status, title, server))))
     });
     let too_large = (HEADER_TOO_LARGE, Page::new(header_too_large));

@@ -69,7 +69,10 @@ impl Passing {
         }
         let mut seen = KnownSet::EMPTY;
         for field in head.fields() {
-            if stays_here(&field) || self.hidden.contains(field.known, field.name) {
+            // The length is known all the same, so hiding it would not keep it from the client.
+            let hidden = field.known != Known::ContentLength
+                && self.hidden.contains(field.known, field.name);
+            if hidden || stays_here(&field) {
                 continue;
             }
             if is_single(field.known) && !seen.insert(field.known) {

@@ -45,7 +45,9 @@ pub(crate) fn write(r: &Request, out: &mut BytesMut) {
         time::with_http_date(|date| field(out, "Date", date.as_bytes()));
     }
     write_content(r, out);
-    if let Some(at) = response.last_modified() {
+    // An error page that is a file is not the resource that was asked for.
+    let own = matches!(status, 200 | 206 | 304);
+    if let Some(at) = response.last_modified().filter(|_| own) {
         field(out, "Last-Modified", time::http_date_of(at).as_bytes());
     }
     if let Some(location) = response.location() {

@@ -98,11 +98,8 @@ const HEADER: [(&str, Append); 9] = [
     ("request_uri", |r, out| put_some(out, r.head().target())),
     ("server_protocol", |r, out| {
         let head = r.head();
-        if head.request_line().is_empty() {
-            return false;
-        }
-        let (major, minor) = head.version().numbers();
-        write!(out, "HTTP/{major}.{minor}").is_ok()
+        let protocol = head.line().protocol.of(head.bytes());
+        !protocol.is_empty() && put(out, protocol)
     }),
     ("remote_user", |r, out| {
         let head = r.head();

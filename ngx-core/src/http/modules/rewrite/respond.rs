@@ -63,7 +63,7 @@ impl Return {
     pub(super) fn run(&self, r: &Request) -> PhaseStep {
         match self {
             Self::Status(status) => Step::Finish(*status),
-            Self::Text { status, text } => send(r, *status, text.eval_bytes(r)),
+            Self::Text { status, text } => send(r, *status, text),
             Self::Redirect { status, target } => {
                 let target = escape_controls(target.eval_bytes(r));
                 r.response()
@@ -80,12 +80,13 @@ fn invalid(args: &Args<'_>) -> Problem {
 }
 
 /// The whole response. A literal text is shared with the configuration, not copied.
-fn send(r: &Request, status: u16, text: Bytes) -> PhaseStep {
+fn send(r: &Request, status: u16, text: &Template) -> PhaseStep {
     if let Err(status) = r.discard_body() {
         return Step::Finish(status);
     }
     let response = r.response();
     response.set_status(status);
+    let text = text.eval_bytes(r);
     if status != 304 {
         response.set_content_length(Some(text.len() as u64));
         response.set_content_type(Some(r.media_type()).filter(|media| !media.is_empty()));
