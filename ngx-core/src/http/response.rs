@@ -4,6 +4,8 @@ use std::cell::{Cell, Ref, RefCell};
 
 use bytes::Bytes;
 
+use super::parse::escape_controls;
+
 /// A response header line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Field {
@@ -162,9 +164,10 @@ impl Response {
         self.location.borrow().clone()
     }
 
-    /// Sets or forgets the target of a redirect.
+    /// Sets or forgets the target of a redirect. Control characters in it are escaped: variables
+    /// may hold what a client has sent, and a line break would end the header line.
     pub fn set_location(&self, value: Option<Bytes>) {
-        self.location.replace(value);
+        self.location.replace(value.map(escape_controls));
     }
 
     /// The entity tag, quotes included.
@@ -247,5 +250,17 @@ mod tests {
         assert_eq!(response.status(), 404);
         assert_eq!(response.content_length(), None);
         assert!(response.fields().is_empty());
+    }
+
+    #[test]
+    fn the_target_of_a_redirect_holds_no_control_characters() {
+        let response = Response::default();
+        for (target, want) in [
+            (&b"/a\r\nSet-Cookie: b"[..], "/a%0D%0ASet-Cookie: b"),
+            (b"/a%0A", "/a%0A"),
+        ] {
+            response.set_location(Some(Bytes::from_static(target)));
+            assert_eq!(response.location().unwrap(), want);
+        }
     }
 }

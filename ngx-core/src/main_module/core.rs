@@ -204,8 +204,9 @@ pub(super) static MODULE: Module = Module {
             "user",
             Arity::range(1, 2),
             set_user,
-            "nobody",
-            "Whose rights the serving threads have when the server is started by root.",
+            "",
+            "Whose rights the serving threads have when the server is started by root. Without it \
+             they keep those of root.",
         ),
         row(
             "working_directory",

@@ -351,6 +351,10 @@ impl Downstream for Http1 {
     }
 
     fn send_body(&self, chain: Chain) -> Result<Flow, WriteError> {
+        if chain.flags().contains(Flags::FLUSH) {
+            // What is to go out now must not wait for the client's word that it has the last.
+            self.set_nodelay();
+        }
         self.with_writer(|writer| writer.push(chain));
         self.write()
     }

@@ -12,7 +12,6 @@ use self::replacement::Replacement;
 use self::respond::Return;
 use crate::conf::{Args, Problem};
 use crate::http::module::{HttpModule, Ordered, Phase};
-use crate::http::parse::escape_controls;
 use crate::http::regex::Pattern;
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
@@ -244,8 +243,7 @@ impl Rewrite {
                 String::from_utf8_lossy(&target)
             );
         }
-        r.response()
-            .set_location(Some(escape_controls(Bytes::from(target))));
+        r.response().set_location(Some(Bytes::from(target)));
         Flow::Finish(status)
     }
 

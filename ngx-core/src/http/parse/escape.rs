@@ -69,8 +69,8 @@ pub fn escape_uri(src: &[u8], kind: Escape, out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// The target of a redirect with control characters escaped: variables may hold what a client has
-/// sent, and a line break would end the header line.
+/// `target` with control characters escaped, and nothing else: variables may hold what a client
+/// has sent, and a line break would end the header line that they are put into.
 #[must_use]
 pub fn escape_controls(target: Bytes) -> Bytes {
     if !target.iter().any(u8::is_ascii_control) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::http::core::{self, ErrorPage, ErrorTarget};
-use crate::http::parse::{Method, escape_controls};
+use crate::http::parse::Method;
 use crate::http::request::Request;
 use crate::http::special;
 use crate::http::step::{PhaseStep, Step};
@@ -114,8 +114,7 @@ fn redirect_elsewhere(r: &Request, page: &ErrorPage, target: Vec<u8>) -> PhaseSt
         .unwrap_or(302);
     r.inner().engine.error_status.set(status);
     r.response().clear_header();
-    r.response()
-        .set_location(Some(escape_controls(Bytes::from(target))));
+    r.response().set_location(Some(Bytes::from(target)));
     // The request has failed already, or is sent elsewhere: a bad body changes nothing.
     let _ = r.discard_body();
     respond(r, status)

@@ -158,6 +158,22 @@ async fn a_silent_a_talking_and_a_gone_peer() {
 }
 
 #[tokio::test]
+async fn what_has_come_this_moment_is_seen_when_the_system_is_asked() {
+    let (transport, mut peer) = pair().await;
+    assert_eq!(transport.peek_now().unwrap(), Peek::Nothing);
+    assert_eq!(transport.peek_closed().unwrap(), Peek::Nothing);
+    peer.write_all(b"x").unwrap();
+    // The runtime has had no chance to hear of it.
+    assert_eq!(transport.peek_closed().unwrap(), Peek::Nothing);
+    assert_eq!(transport.peek_now().unwrap(), Peek::Data);
+    let mut buf = [0; 4];
+    transport.readable().await.unwrap();
+    assert_eq!(transport.try_read(&mut buf).unwrap(), 1);
+    drop(peer);
+    assert_eq!(transport.peek_now().unwrap(), Peek::Closed);
+}
+
+#[tokio::test]
 async fn a_half_closed_connection_still_answers() {
     let (transport, mut peer) = pair().await;
     transport.shutdown_write().unwrap();

@@ -64,7 +64,6 @@ static DESCRIPTOR: Module = Module {
             default: "logs/access.log combined",
             doc: "Where requests are logged, and how. May be repeated.",
         },
-        Directive::pending("open_log_file_cache", PLACES),
     ],
 };
 

@@ -5,7 +5,6 @@ use ngx_buf::{Buf, Chain, Flags};
 
 use super::{compile, is_elsewhere};
 use crate::conf::{Args, Problem, values};
-use crate::http::parse::escape_controls;
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
 use crate::module::Cx;
@@ -65,7 +64,7 @@ impl Return {
             Self::Status(status) => Step::Finish(*status),
             Self::Text { status, text } => send(r, *status, text),
             Self::Redirect { status, target } => {
-                let target = escape_controls(target.eval_bytes(r));
+                let target = target.eval_bytes(r);
                 r.response()
                     .set_location((!target.is_empty()).then_some(target));
                 Step::Finish(*status)
