@@ -198,3 +198,24 @@ fn a_line_of_the_error_log_has_time_level_pid_and_connection() {
     );
     assert!(words[4].starts_with('*'), "{line}");
 }
+
+#[test]
+fn what_is_refused_for_another_reason_is_logged_with_its_path() {
+    let server = Server::start(
+        "log_format paths '$status <$uri> <$args>'; access_log {dir}/paths.log paths;
+         server { listen 127.0.0.1:{port}; location / { } }",
+    );
+    for (request, line) in [
+        (
+            "TRACE /a%20b?c HTTP/1.1\r\nHost: a\r\n\r\n",
+            "405 </a b> <c>\n",
+        ),
+        ("GET /a?c HTTP/1.1\r\nHost: a..b\r\n\r\n", "400 </a> <c>\n"),
+        ("GET /a/../.. HTTP/1.1\r\nHost: a\r\n\r\n", "400 <-> <->\n"),
+    ] {
+        let mut client = server.connect();
+        client.send(request);
+        client.response();
+        server.expect_in("paths.log", line);
+    }
+}

@@ -341,23 +341,33 @@ fn start(
         *framing.as_ref().unwrap_or(&BodyFraming::None),
         from.closing,
     );
+    // Before the rest, so that the log has the path of what is refused for another reason.
+    set_uri(request)?;
     chosen?;
     let framing = framing?;
     head.check_method(framing, false)?;
     request.set_body_framing(framing);
+    Ok(())
+}
+
+/// Takes path and arguments over from the request line.
+fn set_uri(request: &Request) -> Result<(), RequestError> {
     let merge = *core::SERVER.of(&request.server().slots).merge_slashes;
     let own = request.head();
     let line = own.line();
     request.with_uri_mut(|path, args| {
         path.clear();
         args.clear();
-        args.extend_from_slice(line.args.of(own.bytes()));
         let sent = line.path.of(own.bytes());
         if line.plain {
             path.extend_from_slice(sent);
-            return Ok(());
+        } else if normalize(sent, merge, path).is_err() {
+            // Half a path is none.
+            path.clear();
+            return Err(RequestError::InvalidRequest);
         }
-        normalize(sent, merge, path).map_err(|_| RequestError::InvalidRequest)
+        args.extend_from_slice(line.args.of(own.bytes()));
+        Ok(())
     })
 }
 
