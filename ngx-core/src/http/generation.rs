@@ -2,9 +2,10 @@
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::conf::HttpConf;
 use crate::cycle::Cycle;
@@ -17,7 +18,7 @@ use crate::cycle::Cycle;
 pub struct Generation {
     cycle: Arc<Cycle>,
     http: Arc<HttpConf>,
-    locals: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    locals: RefCell<FxHashMap<TypeId, Rc<dyn Any>>>,
 }
 
 impl Generation {

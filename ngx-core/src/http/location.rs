@@ -1,6 +1,6 @@
 //! Looking locations up: exact names, prefixes, regular expressions, nested ones.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::regex::Pattern;
 use super::request::Request;
@@ -12,7 +12,8 @@ pub(crate) struct LocationId(pub(crate) u32);
 /// The locations directly inside a server or another location.
 #[derive(Default)]
 pub(crate) struct LocationTree {
-    exact: HashMap<Box<[u8]>, LocationId>,
+    /// Asked by clients, filled by the configuration alone: no need of a hash against attackers.
+    exact: FxHashMap<Box<[u8]>, LocationId>,
     prefixes: Prefixes,
     regexes: Vec<(Pattern, LocationId)>,
 }
@@ -60,7 +61,7 @@ pub(crate) struct Entry {
 
 impl LocationTree {
     pub(crate) fn new(
-        exact: HashMap<Box<[u8]>, LocationId>,
+        exact: FxHashMap<Box<[u8]>, LocationId>,
         prefixes: Vec<Entry>,
         regexes: Vec<(Pattern, LocationId)>,
     ) -> Self {
@@ -179,7 +180,7 @@ mod tests {
                 auto_redirect: name.len() > 1 && name.ends_with('/'),
             })
             .collect();
-        LocationTree::new(HashMap::new(), entries, Vec::new())
+        LocationTree::new(FxHashMap::default(), entries, Vec::new())
     }
 
     fn prefix(id: u32) -> Found {

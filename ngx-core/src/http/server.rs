@@ -1,6 +1,6 @@
 //! Which server block a request is for: by address, then by name.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::conf::VhostsId;
 use super::regex::Pattern;
@@ -24,11 +24,11 @@ pub(crate) struct ListenGroup {
 #[derive(Default)]
 pub(crate) struct Vhosts {
     pub(crate) default: ServerId,
-    pub(crate) exact: HashMap<Box<[u8]>, ServerId>,
+    pub(crate) exact: FxHashMap<Box<[u8]>, ServerId>,
     /// `*.example.com` as `.example.com`; `.example.com` is here and in `exact`.
-    pub(crate) heads: HashMap<Box<[u8]>, ServerId>,
+    pub(crate) heads: FxHashMap<Box<[u8]>, ServerId>,
     /// `www.example.*` as `www.example.`
-    pub(crate) tails: HashMap<Box<[u8]>, ServerId>,
+    pub(crate) tails: FxHashMap<Box<[u8]>, ServerId>,
     pub(crate) regexes: Vec<(Pattern, ServerId)>,
 }
 
@@ -86,7 +86,7 @@ impl Vhosts {
 mod tests {
     use super::*;
 
-    fn names(list: &[(&str, u32)]) -> HashMap<Box<[u8]>, ServerId> {
+    fn names(list: &[(&str, u32)]) -> FxHashMap<Box<[u8]>, ServerId> {
         list.iter()
             .map(|(name, id)| (name.as_bytes().into(), ServerId(*id)))
             .collect()

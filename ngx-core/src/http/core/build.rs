@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::FxHashMap;
+
 use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
 use crate::conf::{Args, Problem, Span};
@@ -104,7 +106,7 @@ fn add_locations(
     if blocks.is_empty() {
         return None;
     }
-    let mut exact = HashMap::new();
+    let mut exact = FxHashMap::default();
     let mut prefixes: Vec<Entry> = Vec::new();
     let mut regexes = Vec::new();
     let mut seen: HashMap<(bool, Box<[u8]>), Span> = HashMap::new();
@@ -288,7 +290,7 @@ impl Addresses {
 impl Address {
     fn name(&mut self, cx: &mut Cx<'_>, id: ServerId, name: &ServerName, span: Span) {
         let vhosts = &mut self.vhosts;
-        let (table, name): (&mut HashMap<_, _>, &[u8]) = match name {
+        let (table, name): (&mut FxHashMap<_, _>, &[u8]) = match name {
             ServerName::Exact(name) => (&mut vhosts.exact, name),
             ServerName::Head(name) => (&mut vhosts.heads, name),
             ServerName::Tail(name) => (&mut vhosts.tails, name),

@@ -1,9 +1,9 @@
 //! Media types by the endings of names of files.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use super::LOCATION;
 use crate::conf::{Args, Problem};
@@ -13,7 +13,7 @@ use crate::module::Cx;
 
 /// A table of media types; endings are lower case.
 #[derive(Clone)]
-pub struct Types(Arc<HashMap<Box<[u8]>, Bytes>>);
+pub struct Types(Arc<FxHashMap<Box<[u8]>, Bytes>>);
 
 impl Types {
     /// The type of files with this ending, in any case of letters.
@@ -37,7 +37,7 @@ impl Default for Types {
             ("jpg", "image/jpeg"),
         ];
         let entries = known.map(|(ending, media)| (ending.as_bytes().into(), media.into()));
-        Self(Arc::new(HashMap::from(entries)))
+        Self(Arc::new(FxHashMap::from_iter(entries)))
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn set_types(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem>
     let mut table = if conf.types.is_set() {
         (*conf.types.0).clone()
     } else {
-        HashMap::new()
+        FxHashMap::default()
     };
     for node in args.block().unwrap_or_default() {
         let media = Bytes::copy_from_slice(node.name().as_bytes());
