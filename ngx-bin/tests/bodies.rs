@@ -4,6 +4,8 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::{Backend, Request, Server, Setup, wait_until};
 
@@ -135,4 +137,26 @@ fn a_malformed_body_is_refused_though_nobody_wants_it() {
         client.expect_close();
     }
     server.expect_error_log("while discarding client request body");
+}
+
+#[test]
+fn what_has_come_of_a_streamed_body_leaves_with_the_header() {
+    let began = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&began);
+    let backend = Backend::script(move |conn| {
+        let first = String::from_utf8(conn.some()).unwrap();
+        assert!(first.ends_with("\r\n\r\n6\r\nabcdef\r\n"), "{first}");
+        seen.store(true, Ordering::SeqCst);
+        let second = String::from_utf8(conn.some()).unwrap();
+        assert_eq!(second, "3\r\nghi\r\n0\r\n\r\n");
+        conn.ok("");
+    });
+    let server = Setup::http(STREAMED).set("backend", backend.addr()).start();
+    let mut client = server.connect();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n",
+    );
+    wait_until("the backend is asked", || began.load(Ordering::SeqCst));
+    client.send("3\r\nghi\r\n0\r\n\r\n");
+    client.response().expect(200);
 }

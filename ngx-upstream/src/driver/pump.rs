@@ -12,6 +12,9 @@ use crate::peer::Session;
 use crate::protocol::Protocol;
 use crate::timeouts::Timer;
 
+/// Bytes of request body queued before they are written, about.
+const BODY_BATCH: u64 = 64 * 1024;
+
 impl<P, S, C> Driver<P, S, C>
 where
     P: Protocol,
@@ -63,21 +66,45 @@ where
         client: &mut R,
     ) -> Result<bool, ErrorKind> {
         loop {
+            let blocked = self
+                .link
+                .as_ref()
+                .is_some_and(|link| !link.sender.is_empty());
+            if blocked && !self.poll_output(cx)? {
+                return Ok(false);
+            }
+            // What the client has sent by now leaves in one write with what is queued already.
+            let came = self.poll_request_body(cx, client)?;
             if !self.poll_output(cx)? {
                 return Ok(false);
             }
-            if self.body_sent {
-                return Ok(true);
+            if self.body_sent || !came {
+                return Ok(self.body_sent);
             }
+        }
+    }
+
+    /// Takes what the client has sent of the request body, within reason; whether that is anything.
+    fn poll_request_body<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+    ) -> Result<bool, ErrorKind> {
+        let mut came = 0;
+        while !self.body_sent && came < BODY_BATCH {
             match client.poll_request_body(cx)? {
-                Poll::Ready(Some(chain)) => self.exchange.push_request_body(chain, false)?,
+                Poll::Ready(Some(chain)) => {
+                    came += chain.size().max(1);
+                    self.exchange.push_request_body(chain, false)?;
+                }
                 Poll::Ready(None) => {
                     self.exchange.push_request_body(Chain::new(), true)?;
                     self.body_sent = true;
                 }
-                Poll::Pending => return Ok(false),
+                Poll::Pending => break,
             }
         }
+        Ok(came > 0)
     }
 
     /// Writes what the protocol has queued; whether all of it is out.
