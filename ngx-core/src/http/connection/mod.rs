@@ -135,6 +135,10 @@ impl Serve {
                 Poll::Ready(true)
             }
             State::Request(request) => {
+                if self.place.worker().is_closing() {
+                    // In time for the header, if that was not sent yet.
+                    self.http1.forbid_keepalive();
+                }
                 let ended = ready!(request.poll_response(cx));
                 let request = request.clone();
                 self.response_ended(&request, ended);
