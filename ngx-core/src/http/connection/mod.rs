@@ -13,6 +13,7 @@ mod http1;
 mod linger;
 mod log;
 mod read_head;
+mod writers;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
