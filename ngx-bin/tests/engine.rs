@@ -3,6 +3,12 @@
 
 mod support;
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -118,6 +124,38 @@ fn a_named_location_has_settings_of_its_own() {
         .expect(404);
     assert_eq!(response.header("connection"), Some("close"));
     client.expect_close();
+}
+
+#[test]
+fn a_fast_download_leaves_the_others_their_turn() {
+    let server = Setup::http(
+        "server { listen 127.0.0.1:{port}; sendfile off; output_buffers 1 4k; location /fine { return 200 fine; } }",
+    )
+    .file("html/large", "")
+    .start();
+    let file = File::options()
+        .write(true)
+        .open(server.path("html/large"))
+        .expect("the file");
+    file.set_len(128 << 20).expect("a file with nothing in it");
+    let mut download = TcpStream::connect(server.addr()).expect("connect");
+    download
+        .write_all(b"GET /large HTTP/1.0\r\n\r\n")
+        .expect("send");
+    let mut memory = vec![0; 1 << 20];
+    let begun = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&begun);
+    let reader = thread::spawn(move || {
+        while download.read(&mut memory).expect("bytes") > 0 {
+            tell.store(true, Ordering::SeqCst);
+        }
+        Instant::now()
+    });
+    wait_until("the download", || begun.load(Ordering::SeqCst));
+    server.get("/fine").expect(200);
+    let answered = Instant::now();
+    let ended = reader.join().expect("the end of the download");
+    assert!(answered < ended, "the answer came behind the download");
 }
 
 #[test]

@@ -517,3 +517,27 @@ fn hiding_the_length_does_not_change_the_framing() {
     assert_eq!(response.header("content-length"), Some("5"));
     assert_eq!(response.header("transfer-encoding"), None);
 }
+
+#[test]
+fn decoded_variables_end_neither_a_line_nor_the_request() {
+    if !ours("escapes what variables put into a request") {
+        return;
+    }
+    let backend = Backend::http(|request| {
+        let evil = request.headers.all("evil").len();
+        let own = request.headers.all("x-own").join("|");
+        format!("{} {} {evil} {own}", request.method, request.uri)
+    });
+    let server = proxy(
+        &backend,
+        "location /line { proxy_pass http://{backend}/; proxy_set_header X-Own $uri; }
+         location /uri { proxy_pass http://{backend}$uri; }",
+    );
+    let text = server.get("/line%0d%0aEvil:%201").expect(200).text();
+    assert_eq!(text, "GET /%0D%0AEvil:%201 0 /line  Evil: 1");
+    let text = server
+        .get("/uri%20HTTP/1.1%0d%0aEvil:%201")
+        .expect(200)
+        .text();
+    assert_eq!(text, "GET /uri%20HTTP/1.1%0D%0AEvil:%201 0 ");
+}

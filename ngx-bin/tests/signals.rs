@@ -61,6 +61,9 @@ fn quit_finishes_running_requests() {
     });
     let response = client.response().expect(200);
     assert_eq!(response.text(), "late");
+    if ours("a client is told that its connection is about to end") {
+        assert_eq!(response.header("connection"), Some("close"));
+    }
     client.expect_close();
     assert!(server.wait().success());
 }

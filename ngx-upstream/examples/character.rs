@@ -67,7 +67,7 @@ async fn main() -> std::io::Result<()> {
     tokio::spawn(backend(listener));
     for ask in *b"a!y" {
         let session = balancer.session(b"");
-        let driver = Driver::new(Character(ask, false), session, Sockets, Settings::default());
+        let mut driver = Driver::new(Character(ask, false), session, Sockets, Settings::default());
         let mut answer = Collect::new(1);
         let report = driver.run(&mut answer).await;
         println!(

@@ -50,7 +50,7 @@ use link::Link;
 /// let peer = Peer::new(Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1))));
 /// let balancer = RoundRobin::new([Server::new(peer)]);
 /// let protocol = Memcached::get(b"key").unwrap();
-/// let driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
+/// let mut driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
 /// let report = driver.run(&mut Collect::new(1024)).await;
 /// assert_eq!(
 ///     report.result.unwrap_err().to_string(),
@@ -106,8 +106,9 @@ where
     /// Runs the exchange to its end: the response has gone to the client, was discarded, or failed.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the exchange. It cannot be resumed.
-    pub async fn run<R: Client<P::Head>>(mut self, client: &mut R) -> Report {
+    /// Dropping the future leaves the exchange where it is; dropping the driver ends it. It is run
+    /// once: there is nothing to resume.
+    pub async fn run<R: Client<P::Head>>(&mut self, client: &mut R) -> Report {
         let result = self.exchange(client).await;
         if result.as_ref().is_err_and(Error::is_client) {
             self.exchange.abort();
@@ -115,7 +116,7 @@ where
         self.exchange.finalize();
         Report {
             result,
-            tries: self.tries,
+            tries: std::mem::take(&mut self.tries),
         }
     }
 

@@ -168,7 +168,7 @@ async fn run(peers: Vec<Peer>, seen: &mut Seen) -> (Report, Vec<String>) {
     let calls = Rc::new(RefCell::new(Vec::new()));
     let balancer = RoundRobin::new(peers.into_iter().map(Server::new));
     let protocol = Noted(ask(b'a'), Rc::clone(&calls));
-    let driver = Driver::new(
+    let mut driver = Driver::new(
         protocol,
         balancer.session(b""),
         Sockets,

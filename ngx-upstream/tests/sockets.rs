@@ -88,7 +88,7 @@ async fn a_refused_connection_is_tried_elsewhere() {
     tokio::spawn(async move { echo(&mut listener.accept().await?.0).await });
     let balancer = RoundRobin::new([first, second].map(Server::new));
     let mut client = Collector::default();
-    let driver = Driver::new(get(), balancer.session(b""), Sockets, Settings::default());
+    let mut driver = Driver::new(get(), balancer.session(b""), Sockets, Settings::default());
     let report = driver.run(&mut client).await;
     assert_eq!(report.result.unwrap(), End::Complete);
     let statuses: Vec<u16> = report.tries.iter().map(|attempt| attempt.status).collect();
@@ -113,7 +113,7 @@ async fn connections_are_kept_and_probed() {
     let balancer = RoundRobin::new([Server::new(peer)]);
     let ask = async |reused: bool| {
         let session = balancer.session(b"");
-        let driver = Driver::new(get(), session, Rc::clone(&pool), Settings::default());
+        let mut driver = Driver::new(get(), session, Rc::clone(&pool), Settings::default());
         let report = driver.run(&mut Collector::default()).await;
         assert_eq!(report.result.unwrap(), End::Complete);
         assert_eq!(report.tries.len(), 1);
@@ -143,7 +143,7 @@ async fn large_bodies_of_memory_and_file_over_a_unix_socket() {
     let balancer = RoundRobin::new([Server::new(Peer::new(Addr::unix(path)))]);
     let mut client = Collector::default();
     let protocol = request(6_000_000, body);
-    let driver = Driver::new(
+    let mut driver = Driver::new(
         protocol,
         balancer.session(b""),
         Sockets,

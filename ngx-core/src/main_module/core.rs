@@ -223,7 +223,8 @@ pub(super) static MODULE: Module = Module {
             Arity::ONE,
             set_env,
             "TZ",
-            "A variable, or a variable and its value, for the environment that scripts are shown.",
+            "A variable, or a variable and its value, for the environment that scripts are shown; \
+             nothing else changes.",
         ),
         row(
             "worker_rlimit_nofile",
@@ -243,7 +244,8 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).shutdown_timeout.set(Some(time), args.span())
             },
             "",
-            "How long a graceful shutdown may take.",
+            "How long a graceful shutdown may take, and what a configuration has begun that was \
+             replaced.",
         ),
         row(
             "worker_priority",

@@ -20,7 +20,7 @@ use super::report::Try;
 /// let addr: std::net::SocketAddr = "127.0.0.1:11211".parse().unwrap();
 /// let balancer = RoundRobin::new([Server::new(Peer::new(Addr::from(addr)))]);
 /// let protocol = Memcached::get(b"key").unwrap();
-/// let driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
+/// let mut driver = Driver::new(protocol, balancer.session(b""), Sockets, Settings::default());
 /// let mut value = Collect::new(1 << 20);
 /// if driver.run(&mut value).await.result.is_ok() {
 ///     match value.head {

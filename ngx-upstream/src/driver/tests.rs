@@ -238,7 +238,7 @@ fn the_future_is_send_when_its_parts_are() {
 async fn a_response_from_head_to_trailer() {
     let (wire, mut backends) = wire(&[]);
     let mut client = Collector::default();
-    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
     let answer =
         b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
         5\r\nhello\r\n0\r\nDigest: x\r\n\r\n";

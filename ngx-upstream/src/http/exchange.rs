@@ -11,10 +11,12 @@ use ngx_core::{error, info};
 
 use super::state::State;
 use super::target::Found;
-use crate::driver::{Client, ClientError, Disposition, Driver, End, Settings, Try};
+use crate::connect::Sockets;
+use crate::driver::{Client, ClientError, Disposition, Driver, End, Report, Settings, Try};
 use crate::error::{Error, ErrorKind, ProtocolError};
-use crate::peer::Peer;
+use crate::peer::{Peer, RoundRobinSession};
 use crate::pipe::Mode;
+use crate::pool::Pool;
 use crate::protocol::Protocol;
 
 /// What a protocol's module does with the heads of responses.
@@ -53,17 +55,16 @@ pub(super) struct Run {
     pub(super) ignore_client_abort: bool,
 }
 
-/// Runs an exchange and says how the request goes on.
+/// Gets an exchange ready: [`Exchanging::run`] runs it.
 ///
-/// # Cancel safety
-/// Dropping the future ends the exchange.
-pub(super) async fn run<P, F>(
-    r: &Request,
+/// No future, so that what goes in is moved into its place once: the driver is large.
+pub(super) fn prepare<'a, P, F>(
+    r: &'a Request,
     state: Rc<State>,
     run: Run,
     protocol: P,
     front: F,
-) -> PhaseStep
+) -> Exchanging<'a, P, F>
 where
     P: Protocol,
     F: Front<P::Head>,
@@ -73,18 +74,39 @@ where
         settings,
         ignore_client_abort,
     } = run;
-    let driver = Driver::new(protocol, found.peers.session, found.peers.pool, settings);
-    let mut talk = Talk {
-        r,
-        downstream: r.downstream(),
-        state,
-        name: found.name,
-        front,
-        ignore_client_abort,
-        stage: Stage::Waiting,
-    };
-    let report = driver.run(&mut talk).await;
-    talk.end(report)
+    Exchanging {
+        driver: Driver::new(protocol, found.peers.session, found.peers.pool, settings),
+        talk: Talk {
+            r,
+            downstream: r.downstream(),
+            state,
+            name: found.name,
+            front,
+            ignore_client_abort,
+            stage: Stage::Waiting,
+        },
+    }
+}
+
+/// An exchange that is ready to run.
+pub(super) struct Exchanging<'a, P: Protocol, F> {
+    driver: Driver<P, RoundRobinSession, Rc<Pool<Sockets>>>,
+    talk: Talk<'a, F>,
+}
+
+impl<P: Protocol, F: Front<P::Head>> Exchanging<'_, P, F> {
+    /// Runs the exchange.
+    ///
+    /// # Cancel safety
+    /// Dropping the future and the exchange ends it.
+    pub(super) async fn run(&mut self) -> Report {
+        self.driver.run(&mut self.talk).await
+    }
+
+    /// Says how the request goes on.
+    pub(super) fn end(self, report: Report) -> PhaseStep {
+        self.talk.end(report)
+    }
 }
 
 /// The client's side of an exchange.
@@ -139,7 +161,7 @@ impl<F> Talk<'_, F> {
     }
 
     /// Says how the request goes on.
-    fn end<H>(self, report: crate::driver::Report) -> PhaseStep
+    fn end<H>(self, report: Report) -> PhaseStep
     where
         F: Front<H>,
     {

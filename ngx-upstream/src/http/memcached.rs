@@ -11,7 +11,7 @@ use ngx_core::net::addr::Target;
 use ngx_core::script::{Template, VarId, Variables};
 use ngx_core::{error, info, setter, settings};
 
-use super::exchange::{Answer, Front, Run, run};
+use super::exchange::{Answer, Front, Run, prepare};
 use super::settings::{Drive, buffers, conditions, default_conditions};
 use super::state::{Site, State};
 use super::target::{Found, Lookup, lookup, of_upstream, resolve};
@@ -173,7 +173,9 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
     let front = Values {
         key: String::from_utf8_lossy(&key).into_owned(),
     };
-    Ok(run(r, state, exchange, protocol, front).await)
+    let mut exchanging = prepare(r, state, exchange, protocol, front);
+    let report = exchanging.run().await;
+    Ok(exchanging.end(report))
 }
 
 async fn find(r: &Request, pass: &Pass, location: usize) -> Result<Found, u16> {

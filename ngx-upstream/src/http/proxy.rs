@@ -7,7 +7,7 @@ use ngx_core::http::{HttpModule, LOCATION, PhaseStep, Request, Step};
 use ngx_core::module::Module;
 
 use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf, place_defaults};
-use super::exchange::{Answer, Front, Run, run};
+use super::exchange::{Answer, Front, Run, prepare};
 use super::headers::pass_redirected;
 use super::request::Asking;
 use super::settings::Drive;
@@ -134,7 +134,9 @@ async fn ask(
         settings,
         ignore_client_abort: *conf.ignore_client_abort,
     };
-    run(r, state, exchange, protocol, Responses { conf }).await
+    let mut exchanging = prepare(r, state, exchange, protocol, Responses { conf });
+    let report = exchanging.run().await;
+    exchanging.end(report)
 }
 
 /// Responses of HTTP backends, as the location wants them.

@@ -113,6 +113,7 @@ impl Sending {
         let value = out.len();
         if let Some(host) = &self.host {
             host.eval(r, out);
+            keep_one_line(out, value);
         }
         let empty = out.len() == value;
         // HTTP/1.1 cannot do without (RFC 9112 §3.2).
@@ -171,6 +172,7 @@ fn write_line(r: &Request, name: &[u8], value: &Template, out: &mut Vec<u8>) -> 
     out.extend_from_slice(b": ");
     let before = out.len();
     value.eval(r, out);
+    keep_one_line(out, before);
     if out.len() == before {
         out.truncate(start);
         return false;
@@ -182,6 +184,7 @@ fn write_line(r: &Request, name: &[u8], value: &Template, out: &mut Vec<u8>) -> 
 fn write_method(r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
     if let Some(method) = asking.method {
         method.eval(r, out);
+        out.retain(|byte| byte.is_ascii_graphic());
         return;
     }
     let head = r.head();
@@ -195,7 +198,7 @@ fn write_method(r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
 fn write_uri(r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
     let uri = &asking.place.uri;
     let Some(location) = asking.location else {
-        out.extend_from_slice(uri);
+        write_computed(uri, out);
         return;
     };
     if uri.is_empty() && !r.uri_changed() {
@@ -217,6 +220,27 @@ fn write_uri(r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
     if !args.is_empty() {
         out.push(b'?');
         out.extend_from_slice(&args);
+    }
+}
+
+/// What variables have put into a field's value cannot end the field: `$uri` and its like are
+/// decoded, and hold whatever a client has written in escapes.
+fn keep_one_line(out: &mut [u8], from: usize) {
+    for byte in out.iter_mut().skip(from) {
+        if matches!(byte, b'\r' | b'\n' | b'\0') {
+            *byte = b' ';
+        }
+    }
+}
+
+/// A URI that variables have made, with what would end it in the request line escaped.
+fn write_computed(uri: &[u8], out: &mut Vec<u8>) {
+    for &byte in uri {
+        if byte.is_ascii_control() || byte == b' ' {
+            let _ = write!(out, "%{byte:02X}");
+        } else {
+            out.push(byte);
+        }
     }
 }
 

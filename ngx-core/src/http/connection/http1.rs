@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::{Buf as _, Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, WriteError};
 
+use super::writers::{self, Turn};
 use crate::http::core::{self, LocationConf};
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
@@ -36,6 +37,8 @@ pub(crate) struct Http1 {
     timeouts: Cell<Timeouts>,
     /// The writer has a limit of its speed.
     limited: Cell<bool>,
+    /// Bytes written since others had their turn, and how many that may be.
+    turn: Cell<Turn>,
     /// Bytes the writer had sent when the current response began.
     sent_before: Cell<u64>,
     /// Bytes the writer had sent when `send_timeout` was last started.
@@ -81,13 +84,7 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
     /// Response heads are built in one growing buffer, given back when the client has them.
     static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-    /// Writers of connections that are idle now.
-    static WRITERS: RefCell<Writers> = const { RefCell::new(Writers(Vec::new())) };
 }
-#[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
-struct Writers(Vec<Box<ChainWriter>>);
-/// How many of them are kept.
-const WRITERS_MAX: usize = 64;
 const SCRATCH_SIZE: usize = 64 * 1024;
 const HEADS_SIZE: usize = 16 * 1024;
 /// How often an unwanted body is read from before its response.
@@ -115,6 +112,7 @@ impl Http1 {
             aborted: Cell::new(false),
             timeouts: Cell::default(),
             limited: Cell::new(false),
+            turn: Cell::default(),
             sent_before: Cell::new(0),
             sent_at_timer: Cell::new(None),
         }
@@ -199,26 +197,16 @@ impl Http1 {
 
     fn with_writer<R>(&self, f: impl FnOnce(&mut ChainWriter) -> R) -> R {
         let mut writer = self.writer.borrow_mut();
-        f(writer.get_or_insert_with(|| {
-            WRITERS
-                .with_borrow_mut(|writers| writers.0.pop())
-                .unwrap_or_default()
-        }))
+        f(writer.get_or_insert_with(writers::take))
     }
 
     fn give_writer_back(&self) {
         let mut writer = self.writer.borrow_mut();
-        let Some(mut idle) = writer.take_if(|writer| writer.is_empty() && !writer.has_ended())
-        else {
+        let Some(idle) = writer.take_if(|writer| writer.is_empty() && !writer.has_ended()) else {
             return;
         };
         self.limited.set(false);
-        *idle = ChainWriter::new();
-        WRITERS.with_borrow_mut(|writers| {
-            if writers.0.len() < WRITERS_MAX {
-                writers.0.push(idle);
-            }
-        });
+        writers::give_back(idle);
     }
 
     /// Bytes that the current writer has written.
@@ -317,7 +305,19 @@ impl Http1 {
         if self.aborted.get() {
             return Ok(Flow::Done);
         }
-        self.with_writer(|writer| writer.try_write(&mut &self.transport))
+        let mut turn = self.turn.get();
+        let flow = self.with_writer(|writer| {
+            let before = writer.sent();
+            let flow = writer.try_write(&mut &self.transport);
+            turn.written += writer.sent() - before;
+            flow
+        })?;
+        self.turn.set(turn);
+        if turn.is_over() {
+            Ok(Flow::Again)
+        } else {
+            Ok(flow)
+        }
     }
 }
 
@@ -367,6 +367,12 @@ impl Downstream for Http1 {
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         if self.aborted.get() {
             return Poll::Ready(Ok(()));
+        }
+        let turn = self.turn.get();
+        if turn.is_over() {
+            self.turn.set(Turn { written: 0, ..turn });
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let mut writer = self.writer.borrow_mut();
         let Some(writer) = writer.as_mut().filter(|writer| !writer.is_empty()) else {
@@ -480,12 +486,14 @@ impl Downstream for Http1 {
             Allowed::ByServer(_) => Allowed::ByLocation(allowed),
             Allowed::ByLocation(before) => Allowed::ByLocation(before && allowed),
         });
+        let most = match *conf.sendfile_max_chunk {
+            0 => u64::MAX,
+            most => most,
+        };
+        self.turn.set(Turn { written: 0, most });
         self.with_writer(|writer| {
             writer.set_postpone(*conf.postpone_output);
-            writer.set_turn(match *conf.sendfile_max_chunk {
-                0 => u64::MAX,
-                most => most,
-            });
+            writer.set_turn(most);
         });
     }
 

@@ -13,6 +13,7 @@ mod http1;
 mod linger;
 mod log;
 mod read_head;
+mod writers;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -135,6 +136,10 @@ impl Serve {
                 Poll::Ready(true)
             }
             State::Request(request) => {
+                if self.place.worker().is_closing() {
+                    // In time for the header, if that was not sent yet.
+                    self.http1.forbid_keepalive();
+                }
                 let ended = ready!(request.poll_response(cx));
                 let request = request.clone();
                 self.response_ended(&request, ended);

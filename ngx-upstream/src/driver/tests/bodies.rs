@@ -18,7 +18,7 @@ async fn slow(settings: Settings, size: usize) -> (Collector, Report, usize) {
         open: Some(opened),
         ..Collector::default()
     };
-    let driver = Driver::new(get(), balance(&["a"]), wire, settings);
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, settings);
     let backend = async {
         let (_, mut far) = backends.recv().await.unwrap();
         read_head(&mut far).await;
@@ -91,7 +91,7 @@ async fn unbuffered_pieces_arrive_as_they_come() {
         mode: Some(Mode::Unbuffered),
         ..Collector::default()
     };
-    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
     let backend = async {
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
         let (_, mut far) = serve(&mut backends, head).await;
@@ -114,7 +114,7 @@ async fn the_client_leaves() {
     ] {
         let (wire, mut backends) = wire(&[]);
         let mut client = Collector::leaving_after(5);
-        let driver = Driver::new(get(), balance(&["a", "b"]), wire, Settings::default());
+        let mut driver = Driver::new(get(), balance(&["a", "b"]), wire, Settings::default());
         let (report, (_, mut far)) =
             tokio::join!(driver.run(&mut client), serve(&mut backends, answer));
         let error = report.result.unwrap_err();
@@ -137,7 +137,7 @@ async fn a_discarded_body_that_is_here_keeps_its_connection() {
             discard: true,
             ..Collector::default()
         };
-        let driver = Driver::new(
+        let mut driver = Driver::new(
             get(),
             balance(&["a"]),
             Rc::clone(&pool),
@@ -167,7 +167,7 @@ async fn an_upload_is_sent_while_it_arrives() {
         ..Settings::default()
     };
     let protocol = request(Body::Stream(Framing::Chunked));
-    let driver = Driver::new(protocol, balance(&["a"]), wire, settings);
+    let mut driver = Driver::new(protocol, balance(&["a"]), wire, settings);
     let backend = async {
         let (_, mut far) = backends.recv().await.unwrap();
         read_head(&mut far).await;
@@ -194,7 +194,7 @@ async fn an_upload_that_began_is_not_repeated() {
         ..Settings::default()
     };
     let protocol = request(Body::Stream(Framing::Chunked));
-    let driver = Driver::new(protocol, balance(&["a", "b"]), wire, settings);
+    let mut driver = Driver::new(protocol, balance(&["a", "b"]), wire, settings);
     let backend = async {
         let (_, mut far) = backends.recv().await.unwrap();
         read_head(&mut far).await;
@@ -240,15 +240,17 @@ impl Protocol for Counted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_future_aborts_and_gives_the_peer_back() {
+async fn dropping_the_driver_aborts_and_gives_the_peer_back() {
     let (wire, mut backends) = wire(&[]);
     let calls = Rc::default();
     let addr = Addr::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
     let balancer = RoundRobin::new([Server::new(Peer::new(addr))]);
     let protocol = Counted(get(), Rc::clone(&calls));
-    let driver = Driver::new(protocol, balancer.session(b""), wire, Settings::default());
+    let mut driver = Driver::new(protocol, balancer.session(b""), wire, Settings::default());
     let mut client = Collector::default();
-    let run = timeout(Duration::from_secs(1), driver.run(&mut client));
+    let run = timeout(Duration::from_secs(1), async move {
+        driver.run(&mut client).await
+    });
     let (timed_out, (_, mut far)) = tokio::join!(run, serve(&mut backends, b"HTTP/1.1 200"));
     assert!(timed_out.is_err());
     assert_eq!(*calls.borrow(), ["abort", "finalize"]);
@@ -266,7 +268,7 @@ async fn dropping_the_future_aborts_and_gives_the_peer_back() {
 async fn the_clients_side_may_refuse_a_body() {
     let (wire, mut backends) = wire(&[]);
     let mut client = Collect::new(3);
-    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour";
     let (report, _far) = tokio::join!(driver.run(&mut client), serve(&mut backends, answer));
     assert_eq!(report.result.unwrap_err().status(), 413);
@@ -281,7 +283,7 @@ async fn a_request_that_cannot_be_made_asks_no_peer() {
     let (wire, _backends) = wire(&[]);
     let mut client = Collector::default();
     let short = Body::Whole(Framing::Length(9), Chain::from(Buf::from("short")));
-    let driver = Driver::new(
+    let mut driver = Driver::new(
         request(short),
         balance(&["a", "b"]),
         wire,

@@ -17,7 +17,7 @@ fn retrying(conditions: Conditions) -> Settings {
 async fn a_refused_connection_is_tried_elsewhere() {
     let (wire, mut backends) = wire(&["a"]);
     let mut client = Collector::default();
-    let driver = Driver::new(get(), balance(&["a", "b"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a", "b"]), wire, Settings::default());
     let (report, (name, _)) = tokio::join!(driver.run(&mut client), serve(&mut backends, OK));
     assert!(report.result.is_ok());
     assert_eq!((&*name, &client.body[..]), ("b", &b"ok"[..]));
@@ -42,7 +42,7 @@ async fn nobody_is_left() {
 async fn without_a_live_peer() {
     let (wire, _backends) = wire(&[]);
     let mut client = Collector::default();
-    let driver = Driver::new(get(), balance(&[]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&[]), wire, Settings::default());
     let report = driver.run(&mut client).await;
     assert_eq!(
         report.result.unwrap_err().to_string(),
@@ -65,7 +65,7 @@ async fn every_wait_has_its_timeout() {
             timeouts,
             ..retrying(Conditions::OFF)
         };
-        let driver = Driver::new(request(body), balance(&[peer]), wire, settings);
+        let mut driver = Driver::new(request(body), balance(&[peer]), wire, settings);
         let begun = Instant::now();
         let report = driver.run(&mut Collector::default()).await;
         let error = report.result.unwrap_err();
@@ -91,7 +91,7 @@ async fn every_wait_has_its_timeout() {
 async fn a_body_that_stops_is_a_timeout_after_what_came() {
     let (wire, mut backends) = wire(&[]);
     let mut client = Collector::default();
-    let driver = Driver::new(get(), balance(&["a", "b"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a", "b"]), wire, Settings::default());
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
     let (report, _far) = tokio::join!(driver.run(&mut client), serve(&mut backends, half));
     let error = report.result.as_ref().unwrap_err().to_string();
@@ -115,7 +115,7 @@ async fn statuses_are_conditions() {
     ] {
         let (wire, mut backends) = wire(&[]);
         let mut client = Collector::default();
-        let driver = Driver::new(get(), balance(&["a", "b"]), wire, retrying(conditions));
+        let mut driver = Driver::new(get(), balance(&["a", "b"]), wire, retrying(conditions));
         let backend = async {
             let _first = serve(&mut backends, busy).await;
             match expected.len() {
@@ -134,7 +134,7 @@ async fn statuses_are_conditions() {
 async fn the_last_bad_answer_is_passed_on() {
     let (wire, mut backends) = wire(&[]);
     let mut client = Collector::default();
-    let driver = Driver::new(get(), balance(&["a"]), wire, retrying(Conditions::HTTP_503));
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, retrying(Conditions::HTTP_503));
     let busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
     let (report, _) = tokio::join!(driver.run(&mut client), serve(&mut backends, busy));
     assert!(report.result.is_ok());
@@ -152,7 +152,7 @@ async fn a_peer_that_closes_early_or_talks_nonsense() {
         let (wire, mut backends) = wire(&[]);
         let mut client = Collector::default();
         let conditions = Conditions::ERROR | Conditions::INVALID_HEADER;
-        let driver = Driver::new(get(), balance(&["a", "b"]), wire, retrying(conditions));
+        let mut driver = Driver::new(get(), balance(&["a", "b"]), wire, retrying(conditions));
         let backend = async {
             drop(serve(&mut backends, answer).await);
             serve(&mut backends, OK).await
@@ -169,13 +169,13 @@ async fn a_stale_connection_gives_its_try_back() {
     let (wire, mut backends) = wire(&[]);
     let pool = Rc::new(Pool::new(wire, PoolSettings::default()));
     let settings = Settings::default();
-    let first = Driver::new(get(), balance(&["a"]), Rc::clone(&pool), settings.clone());
+    let mut first = Driver::new(get(), balance(&["a"]), Rc::clone(&pool), settings.clone());
     let mut client = Collector::default();
     let (_, (_, mut far)) = tokio::join!(first.run(&mut client), serve(&mut backends, OK));
     assert_eq!(pool.idle(), 1);
 
     // The peer reads the second request on the kept connection and closes it.
-    let second = Driver::new(get(), balance(&["a"]), Rc::clone(&pool), settings);
+    let mut second = Driver::new(get(), balance(&["a"]), Rc::clone(&pool), settings);
     let mut client = Collector::default();
     let backend = async {
         read_head(&mut far).await;
@@ -195,7 +195,7 @@ async fn an_early_answer_counts_though_the_request_was_cut_off() {
     let large = Chain::from(Buf::from(vec![b'x'; 4096]));
     let body = Body::Whole(Framing::Length(4096), large);
     let mut client = Collector::default();
-    let driver = Driver::new(request(body), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(request(body), balance(&["a"]), wire, Settings::default());
     let backend = async {
         let (_, mut far) = backends.recv().await.unwrap();
         read_head(&mut far).await;

@@ -13,7 +13,7 @@ async fn bytes_pass_both_ways_until_the_peer_closes() {
         upload_open: true,
         ..Collector::default()
     };
-    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
     let backend = async {
         let (_, mut far) = serve(&mut backends, SWITCH).await;
         let mut got = [0; 8];
@@ -41,7 +41,7 @@ async fn the_end_of_the_client_reaches_the_peer_who_may_go_on() {
         upload,
         ..Collector::default()
     };
-    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
     let backend = async {
         let (_, mut far) = serve(&mut backends, SWITCH).await;
         let mut got = Vec::new();
@@ -64,7 +64,7 @@ async fn an_idle_tunnel_is_closed() {
         upload_open: true,
         ..Collector::default()
     };
-    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
     let begun = Instant::now();
     let backend = async {
         let (_, mut far) = serve(&mut backends, SWITCH).await;
@@ -90,7 +90,7 @@ async fn a_slow_client_holds_the_peer_back() {
         upload_open: true,
         ..Collector::default()
     };
-    let driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
+    let mut driver = Driver::new(get(), balance(&["a"]), wire, Settings::default());
     let backend = async {
         let (_, mut far) = serve(&mut backends, SWITCH).await;
         let all = vec![b'x'; 1 << 20];
