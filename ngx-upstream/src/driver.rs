@@ -21,6 +21,8 @@ use tokio::time::Instant;
 pub use client::{Client, ClientError, Disposition};
 pub use collect::Collect;
 pub use report::{End, Report, Tries, Try};
+#[cfg(feature = "http")]
+pub(crate) use settings::DISCARD_MAX;
 pub use settings::Settings;
 
 use crate::connect::Connect;

@@ -1,13 +1,14 @@
 //! Idle connections, kept for the next exchange (`keepalive`).
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::{Connect, Connection, Stream};
@@ -70,7 +71,7 @@ type Key = (Addr, TlsIdentity);
 #[derive(Debug)]
 struct Inner<S> {
     /// Each queue from the one idle for longest to the one used last. No queue is empty.
-    idle: HashMap<Key, VecDeque<Idle<S>>>,
+    idle: FxHashMap<Key, VecDeque<Idle<S>>>,
     /// Invariant: the sum of the lengths of the queues.
     count: usize,
     reaper: Option<Waker>,
@@ -86,7 +87,7 @@ impl<C: Connect> Pool<C> {
     /// An empty pool in front of `connector`.
     pub fn new(connector: C, settings: PoolSettings) -> Self {
         let inner = Inner {
-            idle: HashMap::new(),
+            idle: FxHashMap::default(),
             count: 0,
             reaper: None,
         };

@@ -43,7 +43,10 @@ impl Default for Settings {
             idempotent: true,
             read_min: 8 * 1024,
             read_max: 256 * 1024,
-            discard_max: 64 * 1024,
+            discard_max: DISCARD_MAX,
         }
     }
 }
+
+/// As much is cheaper to read than a new connection is to open.
+pub(crate) const DISCARD_MAX: usize = 64 * 1024;

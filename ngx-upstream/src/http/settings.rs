@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ngx_core::conf::{Args, Problem};
 
-use crate::driver::Settings;
+use crate::driver::{DISCARD_MAX, Settings};
 use crate::exchange::Limits;
 use crate::pipe::{Buffers, Mode};
 use crate::retry::{Conditions, RetryPolicy};
@@ -51,7 +51,10 @@ impl Drive {
             buffers: self.buffers.clone(),
             read_min: self.buffer_size.max(READ_MIN),
             read_max: largest.max(self.buffer_size),
-            ..Settings::default()
+            // All fields, for the defaults ask the environment where temporary files go.
+            stream_request: false,
+            idempotent: true,
+            discard_max: DISCARD_MAX,
         }
     }
 }
