@@ -184,7 +184,7 @@ fn write_line(r: &Request, name: &[u8], value: &Template, out: &mut Vec<u8>) -> 
 fn write_method(r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) {
     if let Some(method) = asking.method {
         method.eval(r, out);
-        out.retain(|byte| byte.is_ascii_graphic());
+        out.retain(u8::is_ascii_graphic);
         return;
     }
     let head = r.head();
