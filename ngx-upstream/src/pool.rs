@@ -75,6 +75,8 @@ struct Inner<S> {
     /// Invariant: the sum of the lengths of the queues.
     count: usize,
     reaper: Option<Waker>,
+    /// When the reaper wakes by itself.
+    wakes_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ impl<C: Connect> Pool<C> {
             idle: FxHashMap::default(),
             count: 0,
             reaper: None,
+            wakes_at: None,
         };
         Self {
             connector,
@@ -131,7 +134,24 @@ impl<C: Connect> Pool<C> {
         .await;
     }
 
-    fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {
+    /// Keeps a connection for a time of its own instead of the pool's `timeout`.
+    pub fn keep_for(&self, peer: &Peer, mut connection: Connection<C::Stream>, timeout: Duration) {
+        connection.requests += 1;
+        let worn = connection.requests >= self.settings.requests
+            || connection.since.elapsed() >= self.settings.time;
+        if worn || self.settings.size == 0 || connection.stream.is_stale() {
+            return;
+        }
+        let until = Instant::now() + timeout;
+        let mut inner = self.inner.borrow_mut();
+        if inner.count >= self.settings.size {
+            inner.evict();
+        }
+        inner.push((peer.addr.clone(), peer.tls), Idle { connection, until });
+    }
+
+    /// A kept connection to `peer` that is still of use, without making one.
+    pub fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {
         let key = (peer.addr.clone(), peer.tls);
         let now = Instant::now();
         loop {
@@ -153,19 +173,8 @@ impl<C: Connect> Connect for Pool<C> {
         self.connector.connect(peer, fresh).await
     }
 
-    fn keep(&self, peer: &Peer, mut connection: Connection<C::Stream>) {
-        connection.requests += 1;
-        let worn = connection.requests >= self.settings.requests
-            || connection.since.elapsed() >= self.settings.time;
-        if worn || self.settings.size == 0 || connection.stream.is_stale() {
-            return;
-        }
-        let until = Instant::now() + self.settings.timeout;
-        let mut inner = self.inner.borrow_mut();
-        if inner.count >= self.settings.size {
-            inner.evict();
-        }
-        inner.push((peer.addr.clone(), peer.tls), Idle { connection, until });
+    fn keep(&self, peer: &Peer, connection: Connection<C::Stream>) {
+        self.keep_for(peer, connection, self.settings.timeout);
     }
 }
 
@@ -179,9 +188,8 @@ impl<S: Stream> Inner<S> {
             if watched.is_ready() {
                 return;
             }
-            // A reaper that sleeps for other connections wakes early enough for this one: all idle
-            // equally long. One without connections does not sleep.
-            if self.count == 0 {
+            // One without connections does not sleep.
+            if self.wakes_at.is_none_or(|at| idle.until < at) {
                 waker.wake_by_ref();
             }
         }
@@ -222,11 +230,8 @@ impl<S: Stream> Inner<S> {
         }
         self.idle.retain(|_, queue| !queue.is_empty());
         self.count = self.idle.values().map(VecDeque::len).sum();
-        self.idle
-            .values()
-            .filter_map(|queue| queue.front())
-            .map(|idle| idle.until)
-            .min()
+        self.wakes_at = self.idle.values().flatten().map(|idle| idle.until).min();
+        self.wakes_at
     }
 }
 
