@@ -1,6 +1,9 @@
 //! What goes wrong between a piece of Lua source and its results.
 
+use mlua::Value;
 use thiserror::Error;
+
+use crate::sched::Failure;
 
 /// Why a chunk did not load or did not finish.
 ///
@@ -42,4 +45,51 @@ pub enum Error {
         /// What was found and what was wanted.
         message: String,
     },
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Runtime {
+            message: failure.message,
+            traceback: failure.traceback,
+        }
+    }
+}
+
+/// An error object as text; never fails, never raises.
+pub(crate) fn object_text(object: &Value) -> String {
+    match object {
+        Value::Error(error) => error_text(error),
+        Value::String(text) => text.to_string_lossy(),
+        Value::Table(_) | Value::UserData(_) if !has_to_string(object) => unnamed(object),
+        Value::Function(_) | Value::Thread(_) | Value::LightUserData(_) => unnamed(object),
+        other => other.to_string().unwrap_or_else(|_| unnamed(other)),
+    }
+}
+
+fn has_to_string(object: &Value) -> bool {
+    match object {
+        Value::Table(table) => table
+            .metatable()
+            .is_some_and(|meta| meta.contains_key("__tostring").unwrap_or(false)),
+        Value::UserData(data) => data
+            .metatable()
+            .is_ok_and(|meta| meta.contains("__tostring").unwrap_or(false)),
+        _ => false,
+    }
+}
+
+fn unnamed(object: &Value) -> String {
+    format!("(error object is a {} value)", object.type_name())
+}
+
+/// What the VM or a Rust function said, without the words that the bindings put before it.
+pub(crate) fn error_text(error: &mlua::Error) -> String {
+    match error {
+        mlua::Error::SyntaxError { message, .. } | mlua::Error::RuntimeError(message) => {
+            message.clone()
+        }
+        mlua::Error::CallbackError { cause, .. } => error_text(cause),
+        other => other.to_string(),
+    }
 }

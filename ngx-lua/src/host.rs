@@ -1,10 +1,17 @@
 //! A Lua VM and the chunks that run in it.
 
-use mlua::chunk::ChunkMode;
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, MultiValue, StdLib, Value};
+use std::fmt;
+use std::rc::Rc;
 
-use crate::error::Error;
+use mlua::chunk::ChunkMode;
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, MultiValue, StdLib};
+
+use crate::api;
+use crate::error::{Error, error_text};
+use crate::ffi::{RawVm, guard_libraries};
 use crate::name::ChunkName;
+use crate::sched::{Engine, Entry, RunKind};
+use crate::settings::Settings;
 
 /// One Lua VM: LuaJIT with the 5.2 extensions, as OpenResty builds it.
 ///
@@ -24,29 +31,30 @@ use crate::name::ChunkName;
 /// assert_eq!(greeting, "hello, world");
 /// # Ok::<(), ngx_lua::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Host {
-    lua: Lua,
-    /// `xpcall` as it was when the VM started, whatever scripts do to the global later.
-    xpcall: Function,
-    /// The message handler of every run: turns the error object into a [`Failure`].
-    on_error: Function,
+    engine: Rc<Engine>,
 }
 
 impl Host {
-    /// Starts a VM with the standard libraries.
+    /// Starts a VM with the standard libraries and the `ngx` table.
     ///
     /// # Errors
     /// [`Error::Vm`] when the VM cannot be set up.
     pub fn new() -> Result<Self, Error> {
+        Self::with_settings(Settings::default())
+    }
+
+    /// Starts a VM with limits, timeouts and a resolver of one's own.
+    ///
+    /// # Errors
+    /// [`Error::Vm`] when the VM cannot be set up.
+    pub fn with_settings(settings: Settings) -> Result<Self, Error> {
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default()).map_err(vm_error)?;
-        let xpcall = lua.globals().get("xpcall").map_err(vm_error)?;
-        let on_error = lua.create_function(describe_failure).map_err(vm_error)?;
-        Ok(Self {
-            lua,
-            xpcall,
-            on_error,
-        })
+        guard_libraries(&lua).map_err(vm_error)?;
+        let raw = RawVm::new(lua).map_err(vm_error)?;
+        let engine = Engine::new(raw, settings);
+        api::install(&engine).map_err(vm_error)?;
+        Ok(Self { engine })
     }
 
     /// Compiles source text. Nothing runs yet; a chunk may be run many times.
@@ -60,7 +68,7 @@ impl Host {
     ) -> Result<Chunk, Error> {
         let name = name.into();
         let function = self
-            .lua
+            .lua()
             .load(source.as_ref())
             .set_name(name.as_str())
             .set_mode(ChunkMode::Text)
@@ -71,26 +79,47 @@ impl Host {
         Ok(Chunk {
             name,
             function,
-            lua: self.lua.clone(),
-            xpcall: self.xpcall.clone(),
-            on_error: self.on_error.clone(),
+            engine: Rc::clone(&self.engine),
         })
     }
 
     /// The VM itself, for setting globals and for making tables and functions to pass to chunks.
+    ///
+    /// What runs through it directly runs outside of the scheduler: there `ngx` and `coroutine`
+    /// functions raise `no request found`.
     pub fn lua(&self) -> &Lua {
-        &self.lua
+        self.engine.raw().lua()
+    }
+
+    /// Tells timers that the program ends: those that wait run at once, with `premature` true, and
+    /// no new ones with a delay are made (`process exiting`).
+    pub fn shut_down(&self) {
+        self.engine.shut_down();
+    }
+
+    /// How many timers of `ngx.timer.at` wait.
+    pub fn pending_timers(&self) -> usize {
+        self.engine.pending_timers()
+    }
+
+    /// How many timers of `ngx.timer.at` run.
+    pub fn running_timers(&self) -> usize {
+        self.engine.running_timers()
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
     }
 }
 
 /// A compiled piece of Lua, made by [`Host::load`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Chunk {
     name: ChunkName,
     function: Function,
-    lua: Lua,
-    xpcall: Function,
-    on_error: Function,
+    engine: Rc<Engine>,
 }
 
 impl Chunk {
@@ -99,107 +128,92 @@ impl Chunk {
         &self.name
     }
 
-    /// Runs the chunk to its end: the arguments are its `...`, the results what it returns.
+    /// Runs the chunk to its end, waiting for whatever it waits for: the arguments are its `...`,
+    /// the results what it returns. The light threads that it spawns are waited for, too.
     ///
-    /// Lua runs on the calling thread and nothing else does meanwhile. An endless loop is not
-    /// ended. Endless recursion is an error where Lua's own stack is what overflows; recursion
-    /// through callbacks of `string.gsub` and through nested coroutines uses the stack of the
-    /// thread, and LuaJIT does not count it: the process ends when that is gone.
+    /// ```
+    /// use ngx_lua::Host;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// let local = tokio::task::LocalSet::new();
+    /// let slept: f64 = local.block_on(&runtime, async {
+    ///     let host = Host::new()?;
+    ///     let chunk = host.load("nap", "local s = ngx.now() ngx.sleep(...) return ngx.now() - s")?;
+    ///     chunk.call(0.02).await
+    /// })?;
+    /// assert!(slept >= 0.01);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Runtime`] when the chunk raises, [`Error::Results`] when it returns something that
     /// does not convert to `R`, [`Error::Vm`] when the arguments cannot be handed over.
+    ///
+    /// # Panics
+    /// A chunk that calls `ngx.thread.spawn` or `ngx.timer.at` needs a `LocalSet` of tokio, one that
+    /// waits needs a runtime.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the run: its light threads and sockets go with it, its timers stay.
+    pub async fn call<A, R>(&self, arguments: A) -> Result<R, Error>
+    where
+        A: IntoLuaMulti,
+        R: FromLuaMulti,
+    {
+        let entry = self.entry(RunKind::Waiting, arguments)?;
+        self.convert(entry.finish().await?)
+    }
+
+    /// Runs the chunk to its end at once. Nothing in it may wait: what would raises
+    /// `API disabled in the context of a run that cannot wait`.
+    ///
+    /// Lua runs on the calling thread and nothing else does meanwhile. An endless loop is not
+    /// ended.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
     pub fn run<A, R>(&self, arguments: A) -> Result<R, Error>
     where
         A: IntoLuaMulti,
         R: FromLuaMulti,
     {
-        let mut call = arguments.into_lua_multi(&self.lua).map_err(vm_error)?;
-        call.push_front(Value::Function(self.on_error.clone()));
-        call.push_front(Value::Function(self.function.clone()));
-
-        let mut results: MultiValue = self.xpcall.call(call).map_err(uncaught)?;
-        if results.pop_front() == Some(Value::Boolean(true)) {
-            return R::from_lua_multi(results, &self.lua).map_err(|error| Error::Results {
-                chunk: self.name.to_string(),
-                message: error.to_string(),
-            });
-        }
-        Err(self.runtime_error(results.pop_front()))
+        let entry = self.entry(RunKind::Blocking, arguments)?;
+        self.convert(entry.block()?)
     }
 
-    fn runtime_error(&self, failure: Option<Value>) -> Error {
-        if let Some(Value::Table(pair)) = &failure
-            && let (Ok(message), Ok(traceback)) = (pair.get(1), pair.get(2))
-        {
-            return Error::Runtime { message, traceback };
-        }
-        // The handler itself failed: the VM was out of stack or of memory, and says so.
-        let message = failure.map_or_else(String::new, |value| object_text(&value));
-        Error::Runtime {
-            message,
-            traceback: String::new(),
-        }
+    #[cfg(test)]
+    pub(crate) fn busy_threads(&self) -> usize {
+        self.engine.busy_threads()
+    }
+
+    fn entry<A: IntoLuaMulti>(&self, kind: RunKind, arguments: A) -> Result<Entry, Error> {
+        let arguments = arguments
+            .into_lua_multi(self.engine.raw().lua())
+            .map_err(vm_error)?;
+        Entry::new(&self.engine, kind, &self.function, arguments).map_err(vm_error)
+    }
+
+    fn convert<R: FromLuaMulti>(&self, results: MultiValue) -> Result<R, Error> {
+        R::from_lua_multi(results, self.engine.raw().lua()).map_err(|error| Error::Results {
+            chunk: self.name.to_string(),
+            message: error.to_string(),
+        })
     }
 }
 
-/// The message handler: runs at the place of the error, while the stack still stands.
-fn describe_failure(lua: &Lua, object: Value) -> mlua::Result<(mlua::Table,)> {
-    let message = object_text(&object);
-    // Level 1 is what called this handler: the function that raised.
-    let traceback = lua.traceback(None, 1)?.to_string_lossy();
-    Ok((lua.create_sequence_from([message, traceback])?,))
-}
-
-/// An error object as text; never fails, never raises.
-fn object_text(object: &Value) -> String {
-    match object {
-        Value::Error(error) => error_text(error),
-        Value::String(text) => text.to_string_lossy(),
-        Value::Table(_) | Value::UserData(_) if !has_to_string(object) => unnamed(object),
-        Value::Function(_) | Value::Thread(_) | Value::LightUserData(_) => unnamed(object),
-        other => other.to_string().unwrap_or_else(|_| unnamed(other)),
-    }
-}
-
-fn has_to_string(object: &Value) -> bool {
-    match object {
-        Value::Table(table) => table
-            .metatable()
-            .is_some_and(|meta| meta.contains_key("__tostring").unwrap_or(false)),
-        Value::UserData(data) => data
-            .metatable()
-            .is_ok_and(|meta| meta.contains("__tostring").unwrap_or(false)),
-        _ => false,
-    }
-}
-
-fn unnamed(object: &Value) -> String {
-    format!("(error object is a {} value)", object.type_name())
-}
-
-/// A failure that went past `xpcall`.
-fn uncaught(error: mlua::Error) -> Error {
-    Error::Runtime {
-        message: error_text(&error),
-        traceback: String::new(),
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 fn vm_error(error: mlua::Error) -> Error {
     Error::Vm {
         message: error_text(&error),
-    }
-}
-
-/// What the VM or a Rust function said, without the words that the bindings put before it.
-fn error_text(error: &mlua::Error) -> String {
-    match error {
-        mlua::Error::SyntaxError { message, .. } | mlua::Error::RuntimeError(message) => {
-            message.clone()
-        }
-        mlua::Error::CallbackError { cause, .. } => error_text(cause),
-        other => other.to_string(),
     }
 }
 

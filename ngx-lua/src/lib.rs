@@ -1,12 +1,19 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod api;
+mod cosocket;
 mod error;
+#[expect(unsafe_code, reason = "the raw Lua stack; no other room needs it")]
+mod ffi;
 mod host;
 mod name;
+mod sched;
+mod settings;
 
 pub use error::Error;
 pub use host::{Chunk, Host};
 /// The Lua bindings that arguments and results are converted with.
 pub use mlua;
 pub use name::ChunkName;
+pub use settings::{Resolve, Resolving, Settings};

@@ -1,0 +1,126 @@
+//! Cosockets: TCP and Unix-domain sockets that look blocking to Lua.
+//!
+//! ```text
+//!   send     Lua value -> OutputChain -> ChainWriter -> peer
+//!   receive  peer -> input -> pattern -> Lua value
+//!   setkeepalive -> a named pool of ngx-upstream -> connect
+//! ```
+//!
+//! A socket knows nothing of HTTP; it belongs to the run that connected it and ends with it.
+
+mod connect;
+mod keepalive;
+mod link;
+mod pattern;
+mod receive;
+mod send;
+mod socket;
+mod timeouts;
+mod until;
+
+use std::io;
+use std::rc::Rc;
+
+pub(crate) use self::keepalive::Pools;
+
+use self::socket::Socket;
+use crate::ffi::{Call, Meta, Raise, Reply, Value, function, values};
+use crate::sched::Engine;
+
+/// Puts `ngx.socket` into the VM.
+pub(crate) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
+    let raw = engine.raw();
+    let lua = raw.lua();
+    let methods = lua.create_table()?;
+    for (name, method) in [
+        ("connect", function(connect::connect)),
+        ("send", function(send::send)),
+        ("receive", function(receive::receive)),
+        ("receiveany", function(receive::receive_any)),
+        ("receiveuntil", function(until::receive_until)),
+        ("settimeout", function(timeouts::set_timeout)),
+        ("settimeouts", function(timeouts::set_timeouts)),
+        ("setkeepalive", function(keepalive::set_keepalive)),
+        ("getreusedtimes", function(keepalive::reused_times)),
+        ("close", function(close)),
+    ] {
+        methods.set(name, raw.create_function(method)?)?;
+    }
+    let meta = lua.create_table()?;
+    meta.set("__index", methods)?;
+    engine.set_socket_meta(raw.meta(meta)?);
+
+    let socket = lua.create_table()?;
+    let tcp = raw.create_function(function(tcp))?;
+    socket.set("tcp", tcp.clone())?;
+    socket.set("stream", tcp)?;
+    lua.load(CONNECT)
+        .set_name("=ngx.socket")
+        .call::<()>(&socket)?;
+    ngx.set("socket", socket)
+}
+
+/// `ngx.socket.connect`: a socket that is connected already.
+const CONNECT: &str = "
+local socket = ...
+local tcp = socket.tcp
+function socket.connect(...)
+    local sock = tcp()
+    local ok, err = sock:connect(...)
+    if not ok then return nil, err end
+    return sock
+end
+";
+
+/// `tcpsock = ngx.socket.tcp()`
+fn tcp(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.count() != 0 {
+        let message = format!("expecting zero arguments, but got {}", call.count());
+        return Err(message.into());
+    }
+    let meta: Meta = call.lane().engine().socket_meta().ok_or("no memory")?;
+    let socket = Rc::new(Socket::new(call.lane().engine().settings()));
+    Ok(Reply::Values(values([Value::Wrapped(socket, meta)])))
+}
+
+/// `ok, err = tcpsock:close()`
+fn close(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.count() != 1 {
+        let n = call.count();
+        let message = format!("expecting 1 argument (including the object) but seen {n}");
+        return Err(message.into());
+    }
+    let socket = call.object::<Socket>(1)?;
+    if !socket.is_open() {
+        return Ok(refuse("closed"));
+    }
+    socket.check_owner(call)?;
+    if let Some(busy) = socket.busy() {
+        return Ok(refuse(busy));
+    }
+    socket.close();
+    Ok(done())
+}
+
+/// `1`
+fn done() -> Reply {
+    Reply::Values(values([Value::Number(1.0)]))
+}
+
+/// `nil, why`
+fn refuse(why: impl Into<Value>) -> Reply {
+    Reply::Values(values([Value::Nil, why.into()]))
+}
+
+/// An error of the system in LuaSocket's words: `connection refused`.
+fn error_text(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return "timeout".to_owned();
+    }
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    text.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests;

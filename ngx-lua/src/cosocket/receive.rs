@@ -1,0 +1,205 @@
+//! `receive` and `receiveany`.
+
+use std::io;
+use std::rc::Rc;
+
+use super::link::Link;
+use super::pattern::{Pattern, Verdict};
+use super::socket::{Socket, Task};
+use super::{error_text, refuse};
+use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
+use crate::sched::{may_wait, wait};
+
+/// `data, err, partial = tcpsock:receive(size | pattern?)`
+pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    let n = call.count();
+    if n != 1 && n != 2 {
+        let message = format!("expecting 1 or 2 arguments (including the object), but got {n}");
+        return Err(message.into());
+    }
+    let socket = call.object::<Socket>(1)?;
+    let link = match ready(call, &socket)? {
+        Ok(link) => link,
+        Err(reply) => return Ok(reply),
+    };
+    let pattern = if n == 1 {
+        Pattern::line()
+    } else if let Some(size) = call.number(2) {
+        if size < 0.0 || size.is_nan() {
+            return Err(Raise::Argument(2, "bad number argument".into()));
+        }
+        if size.trunc() == 0.0 {
+            return Ok(Reply::Values(values(["".into()])));
+        }
+        Pattern::size(whole(size))
+    } else {
+        by_name(call)?
+    };
+    read(call, socket, link, pattern)
+}
+
+/// `data, err = tcpsock:receiveany(max)`
+pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.count() != 2 {
+        let n = call.count();
+        let message = format!("expecting 2 arguments (including the object), but got {n}");
+        return Err(message.into());
+    }
+    let socket = call.object::<Socket>(1)?;
+    let link = match ready(call, &socket)? {
+        Ok(link) => link,
+        Err(reply) => return Ok(reply),
+    };
+    let max = call.number(2).filter(|max| *max >= 1.0);
+    let max = max.ok_or_else(|| Raise::Argument(2, "bad max argument".into()))?;
+    read(call, socket, link, Pattern::any(whole(max)))
+}
+
+/// The connection of a socket that may be read now, or what to answer.
+pub(super) fn ready(
+    call: &Call<'_>,
+    socket: &Rc<Socket>,
+) -> Result<Result<Rc<Link>, Reply>, Raise> {
+    let Some(link) = socket.link().filter(|_| !socket.read_closed.get()) else {
+        if call.lane().engine().settings().log_socket_errors {
+            ngx_core::error!("attempt to receive data on a closed socket");
+        }
+        return Ok(Err(refuse("closed")));
+    };
+    socket.check_owner(call)?;
+    for task in [Task::Connecting, Task::Reading] {
+        if let Some(busy) = socket.busy_with(task) {
+            return Ok(Err(refuse(busy)));
+        }
+    }
+    Ok(Ok(link))
+}
+
+/// Reads until the pattern has what it wants, at once if it can be.
+pub(super) fn read(
+    call: &Call<'_>,
+    socket: Rc<Socket>,
+    link: Rc<Link>,
+    mut pattern: Pattern,
+) -> Result<Reply, Raise> {
+    may_wait(call)?;
+    let buffer_size = call.lane().engine().settings().buffer_size.max(1);
+    let log_errors = call.lane().engine().settings().log_socket_errors;
+    for _ in 0..READS_AT_ONCE {
+        match turn(&link, &mut pattern, buffer_size) {
+            Turn::More => {}
+            Turn::Wait => break,
+            Turn::Over(end) => return Ok(Reply::Values(finish(&socket, pattern, end))),
+        }
+    }
+    wait(call, async move {
+        let _busy = socket.begin(Task::Reading);
+        loop {
+            let end = match link.readable(socket.timeouts.read.get()).await {
+                Ok(()) => match turn(&link, &mut pattern, buffer_size) {
+                    Turn::More | Turn::Wait => continue,
+                    Turn::Over(end) => end,
+                },
+                Err(error) => End::Failed(error),
+            };
+            if log_errors && matches!(&end, End::Failed(e) if e.kind() == io::ErrorKind::TimedOut) {
+                ngx_core::error!("lua tcp socket read timed out");
+            }
+            return finish(&socket, pattern, end);
+        }
+    })
+}
+
+/// How reading ended.
+enum End {
+    Complete,
+    Closed,
+    Failed(io::Error),
+}
+
+/// What came of one look at the input and at the connection.
+enum Turn {
+    More,
+    Wait,
+    Over(End),
+}
+
+fn turn(link: &Link, pattern: &mut Pattern, buffer_size: usize) -> Turn {
+    if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
+        return Turn::Over(End::Complete);
+    }
+    let wanted = pattern
+        .wants()
+        .clamp(buffer_size, buffer_size.max(READ_MAX));
+    match link.try_read(wanted) {
+        Ok(0) => Turn::Over(End::Closed),
+        Ok(_) => match pattern.feed(&mut link.input.borrow_mut()) {
+            Verdict::Complete => Turn::Over(End::Complete),
+            Verdict::Again => Turn::More,
+        },
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Turn::Wait,
+        Err(error) => Turn::Over(End::Failed(error)),
+    }
+}
+
+fn finish(socket: &Rc<Socket>, pattern: Pattern, end: End) -> Values {
+    let error = match end {
+        End::Complete => return values([pattern.into_bytes().into()]),
+        End::Closed if pattern.ends_with_the_peer() => {
+            no_more(socket);
+            return values([pattern.into_bytes().into()]);
+        }
+        End::Closed => {
+            no_more(socket);
+            "closed".to_owned()
+        }
+        End::Failed(error) => {
+            // A timeout leaves the connection as it is: the caller may try again.
+            if error.kind() != io::ErrorKind::TimedOut {
+                no_more(socket);
+            }
+            error_text(&error)
+        }
+    };
+    values([Value::Nil, error.into(), pattern.into_bytes().into()])
+}
+
+fn no_more(socket: &Rc<Socket>) {
+    socket.read_closed.set(true);
+    if socket.write_closed.get() {
+        socket.close();
+    }
+}
+
+fn by_name(call: &Call<'_>) -> Result<Pattern, Raise> {
+    if call.kind(2) != Kind::String {
+        return Err(Raise::Argument(2, "bad argument".into()));
+    }
+    let text = call.want_text(2)?;
+    match &*text {
+        b"*l" => Ok(Pattern::line()),
+        b"*a" => Ok(Pattern::all()),
+        [b'*', _] => Err(Raise::Argument(2, "bad pattern argument".into())),
+        other => {
+            let other = String::from_utf8_lossy(other);
+            Err(Raise::Argument(
+                2,
+                format!("bad pattern argument: {other}").into(),
+            ))
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be at least 0 by the callers; what is too large saturates"
+)]
+pub(super) fn whole(number: f64) -> usize {
+    number as usize
+}
+
+/// Reads before others get their turn.
+const READS_AT_ONCE: usize = 16;
+/// Bytes of one read.
+const READ_MAX: usize = 64 * 1024;

@@ -1,0 +1,91 @@
+//! `settimeout` and `settimeouts`.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::socket::Socket;
+use crate::ffi::{Call, Raise, Reply, values};
+use crate::settings::Settings;
+
+/// The timeouts of one socket; what Lua has not set is the host's.
+pub(super) struct Timeouts {
+    pub(super) connect: Timeout,
+    pub(super) send: Timeout,
+    pub(super) read: Timeout,
+}
+
+/// One timeout.
+pub(super) struct Timeout {
+    default: Duration,
+    own: Cell<Option<Duration>>,
+}
+
+impl Timeouts {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            connect: Timeout::new(settings.connect_timeout),
+            send: Timeout::new(settings.send_timeout),
+            read: Timeout::new(settings.read_timeout),
+        }
+    }
+}
+
+impl Timeout {
+    fn new(default: Duration) -> Self {
+        Self {
+            default,
+            own: Cell::new(None),
+        }
+    }
+
+    pub(super) fn get(&self) -> Duration {
+        self.own.get().unwrap_or(self.default)
+    }
+}
+
+/// `tcpsock:settimeout(milliseconds)`; 0 is the default again.
+pub(super) fn set_timeout(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.count() != 2 {
+        let n = call.count();
+        return Err(format!(
+            "ngx.socket settimeout: expecting 2 arguments (including the object) but seen {n}"
+        )
+        .into());
+    }
+    let socket = call.object::<Socket>(1)?;
+    let time = milliseconds(call, 2)?;
+    socket.timeouts.connect.own.set(time);
+    socket.timeouts.send.own.set(time);
+    socket.timeouts.read.own.set(time);
+    Ok(Reply::Values(values([])))
+}
+
+/// `tcpsock:settimeouts(connect, send, read)`
+pub(super) fn set_timeouts(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.count() != 4 {
+        let n = call.count();
+        return Err(format!(
+            "ngx.socket settimeouts: expecting 4 arguments (including the object) but seen {n}"
+        )
+        .into());
+    }
+    let socket = call.object::<Socket>(1)?;
+    let (connect, send, read) = (
+        milliseconds(call, 2)?,
+        milliseconds(call, 3)?,
+        milliseconds(call, 4)?,
+    );
+    socket.timeouts.connect.own.set(connect);
+    socket.timeouts.send.own.set(send);
+    socket.timeouts.read.own.set(read);
+    Ok(Reply::Values(values([])))
+}
+
+fn milliseconds(call: &Call<'_>, at: usize) -> Result<Option<Duration>, Raise> {
+    // What is no number counts as 0, as for nginx.
+    let millis = call.number(at).unwrap_or(0.0).trunc();
+    if !(0.0..2_147_483_648.0).contains(&millis) {
+        return Err("bad timeout value".into());
+    }
+    Ok((millis > 0.0).then(|| Duration::from_secs_f64(millis / 1000.0)))
+}

@@ -1,0 +1,246 @@
+//! `receiveuntil`: reading up to a string, however it is cut into packets.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::{Buf, BytesMut};
+
+use super::pattern::{Pattern, Verdict};
+use super::receive::{read, ready, whole};
+use super::refuse;
+use super::socket::Socket;
+use crate::ffi::{Call, Kind, Raise, Reply, Scalar, Value, function, values};
+
+/// `iterator, err = tcpsock:receiveuntil(pattern, options?)`
+pub(super) fn receive_until(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    let n = call.count();
+    if n != 2 && n != 3 {
+        let message = format!("expecting 2 or 3 arguments (including the object), but got {n}");
+        return Err(message.into());
+    }
+    let socket = call.object::<Socket>(1)?;
+    let pattern = call.want_text(2)?.into_owned();
+    let mut inclusive = false;
+    if n == 3 {
+        if call.kind(3) != Kind::Table {
+            return Err(call.expected(3, "table"));
+        }
+        inclusive = match call.field(3, c"inclusive")? {
+            Scalar::Nil => false,
+            Scalar::Boolean(yes) => yes,
+            other => {
+                let got = other.type_name();
+                let message = format!("bad \"inclusive\" option value type: {got}");
+                return Err(Raise::Argument(3, message.into()));
+            }
+        };
+    }
+    if pattern.is_empty() {
+        return Ok(refuse("pattern is empty"));
+    }
+    let iterator = Iterator {
+        socket,
+        matcher: Rc::new(RefCell::new(Matcher::new(pattern, inclusive))),
+    };
+    let next = Value::Closure(function(next), Rc::new(iterator));
+    Ok(Reply::Values(values([next])))
+}
+
+struct Iterator {
+    socket: Rc<Socket>,
+    matcher: Rc<RefCell<Matcher>>,
+}
+
+/// `data, err, partial = iterator(size?)`
+fn next(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    let n = call.count();
+    if n > 1 {
+        return Err(format!("expecting 0 or 1 argument, but seen {n}").into());
+    }
+    let size = if n == 1 { call.want_number(1)? } else { 0.0 };
+    let iterator = call.own::<Iterator>().ok_or("no memory")?;
+    let socket = Rc::clone(&iterator.socket);
+    let link = match ready(call, &socket)? {
+        Ok(link) => link,
+        Err(reply) => return Ok(reply),
+    };
+    if iterator.matcher.borrow_mut().take_end() {
+        return Ok(Reply::Values(values([Value::Nil, Value::Nil, Value::Nil])));
+    }
+    let pattern = Pattern::until(Rc::clone(&iterator.matcher), whole(size.max(0.0)));
+    read(call, socket, link, pattern)
+}
+
+/// Looks for a string in a stream, byte by byte, remembering where it stands (Knuth, Morris, Pratt).
+pub(super) struct Matcher {
+    pattern: Vec<u8>,
+    inclusive: bool,
+    /// `shorter[i]`: how long the longest proper prefix of the pattern is that ends its first `i + 1`
+    /// bytes.
+    shorter: Vec<usize>,
+    /// So many bytes of the pattern have come last. Invariant: less than all.
+    matched: usize,
+    /// Bytes that belong to the data and did not fit into what was asked for.
+    carry: Vec<u8>,
+    /// The pattern has come, but the data before it has not all been returned.
+    found: bool,
+    /// The last piece was returned: the next answer is that there are no more.
+    end: bool,
+}
+
+impl Matcher {
+    pub(super) fn new(pattern: Vec<u8>, inclusive: bool) -> Self {
+        let mut shorter = vec![0; pattern.len()];
+        let mut len = 0;
+        for i in 1..pattern.len() {
+            while len > 0 && pattern.get(i) != pattern.get(len) {
+                len = shorter.get(len - 1).copied().unwrap_or(0);
+            }
+            if pattern.get(i) == pattern.get(len) {
+                len += 1;
+            }
+            if let Some(place) = shorter.get_mut(i) {
+                *place = len;
+            }
+        }
+        Self {
+            pattern,
+            inclusive,
+            shorter,
+            matched: 0,
+            carry: Vec::new(),
+            found: false,
+            end: false,
+        }
+    }
+
+    /// Appends data to `out`, up to the pattern or, unless it is 0, up to `max` bytes.
+    pub(super) fn feed(&mut self, input: &mut BytesMut, out: &mut Vec<u8>, max: usize) -> Verdict {
+        let limit = if max == 0 { usize::MAX } else { max };
+        let mut used = 0;
+        for byte in input.iter() {
+            if self.found || out.len() + self.carry.len() >= limit {
+                break;
+            }
+            used += 1;
+            self.step(*byte);
+        }
+        input.advance(used);
+
+        let n = self.carry.len().min(limit - out.len().min(limit));
+        out.extend(self.carry.drain(..n));
+        if self.found && self.carry.is_empty() {
+            self.found = false;
+            // Only who asks for pieces has to be told that there are no more.
+            self.end = max > 0;
+            return Verdict::Complete;
+        }
+        if out.len() >= limit {
+            return Verdict::Complete;
+        }
+        Verdict::Again
+    }
+
+    /// Whether the last answer was the last piece.
+    fn take_end(&mut self) -> bool {
+        std::mem::take(&mut self.end)
+    }
+
+    fn step(&mut self, byte: u8) {
+        while self.matched > 0 && self.pattern.get(self.matched) != Some(&byte) {
+            let shorter = self.shorter.get(self.matched - 1).copied().unwrap_or(0);
+            let given_up = self.pattern.get(..self.matched - shorter);
+            self.carry.extend_from_slice(given_up.unwrap_or_default());
+            self.matched = shorter;
+        }
+        if self.pattern.get(self.matched) != Some(&byte) {
+            self.carry.push(byte);
+            return;
+        }
+        self.matched += 1;
+        if self.matched == self.pattern.len() {
+            self.matched = 0;
+            self.found = true;
+            if self.inclusive {
+                self.carry.extend_from_slice(&self.pattern);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All pieces, of a stream that comes in packets of `cut` bytes.
+    fn pieces(matcher: &mut Matcher, stream: &[u8], cut: usize, max: usize) -> Vec<Vec<u8>> {
+        let (mut input, mut out, mut all) = (BytesMut::new(), Vec::new(), Vec::new());
+        for packet in stream.chunks(cut) {
+            input.extend_from_slice(packet);
+            while matcher.feed(&mut input, &mut out, max) == Verdict::Complete {
+                all.push(std::mem::take(&mut out));
+                if matcher.take_end() {
+                    all.push(b"<end>".to_vec());
+                }
+            }
+        }
+        all.push(out);
+        all
+    }
+
+    #[test]
+    fn patterns_that_overlap_themselves() {
+        for (pattern, stream, before) in [
+            ("ab1ab2", "ab1ab1ab2!", "ab1"),
+            ("aaab", "aaaaaab!", "aaa"),
+            ("abcabd", "xabcabcabd!", "xabc"),
+            ("--abc", "----abc!", "--"),
+            ("\r\n\r\n", "h\r\n\r\r\n\r\n!", "h\r\n\r"),
+        ] {
+            for cut in 1..=stream.len() {
+                let mut matcher = Matcher::new(pattern.into(), false);
+                let all = pieces(&mut matcher, stream.as_bytes(), cut, 0);
+                assert_eq!(all, [before.as_bytes(), b"!"], "{pattern} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_no_larger_than_asked_for() {
+        for cut in 1..=12 {
+            let mut matcher = Matcher::new(b"--".to_vec(), false);
+            let all = pieces(&mut matcher, b"hello, -w--x--", cut, 4);
+            let words: Vec<_> = all.iter().map(|b| String::from_utf8_lossy(b)).collect();
+            assert_eq!(
+                words.join("|"),
+                "hell|o, -|w|<end>|x|<end>|",
+                "cut at {cut}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_finds_what_a_search_finds(
+            stream in proptest::collection::vec(b'a'..=b'c', 0..200),
+            pattern in proptest::collection::vec(b'a'..=b'c', 1..6),
+            cut in 1usize..20,
+            inclusive: bool,
+        ) {
+            let mut matcher = Matcher::new(pattern.clone(), inclusive);
+            let found = pieces(&mut matcher, &stream, cut, 0);
+            let mut wanted = Vec::new();
+            let mut rest = &stream[..];
+            while let Some(at) = rest.windows(pattern.len()).position(|w| w == pattern) {
+                let end = if inclusive { at + pattern.len() } else { at };
+                wanted.push(rest[..end].to_vec());
+                rest = &rest[at + pattern.len()..];
+            }
+            let (last, complete) = found.split_last().unwrap();
+            prop_assert_eq!(complete, wanted);
+            prop_assert!(rest.starts_with(last));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Values on their way into Lua.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::ffi::c_int;
+use std::rc::Rc;
+
+use mlua::ffi as lua;
+use smallvec::SmallVec;
+
+use super::{Function, RawVm, Thread};
+
+/// What functions return; three are the most that is common.
+pub(crate) type Values = SmallVec<[Value; 3]>;
+
+/// Gathers values.
+pub(crate) fn values<const N: usize>(list: [Value; N]) -> Values {
+    list.into_iter().collect()
+}
+
+/// A value to be pushed.
+pub(crate) enum Value {
+    Nil,
+    Boolean(bool),
+    Number(f64),
+    /// A string.
+    Text(Cow<'static, [u8]>),
+    /// A Rust value in the first place of a table that has a metatable: an object with methods.
+    Wrapped(Rc<dyn Any>, Meta),
+    /// A function with a Rust value as its own.
+    Closure(Function, Rc<dyn Any>),
+    /// A coroutine.
+    Thread(Rc<Thread>),
+}
+
+/// The registry's place of a metatable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meta(pub(super) c_int);
+
+/// A field of a table of options.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Scalar {
+    Nil,
+    Boolean(bool),
+    Number(f64),
+    Text(Vec<u8>),
+    /// Something else, by the name of its type.
+    Other(&'static str),
+}
+
+impl Scalar {
+    /// The name of its type in Lua.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Nil => "nil",
+            Self::Boolean(_) => "boolean",
+            Self::Number(_) => "number",
+            Self::Text(_) => "string",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl From<&'static str> for Value {
+    fn from(text: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(text.as_bytes()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Text(Cow::Owned(bytes))
+    }
+}
+
+impl Value {
+    /// Pushes the value. May raise.
+    ///
+    /// # Safety
+    /// `state` belongs to `vm` and has four free slots; nothing between here and the next protected
+    /// call catches panics.
+    pub(super) unsafe fn push(&self, vm: &RawVm, state: *mut lua::lua_State) {
+        // SAFETY: as the caller promises; each arm leaves one value.
+        unsafe {
+            match self {
+                Self::Nil => lua::lua_pushnil(state),
+                Self::Boolean(yes) => lua::lua_pushboolean(state, c_int::from(*yes)),
+                Self::Number(number) => lua::lua_pushnumber(state, *number),
+                Self::Text(text) => push_text(state, text),
+                Self::Wrapped(value, meta) => {
+                    lua::lua_createtable(state, 1, 0);
+                    vm.push_holder(state, value);
+                    lua::lua_rawseti(state, -2, 1);
+                    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, meta.0.into());
+                    lua::lua_setmetatable(state, -2);
+                }
+                Self::Closure(function, value) => {
+                    vm.push_holder(state, value);
+                    lua::lua_pushcclosure(state, function.pointer(), 1);
+                }
+                Self::Thread(thread) => {
+                    // A thread can push itself alone.
+                    if lua::lua_checkstack(thread.state(), 1) == 0 {
+                        lua::lua_pushnil(state);
+                        return;
+                    }
+                    lua::lua_pushthread(thread.state());
+                    if thread.state() != state {
+                        lua::lua_xmove(thread.state(), state, 1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pushes a string. May raise.
+///
+/// # Safety
+/// `state` has a free slot.
+pub(super) unsafe fn push_text(state: *mut lua::lua_State, text: &[u8]) {
+    // SAFETY: Lua copies the bytes.
+    unsafe {
+        lua::lua_pushlstring_(state, text.as_ptr().cast(), text.len());
+    }
+}
+
+/// A number as Lua writes it (`%.14g`).
+pub(crate) fn number_text(number: f64) -> String {
+    const DIGITS: i32 = 14;
+    if number.is_nan() {
+        return if number.is_sign_negative() {
+            "-nan"
+        } else {
+            "nan"
+        }
+        .to_owned();
+    }
+    if number.is_infinite() {
+        return if number < 0.0 { "-inf" } else { "inf" }.to_owned();
+    }
+    if number == number.trunc() && number.abs() < 1e14 {
+        return if number == 0.0 && number.is_sign_negative() {
+            "-0".to_owned()
+        } else {
+            format!("{number:.0}")
+        };
+    }
+    let scientific = format!("{number:.13e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..DIGITS).contains(&exponent) {
+        let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+        return without_zeros(&format!("{number:.decimals$}")).to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", without_zeros(mantissa), exponent.abs())
+}
+
+fn without_zeros(text: &str) -> &str {
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_lua_writes_them() {
+        let lua = mlua::Lua::new();
+        let tostring: mlua::Function = lua.globals().get("tostring").unwrap();
+        for number in [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            3.25,
+            0.1,
+            1e14,
+            1e15,
+            -1e15,
+            99_999_999_999_999.0,
+            1e100,
+            1e-5,
+            1.5e-4,
+            123_456.789,
+            1.0 / 3.0,
+            2e300,
+            5e-324,
+            123_456_789_012_345.6,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            9.999_999_999_999_99e13,
+            0.099_999_999_999_999_99,
+        ] {
+            let theirs: String = tostring.call(number).unwrap();
+            assert_eq!(number_text(number), theirs, "{number:e}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The VM as raw code sees it.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::rc::Rc;
+
+use mlua::ffi as lua;
+use mlua::{Function as LuaFunction, Lua, MultiValue};
+
+use super::{Function, Meta, Thread};
+
+/// Finished threads that are kept for the next run (`lua_thread_cache_max_entries`).
+const CACHE_MAX: usize = 1024;
+
+/// The VM is out of memory, or of stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exhausted;
+
+/// One VM, and what raw code needs of it at hand.
+pub(crate) struct RawVm {
+    lua: Lua,
+    /// A thread that runs no Lua: values are made on its stack, under protection.
+    aux: *mut lua::lua_State,
+    /// The metatable of Rust values; for comparison, and its place in the registry.
+    holder: *const c_void,
+    holder_ref: c_int,
+    /// The string `__tostring` in the registry.
+    to_string_ref: c_int,
+    /// Threads at rest, empty, with their anchors.
+    cache: RefCell<Vec<(*mut lua::lua_State, c_int)>>,
+}
+
+impl RawVm {
+    pub(crate) fn new(lua: Lua) -> mlua::Result<Rc<Self>> {
+        let mut vm = Self {
+            lua,
+            aux: ptr::null_mut(),
+            holder: ptr::null(),
+            holder_ref: lua::LUA_NOREF,
+            to_string_ref: lua::LUA_NOREF,
+            cache: RefCell::new(Vec::new()),
+        };
+        // SAFETY: the closure runs protected on a state with 20 free slots and leaves it as it was;
+        // what it raises is caught by `exec_raw`, and it owns nothing that would be lost.
+        unsafe {
+            vm.lua.exec_raw::<()>((), |state| {
+                vm.aux = lua::lua_newthread(state);
+                lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+                lua::lua_createtable(state, 0, 2);
+                vm.holder = lua::lua_topointer(state, -1);
+                lua::lua_pushcclosure(state, drop_holder, 0);
+                lua::lua_setfield(state, -2, c"__gc".as_ptr());
+                // What getmetatable shows of it to scripts.
+                lua::lua_pushboolean(state, 0);
+                lua::lua_setfield(state, -2, c"__metatable".as_ptr());
+                vm.holder_ref = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+                lua::lua_pushstring(state, c"__tostring".as_ptr());
+                vm.to_string_ref = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+            })?;
+        }
+        Ok(Rc::new(vm))
+    }
+
+    /// The safe bindings of the same VM.
+    pub(crate) fn lua(&self) -> &Lua {
+        &self.lua
+    }
+
+    /// Makes a Lua function of one of ours.
+    pub(crate) fn create_function(&self, function: Function) -> mlua::Result<LuaFunction> {
+        // SAFETY: a trampoline keeps the rules of a Lua C function: it takes its arguments from the
+        // state it is given and raises with nothing left to drop.
+        unsafe { self.lua.create_c_function(function.pointer()) }
+    }
+
+    /// A place in the registry that metatables of wrapped values are found by.
+    pub(crate) fn meta(&self, table: mlua::Table) -> mlua::Result<Meta> {
+        let mut place = lua::LUA_NOREF;
+        // SAFETY: as in `new`; the table is the only value on the stack, and is consumed.
+        unsafe {
+            self.lua.exec_raw::<()>(table, |state| {
+                place = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+            })?;
+        }
+        Ok(Meta(place))
+    }
+
+    /// An empty thread: one at rest, or a new one.
+    pub(crate) fn thread(self: &Rc<Self>) -> Result<Thread, Exhausted> {
+        if let Some((state, anchor)) = self.cache.borrow_mut().pop() {
+            return Ok(Thread::from_parts(Rc::clone(self), state, anchor));
+        }
+        let (mut state, mut anchor) = (ptr::null_mut(), lua::LUA_NOREF);
+        self.protect(|aux| {
+            // SAFETY: `aux` is a valid state with free slots; raising is allowed here.
+            unsafe {
+                state = lua::lua_newthread(aux);
+                anchor = lua::luaL_ref(aux, lua::LUA_REGISTRYINDEX);
+            }
+        })?;
+        Ok(Thread::from_parts(Rc::clone(self), state, anchor))
+    }
+
+    /// A thread on which `function` waits for its first resume with `arguments`.
+    pub(crate) fn launch(
+        self: &Rc<Self>,
+        function: &LuaFunction,
+        mut arguments: MultiValue,
+    ) -> mlua::Result<Thread> {
+        let thread = self.thread().map_err(|_| out_of_memory())?;
+        arguments.push_front(mlua::Value::Function(function.clone()));
+        let target = thread.state();
+        let mut fits = false;
+        // SAFETY: both states belong to this VM; the target is empty and has room for what moves,
+        // which is checked by a call that does not raise.
+        unsafe {
+            self.lua.exec_raw::<()>(arguments, |state| {
+                let n = lua::lua_gettop(state);
+                fits = lua::lua_checkstack(target, n + 1) != 0;
+                if fits {
+                    lua::lua_xmove(state, target, n);
+                } else {
+                    lua::lua_settop(state, 0);
+                }
+            })?;
+        }
+        if fits {
+            Ok(thread)
+        } else {
+            Err(out_of_memory())
+        }
+    }
+
+    /// Runs `body`, which may raise, on an auxiliary stack that is empty before and after.
+    ///
+    /// `body` must own nothing that has to be dropped when it is left by an error, and must not
+    /// panic.
+    pub(super) fn protect<F: FnMut(*mut lua::lua_State)>(&self, body: F) -> Result<(), Exhausted> {
+        unsafe extern "C-unwind" fn run<F: FnMut(*mut lua::lua_State)>(
+            state: *mut lua::lua_State,
+        ) -> c_int {
+            // SAFETY: `protect` passes a pointer to its `F`, which lives until it returns and is
+            // borrowed by nobody else.
+            unsafe {
+                let body = lua::lua_touserdata(state, 1).cast::<F>();
+                lua::lua_settop(state, 0);
+                (*body)(state);
+            }
+            0
+        }
+        let mut body = body;
+        let data: *mut F = &raw mut body;
+        // SAFETY: `aux` is alive as long as the VM; a call inside a finalizer nests properly, for
+        // each has its own frame.
+        unsafe {
+            let top = lua::lua_gettop(self.aux);
+            let status = lua::lua_cpcall(self.aux, run::<F>, data.cast());
+            lua::lua_settop(self.aux, top);
+            if status == lua::LUA_OK {
+                Ok(())
+            } else {
+                Err(Exhausted)
+            }
+        }
+    }
+
+    /// Undoes what `setfenv(0, ...)` did to an idle thread.
+    pub(super) fn restore_globals(&self, state: *mut lua::lua_State) {
+        // SAFETY: both states belong to this VM and run nothing; one slot each is asked for by calls
+        // that do not raise. A thread's globals are a table, and no script runs on `aux`.
+        unsafe {
+            if lua::lua_checkstack(self.aux, 1) != 0 && lua::lua_checkstack(state, 1) != 0 {
+                lua::lua_pushvalue(self.aux, lua::LUA_GLOBALSINDEX);
+                lua::lua_xmove(self.aux, state, 1);
+                lua::lua_replace(state, lua::LUA_GLOBALSINDEX);
+            }
+        }
+    }
+
+    /// Takes back an empty, idle thread.
+    pub(super) fn keep(&self, state: *mut lua::lua_State, anchor: c_int) -> bool {
+        let mut cache = self.cache.borrow_mut();
+        if cache.len() >= CACHE_MAX {
+            return false;
+        }
+        cache.push((state, anchor));
+        true
+    }
+
+    pub(super) fn forget(&self, anchor: c_int) {
+        // SAFETY: the anchor was made by `luaL_ref` and is given back once; freeing a slot that
+        // exists allocates nothing.
+        unsafe { lua::luaL_unref(self.aux, lua::LUA_REGISTRYINDEX, anchor) }
+    }
+
+    pub(super) fn to_string_ref(&self) -> c_int {
+        self.to_string_ref
+    }
+
+    /// Pushes a userdata that holds `value`. May raise, with `value` unwound.
+    ///
+    /// # Safety
+    /// `state` belongs to this VM and has three free slots.
+    pub(super) unsafe fn push_holder(&self, state: *mut lua::lua_State, value: &Rc<dyn Any>) {
+        // SAFETY: the userdata is large enough and aligned to 8 as all of LuaJIT's are; it is
+        // written before it gets the metatable whose finalizer reads it.
+        unsafe {
+            let place = lua::lua_newuserdata(state, size_of::<Holder>()).cast::<Holder>();
+            place.write(Some(Rc::clone(value)));
+            lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, self.holder_ref.into());
+            lua::lua_setmetatable(state, -2);
+        }
+    }
+
+    /// The Rust value in the userdata at `index`, if it is one of ours. Never raises.
+    ///
+    /// # Safety
+    /// `state` belongs to this VM and has two free slots; `index` is valid for it.
+    pub(super) unsafe fn holder(
+        &self,
+        state: *mut lua::lua_State,
+        index: c_int,
+    ) -> Option<Rc<dyn Any>> {
+        // SAFETY: only userdata made by `push_holder` have this metatable, which scripts cannot
+        // get; so the memory is a `Holder`.
+        unsafe {
+            if lua::lua_type(state, index) != lua::LUA_TUSERDATA
+                || lua::lua_getmetatable(state, index) == 0
+            {
+                return None;
+            }
+            let meta = lua::lua_topointer(state, -1);
+            lua::lua_pop(state, 1);
+            if meta != self.holder {
+                return None;
+            }
+            let place = lua::lua_touserdata(state, index).cast::<Holder>();
+            (*place).clone()
+        }
+    }
+}
+
+/// What a userdata of ours holds, until it is collected.
+type Holder = Option<Rc<dyn Any>>;
+
+const _: () = assert!(align_of::<Holder>() <= 8);
+
+/// `__gc` of the holders.
+unsafe extern "C-unwind" fn drop_holder(state: *mut lua::lua_State) -> c_int {
+    // SAFETY: Lua calls this with the userdata alone; nobody else can, for the metatable is hidden.
+    let value = unsafe {
+        let place = lua::lua_touserdata(state, 1).cast::<Holder>();
+        if place.is_null() {
+            None
+        } else {
+            (*place).take()
+        }
+    };
+    // A panic must not go through the collector; its message has been printed already.
+    let _ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(value)));
+    0
+}
+
+fn out_of_memory() -> mlua::Error {
+    mlua::Error::MemoryError("not enough memory".to_owned())
+}

@@ -1,0 +1,95 @@
+//! The scheduler: runs, their threads, and what they wait for.
+//!
+//! ```text
+//!   run        one call from outside: a chunk, a timer
+//!   |- lane    its entry thread, with the coroutines that it has resumed and that have not yielded
+//!   '- lane    each light thread of ngx.thread.spawn
+//! ```
+//!
+//! Every coroutine is resumed from the scheduler's own level. What a coroutine asks for
+//! (`coroutine.resume`, a sleep, bytes from a socket) it leaves in its lane and yields; the lane
+//! does it, pushes the results, and resumes again. So everything may wait everywhere, but behind a
+//! C function that calls back: there LuaJIT cannot yield.
+
+mod coroutine;
+mod engine;
+mod lane;
+mod light;
+mod run;
+mod sleep;
+mod timer;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+
+pub(crate) use self::engine::Engine;
+pub(crate) use self::lane::{Lane, Op};
+pub(crate) use self::run::{Ending, Entry, Failure, Run, RunKind};
+
+use crate::ffi::{Call, Raise, Reply, Values};
+
+/// Puts the scheduler's functions into the VM.
+pub(crate) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
+    coroutine::install(engine)?;
+    light::install(engine, ngx)?;
+    sleep::install(engine, ngx)?;
+    timer::install(engine, ngx)
+}
+
+/// The lane that runs on this thread.
+pub(crate) fn current() -> Option<Rc<Lane>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Asks the scheduler to wait for `future`, whose output the call then returns.
+pub(crate) fn wait(
+    call: &Call<'_>,
+    future: impl Future<Output = Values> + 'static,
+) -> Result<Reply, Raise> {
+    may_wait(call)?;
+    call.lane().ask(Op::Wait(Box::pin(future)));
+    Ok(Reply::Yield)
+}
+
+/// Whether the call may wait here.
+pub(crate) fn may_wait(call: &Call<'_>) -> Result<(), Raise> {
+    let kind = call.lane().run().kind();
+    if kind == RunKind::Blocking {
+        return Err("API disabled in the context of a run that cannot wait".into());
+    }
+    may_yield(call)
+}
+
+/// Whether the call may hand control to the scheduler.
+fn may_yield(call: &Call<'_>) -> Result<(), Raise> {
+    if !call.can_yield() || call.lane().top_id() != Some(call.thread_id()) {
+        return Err("attempt to yield across C-call boundary".into());
+    }
+    Ok(())
+}
+
+/// Makes `lane` the current one until the guard is dropped.
+fn enter(lane: &Rc<Lane>) -> Entered {
+    Entered {
+        outer: CURRENT.replace(Some(Rc::clone(lane))),
+    }
+}
+
+struct Entered {
+    outer: Option<Rc<Lane>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // Dropped outside of the cell: a lane may be the last to know a socket.
+        drop(CURRENT.replace(self.outer.take()));
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Lane>>> = const { RefCell::new(None) };
+}
+
+#[cfg(test)]
+mod tests;

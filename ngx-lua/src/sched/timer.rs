@@ -1,0 +1,138 @@
+//! `ngx.timer.at`: runs of their own, later.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::sleep::duration;
+use super::{Engine, Entry, RunKind};
+use crate::ffi::{Call, Raise, Reply, Thread, Value, function, values};
+
+pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
+    let raw = engine.raw();
+    let timer = raw.lua().create_table()?;
+    timer.set("at", raw.create_function(function(at))?)?;
+    timer.set(
+        "running_count",
+        raw.create_function(function(running_count))?,
+    )?;
+    timer.set(
+        "pending_count",
+        raw.create_function(function(pending_count))?,
+    )?;
+    ngx.set("timer", timer)
+}
+
+/// `ok, err = ngx.timer.at(delay, callback, ...)`
+fn at(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.count() < 2 {
+        let message = format!("expecting at least 2 arguments but got {}", call.count());
+        return Err(message.into());
+    }
+    let delay = duration((call.want_number(1)? * 1000.0).trunc())
+        .ok_or_else(|| Raise::Argument(1, "delay out of range".into()))?;
+    if !call.is_lua_function(2) {
+        return Err(Raise::Argument(2, "Lua function expected".into()));
+    }
+    let engine = Rc::clone(call.lane().engine());
+    if engine.timers.exiting.get() && !delay.is_zero() {
+        return refuse("process exiting");
+    }
+    if engine.timers.pending.get() >= engine.settings().max_pending_timers {
+        return refuse("too many pending timers");
+    }
+    let place = call.place();
+    let thread = engine.raw().thread().map_err(|_| "not enough memory")?;
+    call.move_arguments(2, &thread)?;
+    let pending = Counted::new(Rc::clone(&engine), |engine| &engine.timers.pending);
+    let timer = Timer {
+        engine,
+        thread,
+        place,
+    };
+    tokio::task::spawn_local(timer.run(delay, pending));
+    Ok(Reply::Values(values([Value::Number(1.0)])))
+}
+
+fn running_count(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    Ok(count(call.lane().engine().running_timers()))
+}
+
+fn pending_count(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    Ok(count(call.lane().engine().pending_timers()))
+}
+
+struct Timer {
+    engine: Rc<Engine>,
+    /// Holds the callback and its arguments.
+    thread: Thread,
+    /// Where it was made.
+    place: Option<(String, i32)>,
+}
+
+impl Timer {
+    async fn run(self, delay: Duration, pending: Counted) {
+        let timers = &self.engine.timers;
+        if !timers.exiting.get() {
+            tokio::select! {
+                () = timers.exit.notified() => {}
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+        drop(pending);
+        let most = self.engine.settings().max_running_timers;
+        if timers.running.get() >= most {
+            ngx_core::alert!("{most} lua_max_running_timers are not enough");
+            return;
+        }
+        let _running = Counted::new(Rc::clone(&self.engine), |engine| &engine.timers.running);
+        let premature = timers.exiting.get();
+        if self.thread.insert_boolean(2, premature).is_err() {
+            let (source, line) = self.place.unwrap_or_else(|| ("(unknown)".to_owned(), 0));
+            ngx_core::error!(
+                "lua failed to run timer with function defined at {source}:{line}: no memory"
+            );
+            return;
+        }
+        let entry = Entry::with_thread(&self.engine, RunKind::Waiting, self.thread);
+        if let Err(failure) = entry.finish().await {
+            ngx_core::error!(
+                multiline = true,
+                "lua entry thread aborted: runtime error: {}\n{}, context: ngx.timer",
+                failure.message,
+                failure.traceback
+            );
+        }
+    }
+}
+
+/// One more, as long as it lives.
+struct Counted {
+    engine: Rc<Engine>,
+    counter: fn(&Engine) -> &Cell<usize>,
+}
+
+impl Counted {
+    fn new(engine: Rc<Engine>, counter: fn(&Engine) -> &Cell<usize>) -> Self {
+        let cell = counter(&engine);
+        cell.set(cell.get() + 1);
+        Self { engine, counter }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let cell = (self.counter)(&self.engine);
+        cell.set(cell.get().saturating_sub(1));
+    }
+}
+
+fn count(n: usize) -> Reply {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let n = n as f64;
+    Reply::Values(values([Value::Number(n)]))
+}
+
+fn refuse(why: &'static str) -> Result<Reply, Raise> {
+    Ok(Reply::Values(values([Value::Nil, why.into()])))
+}
