@@ -2,9 +2,10 @@
 #![cfg(feature = "http")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod support;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,14 +13,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ngx_buf::{Buf, Chain, Flow};
-use ngx_core::conf::MemorySource;
-use ngx_core::cycle::{BuildOptions, Cycle};
-use ngx_core::http::{
-    HttpModule, HttpWorker, Ordered, PhaseStep, Request, Step, http_registry, modules, set_handler,
-};
-use ngx_core::log::LogFiles;
+use ngx_core::http::{HttpModule, HttpWorker, Ordered, PhaseStep, Request, Step, set_handler};
 use ngx_core::module::{Arity, Contexts, Directive, Level, Module, Slot};
 use ngx_core::process::Workers;
+use support::get;
 
 ngx_core::settings! {
     struct SlowConf {
@@ -160,37 +157,15 @@ fn serve() -> (Workers<HttpWorker>, SocketAddr) {
 }
 
 fn serve_files(root: &str) -> (Workers<HttpWorker>, SocketAddr) {
-    let addr = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let text = format!(
-        "events {{ worker_connections 1000; }}
-         http {{ access_log off; server {{ listen {addr};
-             location /slow {{ slow on; count 20; }}
+    support::serve(
+        &SLOW,
+        &format!(
+            "location /slow {{ slow on; count 20; }}
              location /eager {{ slow on; count 20 eagerly; }}
              location /fast {{ count 20; }}
-             location /late {{ late on; alias {root}; }}
-         }} }}"
-    );
-    let source = MemorySource::new().with_file("/ngx.conf", text);
-    let registry = http_registry(modules::ALL.iter().copied().chain([&SLOW]))
-        .unwrap()
-        .with_extension(Arc::new(LogFiles::default()));
-    let options = BuildOptions::default();
-    let cycle = Cycle::build(&registry, &source, Path::new("/ngx.conf"), &options, None).unwrap();
-    (Workers::start(cycle).unwrap(), addr)
-}
-
-fn get(addr: SocketAddr, path: &str) -> String {
-    let mut client = TcpStream::connect(addr).unwrap();
-    client
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    write!(client, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
-    let mut response = String::new();
-    client.read_to_string(&mut response).unwrap();
-    response
+             location /late {{ late on; alias {root}; }}"
+        ),
+    )
 }
 
 #[test]
