@@ -155,6 +155,8 @@ impl Light {
                 );
                 kept
             }
+            // Nobody is left to wait for it.
+            Ended::Exited => return,
             Ended::Exhausted => {
                 outcome.push(values([Value::Boolean(false), "not enough memory".into()]))
             }
@@ -222,7 +224,7 @@ fn spawn(call: &mut Call<'_>) -> Result<Reply, Raise> {
         lane: Lane::new(Rc::clone(&run), Rc::clone(&thread)),
     };
     *light.work.borrow_mut() = Some(Box::pin(async move {
-        let ended = alive.lane.drive().await;
+        let ended = alive.lane.drive(None).await;
         alive.light.leave(ended);
     }));
     let old = run
