@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use ngx_core::http::{CtxSlot, Request};
 
+use crate::ffi::Kept;
+
 /// A request as its Lua code sees it.
 #[derive(Clone)]
 pub(crate) struct Guest {
@@ -16,7 +18,7 @@ pub(crate) struct Guest {
 #[derive(Default)]
 pub(crate) struct State {
     /// `ngx.ctx`
-    pub(crate) ctx: RefCell<Option<mlua::Table>>,
+    pub(crate) ctx: RefCell<Option<Rc<Kept>>>,
     /// The last buf of the response was sent (`ngx.eof`).
     pub(crate) eof: Cell<bool>,
     /// The status that `ngx.exit` or its like has ended the run with.
