@@ -66,6 +66,15 @@ pub struct Pool<C: Connect> {
     inner: RefCell<Inner<C::Stream>>,
 }
 
+/// How many connections [`Pool::reap_with`] has closed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reaped {
+    /// Their peers closed them, or sent something.
+    pub by_peer: usize,
+    /// They were idle for too long.
+    pub too_old: usize,
+}
+
 type Key = (Addr, TlsIdentity);
 
 #[derive(Debug)]
@@ -118,10 +127,21 @@ impl<C: Connect> Pool<C> {
     /// # Cancel safety
     /// May be dropped and called again; meanwhile idle connections are only checked when taken.
     pub async fn reap(&self) {
+        self.reap_with(|_| {}).await;
+    }
+
+    /// As [`reap`](Self::reap), and calls `closed` whenever it has closed connections.
+    ///
+    /// # Cancel safety
+    /// As [`reap`](Self::reap).
+    pub async fn reap_with(&self, mut closed: impl FnMut(Reaped)) {
         let mut timer = pin!(sleep_until(Instant::now()));
         poll_fn(|cx| -> Poll<()> {
             loop {
-                let next = self.inner.borrow_mut().reap(cx);
+                let (next, reaped) = self.inner.borrow_mut().reap(cx);
+                if reaped != Reaped::default() {
+                    closed(reaped);
+                }
                 let Some(next) = next else {
                     return Poll::Pending;
                 };
@@ -220,18 +240,25 @@ impl<S: Stream> Inner<S> {
     }
 
     /// Closes what is closed or too old, watches the rest; says when the next one is too old.
-    fn reap(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+    fn reap(&mut self, cx: &mut Context<'_>) -> (Option<Instant>, Reaped) {
         self.reaper = Some(cx.waker().clone());
         let now = Instant::now();
+        let mut reaped = Reaped::default();
         for queue in self.idle.values_mut() {
             queue.retain_mut(|idle| {
-                idle.until > now && idle.connection.stream.poll_stale(cx).is_pending()
+                if idle.until <= now {
+                    reaped.too_old += 1;
+                    return false;
+                }
+                let stale = idle.connection.stream.poll_stale(cx).is_ready();
+                reaped.by_peer += usize::from(stale);
+                !stale
             });
         }
         self.idle.retain(|_, queue| !queue.is_empty());
         self.count = self.idle.values().map(VecDeque::len).sum();
         self.wakes_at = self.idle.values().flatten().map(|idle| idle.until).min();
-        self.wakes_at
+        (self.wakes_at, reaped)
     }
 }
 

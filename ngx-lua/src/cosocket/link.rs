@@ -12,8 +12,6 @@ use ngx_buf::{
 use ngx_core::net::Transport;
 use ngx_upstream::connect::Connection;
 
-use crate::settings::Settings;
-
 /// A connection.
 pub(super) struct Link {
     connection: Connection<Transport>,
@@ -28,11 +26,11 @@ struct Sender {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection<Transport>, settings: &Settings) -> Self {
+    pub(super) fn new(connection: Connection<Transport>, send_buffer_size: usize) -> Self {
         let mut context = OutputContext::new(TAG);
         context.bufs = Bufs {
             num: 1,
-            size: settings.send_buffer_size.max(1),
+            size: send_buffer_size.max(1),
         };
         Self {
             connection,

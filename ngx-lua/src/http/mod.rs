@@ -4,6 +4,7 @@
 //! conf    directives and what they leave        state   what Lua keeps for a request
 //! code    a piece of Lua of the configuration   phases  running it for a request, phase by phase
 //! vm      the VM of a thread and a generation   api/    ngx.say, ngx.req, ngx.var ...
+//! sockets what locations say about cosockets
 //! ```
 //!
 //! Each worker thread has one VM per generation of the configuration. A piece of Lua is compiled when
@@ -16,6 +17,7 @@ mod filters;
 mod globals;
 mod phases;
 mod set;
+pub(crate) mod sockets;
 mod state;
 mod vm;
 
@@ -24,7 +26,9 @@ use ngx_core::http::{HttpModule, WorkerHooks};
 pub(crate) use self::state::Guest;
 
 /// The modules of this crate, for a program's list.
-pub static MODULES: &[&HttpModule] = &[&MODULE];
+pub static MODULES: &[&HttpModule] = &[&MODULE, &SOCKET_MODULE];
+
+static SOCKET_MODULE: HttpModule = HttpModule::new(&sockets::DESCRIPTOR);
 
 static MODULE: HttpModule = HttpModule {
     phases: phases::HANDLERS,

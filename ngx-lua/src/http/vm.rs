@@ -13,11 +13,11 @@ use rustc_hash::FxHashMap;
 
 use super::code::{Code, Source};
 use super::conf::{LUA, MainConf};
-use super::{Guest, api, globals};
+use super::{Guest, api, globals, sockets};
 use crate::ffi::Parcel;
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
-use crate::{ChunkName, Error, Host, Settings};
+use crate::{ChunkName, Error, Host};
 
 /// A VM with the code of the configuration that it has compiled.
 pub(super) struct Vm {
@@ -145,7 +145,8 @@ impl Prepared {
 impl Vm {
     /// A VM in which `init_by_lua` has run.
     fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
-        let host = Host::with_settings(Settings::default()).map_err(|error| error.to_string())?;
+        let host =
+            Host::with_settings(sockets::settings(cycle)).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
             host,
@@ -300,6 +301,7 @@ impl Vm {
             kind,
             phase,
             guest: Some(guest),
+            heritage: None,
         };
         Entry::new(self.engine(), purpose, function, MultiValue::new())
     }

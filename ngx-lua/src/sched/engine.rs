@@ -21,6 +21,8 @@ pub(crate) struct Engine {
     pools: Pools,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
+    /// The metatable of datagram sockets.
+    udp_meta: Cell<Option<Meta>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -43,6 +45,7 @@ impl Engine {
             timers: Timers::default(),
             pools: Pools::default(),
             socket_meta: Cell::new(None),
+            udp_meta: Cell::new(None),
             replay: Cell::new(false),
         })
     }
@@ -78,10 +81,23 @@ impl Engine {
         self.socket_meta.set(Some(meta));
     }
 
+    pub(crate) fn udp_meta(&self) -> Option<Meta> {
+        self.udp_meta.get()
+    }
+
+    pub(crate) fn set_udp_meta(&self, meta: Meta) {
+        self.udp_meta.set(Some(meta));
+    }
+
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.
     pub(crate) fn shut_down(&self) {
         self.timers.exiting.set(true);
         self.timers.exit.notify_waiters();
+    }
+
+    /// Whether the program ends, or the configuration is no longer the current one.
+    pub(crate) fn is_exiting(&self) -> bool {
+        self.timers.exiting.get()
     }
 
     pub(crate) fn pending_timers(&self) -> usize {

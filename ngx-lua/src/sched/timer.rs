@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::sleep::duration;
 use super::{Engine, Entry, Purpose, RunKind};
+use crate::cosocket::Heritage;
 use crate::ffi::{Call, Raise, Reply, Thread, Value, function, values};
 use crate::phase::Phase;
 
@@ -43,6 +44,7 @@ fn at(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return refuse("too many pending timers");
     }
     let place = call.place();
+    let heritage = call.lane().run().heritage();
     let thread = engine.raw().thread().map_err(|_| "not enough memory")?;
     call.move_arguments(2, &thread)?;
     let pending = Counted::new(Rc::clone(&engine), |engine| &engine.timers.pending);
@@ -50,6 +52,7 @@ fn at(call: &mut Call<'_>) -> Result<Reply, Raise> {
         engine,
         thread,
         place,
+        heritage,
     };
     tokio::task::spawn_local(timer.run(delay, pending));
     Ok(Reply::Values(values([Value::Number(1.0)])))
@@ -69,6 +72,7 @@ struct Timer {
     thread: Thread,
     /// Where it was made.
     place: Option<(String, i32)>,
+    heritage: Option<Rc<Heritage>>,
 }
 
 impl Timer {
@@ -95,7 +99,8 @@ impl Timer {
             );
             return;
         }
-        let purpose = Purpose::new(RunKind::Waiting, Phase::Timer);
+        let mut purpose = Purpose::new(RunKind::Waiting, Phase::Timer);
+        purpose.heritage = self.heritage;
         let entry = Entry::with_thread(&self.engine, purpose, self.thread);
         if let Err(failure) = entry.finish().await {
             ngx_core::error!(
