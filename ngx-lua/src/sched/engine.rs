@@ -7,6 +7,8 @@ use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
 
 use super::lane::Lane;
+#[cfg(feature = "http")]
+use crate::cosocket::LentMetas;
 use crate::cosocket::Pools;
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
@@ -21,6 +23,9 @@ pub(crate) struct Engine {
     pools: Pools,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
+    /// Those of sockets whose connections are another's.
+    #[cfg(feature = "http")]
+    pub(crate) lent_metas: Cell<Option<LentMetas>>,
 }
 
 /// Counts of `ngx.timer`.
@@ -41,6 +46,8 @@ impl Engine {
             timers: Timers::default(),
             pools: Pools::default(),
             socket_meta: Cell::new(None),
+            #[cfg(feature = "http")]
+            lent_metas: Cell::new(None),
         })
     }
 
