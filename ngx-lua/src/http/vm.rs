@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mlua::{Function, MultiValue};
 use ngx_core::cycle::Cycle;
@@ -12,8 +12,9 @@ use ngx_core::http::{Generation, Request};
 use rustc_hash::FxHashMap;
 
 use super::code::{Code, Source};
-use super::conf::MainConf;
-use super::{Guest, api};
+use super::conf::{LUA, MainConf};
+use super::{Guest, api, globals};
+use crate::ffi::Parcel;
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
 use crate::{ChunkName, Error, Host, Settings};
@@ -38,14 +39,32 @@ pub(super) enum LoadError {
 #[derive(Default)]
 struct Local(OnceCell<Result<Rc<Vm>, String>>);
 
-/// Runs `init_by_lua` before the generation may serve.
-///
-/// The VM is dropped again: each worker thread has one of its own, which must not be shared.
+/// VMs in which `init_by_lua` has run and which no thread has taken yet: a part of the
+/// configuration.
+#[derive(Default)]
+pub(super) struct Prepared(Mutex<Vec<Parcel<Vm>>>);
+
+/// Makes the VMs of all worker threads and runs `init_by_lua` in each, before the generation may
+/// serve: it may take its time without anybody waiting for it.
 ///
 /// # Errors
 /// What went wrong, for the log.
 pub(super) fn prepare(cycle: &Arc<Cycle>) -> Result<(), String> {
-    Vm::new(cycle).map(drop)
+    let count = if cycle.is_test() {
+        1
+    } else {
+        cycle.core().workers()
+    };
+    let prepared = cycle.part::<Prepared>().unwrap_or_default();
+    for at in 0..count {
+        let init = if at == 0 { Init::First } else { Init::Again };
+        let vm = Vm::new(cycle, init)?;
+        // One that cannot be handed over is made anew by the thread that needs it.
+        if let Some(parcel) = vm.into_parcel() {
+            prepared.lock().push(parcel);
+        }
+    }
+    Ok(())
 }
 
 /// A worker thread takes a generation.
@@ -53,8 +72,7 @@ pub(super) fn start(generation: &Rc<Generation>) {
     let Some(conf) = wanted(generation) else {
         return;
     };
-    let vm = of(generation);
-    match (vm, &conf.init_worker) {
+    match (of(generation), &conf.init_worker) {
         (Ok(vm), Some(code)) => vm.in_worker(code, Phase::InitWorker),
         (Ok(_), None) => {}
         (Err(message), _) => error!(multiline = true, "{message}"),
@@ -75,28 +93,58 @@ pub(super) fn retire(generation: &Rc<Generation>) {
 }
 
 /// The VM for a request.
-pub(super) fn of_request(r: &Request) -> Result<Rc<Vm>, String> {
-    of(r.generation())
+pub(super) fn of_request(guest: &Guest) -> Result<Rc<Vm>, String> {
+    let r = &guest.request;
+    if *r.conf(&LUA).code_cache {
+        return of(r.generation());
+    }
+    if let Some(vm) = &*guest.state.vm.borrow() {
+        return Ok(Rc::clone(vm));
+    }
+    let vm = Rc::new(Vm::new(r.generation().cycle(), Init::Again)?);
+    guest.state.vm.replace(Some(Rc::clone(&vm)));
+    Ok(vm)
 }
 
 fn wanted(generation: &Generation) -> Option<Arc<MainConf>> {
     generation
         .cycle()
         .part::<MainConf>()
-        .filter(|conf| conf.wanted)
+        .filter(|conf| conf.is_wanted())
 }
 
 fn of(generation: &Generation) -> Result<Rc<Vm>, String> {
     let local = generation.local::<Local>();
     local
         .0
-        .get_or_init(|| Vm::new(generation.cycle()).map(Rc::new))
+        .get_or_init(|| {
+            let cycle = generation.cycle();
+            let parcel = cycle.part::<Prepared>().and_then(|all| all.lock().pop());
+            match parcel {
+                Some(parcel) => Ok(Rc::new(parcel.open())),
+                None => Vm::new(cycle, Init::Again).map(Rc::new),
+            }
+        })
         .clone()
+}
+
+/// Whether `init_by_lua` has run for this generation before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Init {
+    First,
+    /// It fills the tables of one more VM: what it wants logged was logged.
+    Again,
+}
+
+impl Prepared {
+    fn lock(&self) -> MutexGuard<'_, Vec<Parcel<Vm>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Vm {
     /// A VM in which `init_by_lua` has run.
-    fn new(cycle: &Cycle) -> Result<Self, String> {
+    fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
         let host = Host::with_settings(Settings::default()).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
@@ -105,11 +153,36 @@ impl Vm {
             files: RefCell::default(),
         };
         let conf = cycle.part::<MainConf>().unwrap_or_default();
+        vm.search(&conf).map_err(|error| error.to_string())?;
         if let Some(code) = &conf.init {
-            vm.run_blocking(code, Phase::Init)
-                .map_err(|message| format!("init_by_lua error: {message}"))?;
+            vm.engine().set_replay(init == Init::Again);
+            let ran = vm.run_blocking(code, Phase::Init);
+            vm.engine().set_replay(false);
+            ran.map_err(|message| format!("init_by_lua error: {message}"))?;
         }
+        globals::guard(vm.engine()).map_err(|error| error.to_string())?;
         Ok(vm)
+    }
+
+    /// Tells `require` where to look.
+    fn search(&self, conf: &MainConf) -> mlua::Result<()> {
+        let package: mlua::Table = self.host.lua().globals().get("package")?;
+        for (name, wanted) in [("path", &conf.path), ("cpath", &conf.cpath)] {
+            if let Some(wanted) = wanted {
+                let usual: String = package.get(name)?;
+                package.set(name, wanted.replace(";;", &format!(";{usual};")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs the VM for another thread, if nothing here refers to it.
+    fn into_parcel(self) -> Option<Parcel<Self>> {
+        let engine = Rc::clone(self.engine());
+        // This one, and the one inside.
+        let alone = Rc::strong_count(&engine) == 2;
+        drop(engine);
+        alone.then(|| Parcel::seal(self))
     }
 
     pub(super) fn engine(&self) -> &Rc<Engine> {
@@ -181,7 +254,7 @@ impl Vm {
         let purpose = Purpose::new(RunKind::Blocking, phase);
         let entry = Entry::new(self.engine(), purpose, &function, MultiValue::new())
             .map_err(|error| error.to_string())?;
-        entry.block().map(drop).map_err(failure_text)
+        entry.block().map(drop).map_err(|failure| failure.text())
     }
 
     /// Runs code of a worker thread, which may wait; what is wrong with it is logged.
@@ -240,18 +313,9 @@ impl LoadError {
     }
 }
 
-/// A failure as a line of the log, with the stack behind it.
-pub(super) fn failure_text(failure: Failure) -> String {
-    format!("{}\n{}", failure.message, failure.traceback)
-}
-
 fn log_outcome(outcome: Result<(), Failure>, context: &str) {
     if let Err(failure) = outcome {
-        error!(
-            multiline = true,
-            "{context} error: {}",
-            failure_text(failure)
-        );
+        error!(multiline = true, "{context} error: {}", failure.text());
     }
 }
 

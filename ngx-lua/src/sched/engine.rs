@@ -26,6 +26,8 @@ pub(crate) struct Engine {
     /// Those of sockets whose connections are another's.
     #[cfg(feature = "http")]
     pub(crate) lent_metas: Cell<Option<LentMetas>>,
+    /// What runs has run before, in another VM: what it logs was logged.
+    replay: Cell<bool>,
 }
 
 /// Counts of `ngx.timer`.
@@ -48,6 +50,7 @@ impl Engine {
             socket_meta: Cell::new(None),
             #[cfg(feature = "http")]
             lent_metas: Cell::new(None),
+            replay: Cell::new(false),
         })
     }
 
@@ -61,6 +64,17 @@ impl Engine {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    /// Whether what runs has run before, in another VM, so that its effects outside of this VM are
+    /// there already.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.replay.get()
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn set_replay(&self, replay: bool) {
+        self.replay.set(replay);
     }
 
     pub(crate) fn socket_meta(&self) -> Option<Meta> {

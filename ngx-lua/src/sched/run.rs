@@ -59,6 +59,15 @@ pub(crate) struct Failure {
     pub(crate) traceback: String,
 }
 
+impl Failure {
+    /// Message and stack as they stand in the error log.
+    pub(crate) fn text(&self) -> String {
+        let stack = self.traceback.strip_prefix("stack traceback:");
+        let stack = stack.unwrap_or(&self.traceback);
+        format!("{}\nstack traceback:\ncoroutine 0:{stack}", self.message)
+    }
+}
+
 impl Run {
     pub(crate) fn engine(&self) -> &Rc<Engine> {
         &self.engine

@@ -1,5 +1,6 @@
 //! The part of the `ngx` table that works on a request.
 
+mod arg;
 mod output;
 
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use crate::sched::Engine;
 /// Puts the functions that work on requests into the `ngx` table.
 pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     let ngx: mlua::Table = engine.raw().lua().globals().get("ngx")?;
+    arg::install(engine, &ngx)?;
     output::install(engine, &ngx)
 }
 
