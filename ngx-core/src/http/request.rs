@@ -275,7 +275,7 @@ impl Request {
         self.0.parts.head.borrow_mut().set_method(method);
     }
 
-    /// Gives the header storage to the parser. Only before the first phase.
+    /// Gives the header storage to the parser, before the first phase, and to those who change it.
     pub(crate) fn with_head_mut<R>(&self, f: impl FnOnce(&mut Head) -> R) -> R {
         f(&mut self.0.parts.head.borrow_mut())
     }
@@ -380,6 +380,14 @@ impl Request {
         }
     }
 
+    /// What group `n` of the last match has captured; nothing of a group within the match that took
+    /// no part in it, and `None` beyond the last group that did.
+    pub fn captured(&self, n: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let captures = self.0.parts.captures.borrow();
+        (captures.append(n, &mut out) || captures.reaches(n)).then_some(out)
+    }
+
     pub(crate) fn captures(&self) -> &RefCell<Captures> {
         &self.0.parts.captures
     }
@@ -396,6 +404,18 @@ impl Request {
     /// Forgets what is known of a variable, so that it is evaluated anew.
     pub fn forget_variable(&self, id: VarId) {
         self.0.cells.forget(id);
+    }
+
+    /// The variable has no value from here on, whatever it had.
+    pub fn unset_variable(&self, id: VarId) {
+        if !self.http().variables.set(id, self, b"") {
+            self.0.cells.set(id, None);
+        }
+    }
+
+    /// Whether the variable was said to have no value.
+    pub fn is_variable_unset(&self, id: VarId) -> bool {
+        self.0.cells.is_unset(id)
     }
 
     /// The value of a variable as bytes of its own.

@@ -1,5 +1,7 @@
 //! The `ngx` table.
 
+mod date;
+pub(crate) mod encode;
 mod log;
 mod time;
 
@@ -23,6 +25,8 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     )?;
     log::install(engine, &ngx)?;
     time::install(engine, &ngx)?;
+    date::install(engine, &ngx)?;
+    encode::install(engine, &ngx)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)
@@ -36,3 +40,6 @@ const CODES: &[(&str, i32)] = &[
     ("DONE", -4),
     ("DECLINED", -5),
 ];
+
+#[cfg(test)]
+mod tests;

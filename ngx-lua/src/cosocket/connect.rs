@@ -80,7 +80,8 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         socket.close();
     }
     let name = options.pool.unwrap_or_else(|| target.pool_name());
-    socket.claim(call, target.clone());
+    socket.claim(call);
+    socket.aim(target.clone());
 
     let pools = run.engine().pools();
     let pool = match (pools.find(&name), options.pool_size) {

@@ -11,6 +11,8 @@
 mod connect;
 mod defaults;
 mod keepalive;
+#[cfg(feature = "http")]
+mod lent;
 mod link;
 mod options;
 mod pattern;
@@ -27,6 +29,10 @@ use std::rc::Rc;
 
 pub(crate) use self::defaults::{Defaults, Heritage};
 pub(crate) use self::keepalive::Pools;
+#[cfg(feature = "http")]
+pub(crate) use self::lent::{Metas as LentMetas, install as install_lent, socket as lent_socket};
+#[cfg(feature = "http")]
+pub(crate) use self::link::Stream;
 
 use self::socket::Socket;
 use crate::ffi::{Call, Meta, Raise, Reply, Value, function, values};

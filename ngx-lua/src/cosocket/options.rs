@@ -67,7 +67,7 @@ pub(super) fn get_fd(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let socket = call.object::<Socket>(1)?;
     Ok(match live(call, &socket)? {
         Ok(link) => {
-            let fd = link.transport().as_fd().as_raw_fd();
+            let fd = link.transport().map_or(-1, |t| t.as_fd().as_raw_fd());
             Reply::Values(values([Value::Number(fd.into())]))
         }
         Err(reply) => reply,
@@ -75,7 +75,8 @@ pub(super) fn get_fd(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 fn live(call: &Call<'_>, socket: &Rc<Socket>) -> Result<Result<Rc<Link>, Reply>, Raise> {
-    let Some(link) = socket.link().filter(|_| socket.is_open()) else {
+    let link = socket.link().filter(|_| socket.is_open());
+    let Some(link) = link.filter(|link| link.transport().is_some()) else {
         return Ok(Err(refuse("closed")));
     };
     socket.check_owner(call)?;
@@ -115,7 +116,7 @@ impl Opt {
     }
 
     fn set(self, link: &Link, value: u32) -> rustix::io::Result<()> {
-        let fd = link.transport().as_fd();
+        let fd = link.transport().ok_or(rustix::io::Errno::BADF)?.as_fd();
         let size = usize::try_from(value).unwrap_or(usize::MAX);
         match self {
             Self::KeepAlive => sockopt::set_socket_keepalive(fd, value != 0),
@@ -130,7 +131,7 @@ impl Opt {
 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     fn get(self, link: &Link) -> rustix::io::Result<f64> {
-        let fd = link.transport().as_fd();
+        let fd = link.transport().ok_or(rustix::io::Errno::BADF)?.as_fd();
         Ok(match self {
             Self::KeepAlive => f64::from(u8::from(sockopt::socket_keepalive(fd)?)),
             Self::ReuseAddr => f64::from(u8::from(sockopt::socket_reuseaddr(fd)?)),

@@ -86,11 +86,15 @@ impl Socket {
         }
     }
 
-    /// Makes whoever calls the owner, and `target` whom it will be connected to.
-    pub(super) fn claim(self: &Rc<Self>, call: &Call<'_>, target: Target) {
+    /// Says whom it will be connected to.
+    pub(super) fn aim(&self, target: Target) {
         if self.target.replace(Some(target)).is_some() {
             ngx_core::debug!("lua reuse socket upstream ctx");
         }
+    }
+
+    /// Makes whoever calls the owner.
+    pub(super) fn claim(self: &Rc<Self>, call: &Call<'_>) {
         let weak: Weak<Self> = Rc::downgrade(self);
         self.owner.claim(call, weak);
     }
@@ -146,7 +150,7 @@ impl Socket {
     pub(super) fn log(&self, what: impl std::fmt::Display) {
         let addr = self
             .link()
-            .and_then(|link| link.transport().peer_addr().ok());
+            .and_then(|link| link.transport()?.peer_addr().ok());
         self.log_about(what, addr.as_ref());
     }
 

@@ -7,6 +7,8 @@ use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
 
 use super::lane::Lane;
+#[cfg(feature = "http")]
+use crate::cosocket::LentMetas;
 use crate::cosocket::Pools;
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
@@ -23,6 +25,9 @@ pub(crate) struct Engine {
     socket_meta: Cell<Option<Meta>>,
     /// The metatable of datagram sockets.
     udp_meta: Cell<Option<Meta>>,
+    /// Those of sockets whose connections are another's.
+    #[cfg(feature = "http")]
+    pub(crate) lent_metas: Cell<Option<LentMetas>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -46,6 +51,8 @@ impl Engine {
             pools: Pools::default(),
             socket_meta: Cell::new(None),
             udp_meta: Cell::new(None),
+            #[cfg(feature = "http")]
+            lent_metas: Cell::new(None),
             replay: Cell::new(false),
         })
     }

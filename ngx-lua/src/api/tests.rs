@@ -1,0 +1,38 @@
+//! Expressions and what they give. The expectations were found with lua-nginx-module 0.10.23.
+
+mod encode;
+
+use crate::{Host, Settings};
+
+/// Evaluates Lua, and writes its results as Lua would write them; an error by its message, without
+/// the place.
+fn eval(source: &str) -> String {
+    let host = Host::with_settings(Settings::default()).unwrap();
+    eval_in(&host, source)
+}
+
+fn eval_in(host: &Host, source: &str) -> String {
+    let chunk = host
+        .load(
+            "case",
+            format!("{INSPECT}\nreturn inspect(function() {source} end)"),
+        )
+        .unwrap_or_else(|error| panic!("{source}: {error}"));
+    chunk
+        .run::<_, String>(())
+        .unwrap_or_else(|error| panic!("{source}: {error}"))
+}
+
+/// Checks pairs of an expression and its results.
+fn check(cases: &[(&str, &str)]) {
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(expression, wanted)| {
+            let found = eval(&format!("return {expression}"));
+            (found != *wanted).then(|| format!("{expression}\n  gives {found}\n  not   {wanted}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+const INSPECT: &str = include_str!("tests/inspect.lua");
