@@ -44,6 +44,20 @@ pub struct Settings {
     pub keepalive_timeout: Duration,
     /// Whether what goes wrong on cosockets is logged (`lua_socket_log_errors`, on).
     pub log_socket_errors: bool,
+    /// Whether scripts are trusted as the program itself is (not unless said so): they get `debug`,
+    /// `ffi`, modules written in C, and precompiled chunks, and can do with them whatever the
+    /// process can. A server whose configuration names the scripts sets it, for OpenResty's have
+    /// them.
+    ///
+    /// Modules in C find Lua's functions in the program if it exports them: link it with
+    /// `-rdynamic`.
+    pub trusted: bool,
+    /// Where `require` looks for Lua files (`lua_package_path`); `;;` stands for where it looks by
+    /// itself.
+    pub package_path: Option<String>,
+    /// Where `require` looks for modules written in C (`lua_package_cpath`), if scripts are
+    /// [trusted](Self::trusted).
+    pub package_cpath: Option<String>,
     /// Who knows the addresses of names. Without one, connecting to a name fails with
     /// `no resolver defined to resolve "…"`.
     pub resolver: Option<Rc<dyn Resolve>>,
@@ -95,6 +109,9 @@ impl Default for Settings {
             pool_size: 30,
             keepalive_timeout: MINUTE,
             log_socket_errors: true,
+            trusted: false,
+            package_path: None,
+            package_cpath: None,
             resolver: None,
         }
     }

@@ -2,6 +2,7 @@
 
 mod date;
 pub(crate) mod encode;
+mod libraries;
 mod log;
 mod time;
 
@@ -27,6 +28,7 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     time::install(engine, &ngx)?;
     date::install(engine, &ngx)?;
     encode::install(engine, &ngx)?;
+    libraries::install(engine)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)

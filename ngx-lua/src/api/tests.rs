@@ -1,6 +1,7 @@
 //! Expressions and what they give. The expectations were found with lua-nginx-module 0.10.23.
 
 mod encode;
+mod libraries;
 
 use crate::{Host, Settings};
 

@@ -8,10 +8,14 @@
 //! 3. Nothing that a [`Call`] does to its stack raises: no metamethod runs and nothing is
 //!    allocated, except inside a protected call.
 //! 4. Rust values inside Lua are `Rc<dyn Any>` in a userdata with our metatable, which scripts
-//!    cannot reach; who takes one out asks for its type.
+//!    cannot reach; who takes one out asks for its type. Trusted scripts reach it through `debug`:
+//!    what they may do to a value of ours, such as to call its finalizer, leaves memory alone, but
+//!    those who give its metatable to something else, or take anchors out of the registry, are
+//!    beyond help, as those who write to any address with `ffi` are.
 
 mod call;
 mod guard;
+mod libraries;
 mod table;
 mod text;
 mod thread;
@@ -20,6 +24,7 @@ mod vm;
 
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
 pub(crate) use guard::guard_libraries;
+pub(crate) use libraries::open;
 pub(crate) use table::TableValue;
 pub(crate) use thread::{Resumed, Stage, Thread};
 pub(crate) use value::{Meta, Scalar, Value, Values, number_text, values};
