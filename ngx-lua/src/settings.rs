@@ -44,6 +44,11 @@ pub struct Settings {
     pub keepalive_timeout: Duration,
     /// Whether what goes wrong on cosockets is logged (`lua_socket_log_errors`, on).
     pub log_socket_errors: bool,
+    /// Compiled patterns that are kept for the option `o` (`lua_regex_cache_max_entries`, 1024).
+    pub regex_cache_size: usize,
+    /// After how many steps matching a pattern is given up (`lua_regex_match_limit`); 0 leaves it to
+    /// PCRE2, which has ten million.
+    pub regex_match_limit: u32,
     /// Whether scripts are trusted as the program itself is (not unless said so): they get `debug`,
     /// `ffi`, modules written in C, and precompiled chunks, and can do with them whatever the
     /// process can. A server whose configuration names the scripts sets it, for OpenResty's have
@@ -109,6 +114,8 @@ impl Default for Settings {
             pool_size: 30,
             keepalive_timeout: MINUTE,
             log_socket_errors: true,
+            regex_cache_size: 1024,
+            regex_match_limit: 0,
             trusted: false,
             package_path: None,
             package_cpath: None,

@@ -4,6 +4,7 @@ mod date;
 pub(crate) mod encode;
 mod libraries;
 mod log;
+pub(crate) mod re;
 mod time;
 
 use std::rc::Rc;
@@ -28,6 +29,7 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     time::install(engine, &ngx)?;
     date::install(engine, &ngx)?;
     encode::install(engine, &ngx)?;
+    re::install(engine, &ngx)?;
     libraries::install(engine)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;

@@ -2,6 +2,7 @@
 
 mod encode;
 mod libraries;
+mod re;
 
 use crate::{Host, Settings};
 

@@ -16,6 +16,7 @@
 mod call;
 mod guard;
 mod libraries;
+mod pcre;
 mod table;
 mod text;
 mod thread;
@@ -25,6 +26,7 @@ mod vm;
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
 pub(crate) use guard::guard_libraries;
 pub(crate) use libraries::open;
+pub(crate) use pcre::{CompileError, Matcher, Options, Pattern, Spans, Subject, bits};
 pub(crate) use table::TableValue;
 pub(crate) use thread::{Resumed, Stage, Thread};
 pub(crate) use value::{Meta, Scalar, Value, Values, number_text, values};

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
 
 use super::lane::Lane;
+use crate::api::re::Re;
 use crate::cosocket::Pools;
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
@@ -19,6 +20,8 @@ pub(crate) struct Engine {
     busy: RefCell<HashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
+    /// Compiled patterns of `ngx.re`.
+    re: Re,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
 }
@@ -34,9 +37,11 @@ pub(super) struct Timers {
 
 impl Engine {
     pub(crate) fn new(raw: Rc<RawVm>, settings: Settings) -> Rc<Self> {
+        let re = Re::new(settings.regex_cache_size, settings.regex_match_limit);
         Rc::new(Self {
             raw,
             settings,
+            re,
             busy: RefCell::default(),
             timers: Timers::default(),
             pools: Pools::default(),
@@ -50,6 +55,10 @@ impl Engine {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(crate) fn re(&self) -> &Re {
+        &self.re
     }
 
     pub(crate) fn pools(&self) -> &Pools {
