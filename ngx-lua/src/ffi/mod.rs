@@ -15,7 +15,10 @@
 
 mod call;
 mod guard;
+mod kept;
 mod libraries;
+#[cfg(feature = "http")]
+mod parcel;
 mod pcre;
 mod table;
 mod text;
@@ -25,7 +28,10 @@ mod vm;
 
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
 pub(crate) use guard::guard_libraries;
+pub(crate) use kept::Kept;
 pub(crate) use libraries::open;
+#[cfg(feature = "http")]
+pub(crate) use parcel::Parcel;
 pub(crate) use pcre::{CompileError, Matcher, Options, Pattern, Spans, Subject, bits};
 pub(crate) use table::TableValue;
 pub(crate) use thread::{Resumed, Stage, Thread};
