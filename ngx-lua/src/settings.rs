@@ -63,6 +63,19 @@ pub struct Settings {
     /// Where `require` looks for modules written in C (`lua_package_cpath`), if scripts are
     /// [trusted](Self::trusted).
     pub package_cpath: Option<String>,
+    /// What `ngx.worker.count()` says (`worker_processes`, 1).
+    pub worker_count: usize,
+    /// Asked for `ngx.worker.id()` each time, for a VM may be made by another thread than the one it
+    /// serves on: the number of the thread's worker, from 0, or `None` outside of workers.
+    pub worker_id: fn() -> Option<usize>,
+    /// What `ngx.config.prefix()` says: a folder, with a slash at its end.
+    pub prefix: String,
+    /// Whose behaviour scripts may expect, for `ngx.config.nginx_version`: 1.31.5 is 1031005.
+    pub nginx_version: u32,
+    /// What `ngx.config.nginx_configure()` says.
+    pub nginx_configure: String,
+    /// What `ngx.config.debug` says.
+    pub debug: bool,
     /// Who knows the addresses of names. Without one, connecting to a name fails with
     /// `no resolver defined to resolve "…"`.
     pub resolver: Option<Rc<dyn Resolve>>,
@@ -119,6 +132,12 @@ impl Default for Settings {
             trusted: false,
             package_path: None,
             package_cpath: None,
+            worker_count: 1,
+            worker_id: || Some(0),
+            prefix: String::new(),
+            nginx_version: 1_031_005,
+            nginx_configure: String::new(),
+            debug: false,
             resolver: None,
         }
     }

@@ -36,9 +36,13 @@ pub(super) fn run_half(
         .call(arguments)
 }
 
-/// Puts a loader where `require` asks first.
-#[expect(dead_code, reason = "for modules to come")]
-pub(super) fn preload(lua: &Lua, name: &str, loader: Function) -> mlua::Result<()> {
+/// Lets `require` find `module` without a file.
+pub(super) fn preload(lua: &Lua, name: &str, module: Table) -> mlua::Result<()> {
+    let loader: Function = lua
+        .load("local module = ... return function() return module end")
+        .set_name("=[ngx.preload]")
+        .into_function()?
+        .call(module)?;
     lua.preload_module(name, loader)
 }
 

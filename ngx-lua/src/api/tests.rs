@@ -2,6 +2,7 @@
 
 mod encode;
 mod libraries;
+mod modules;
 mod re;
 
 use crate::{Host, Settings};

@@ -24,6 +24,8 @@ pub(crate) struct Engine {
     re: Re,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
+    /// The metatable of semaphores.
+    semaphore_meta: Cell<Option<Meta>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -48,6 +50,7 @@ impl Engine {
             timers: Timers::default(),
             pools: Pools::default(),
             socket_meta: Cell::new(None),
+            semaphore_meta: Cell::new(None),
             replay: Cell::new(false),
         })
     }
@@ -85,6 +88,18 @@ impl Engine {
 
     pub(crate) fn set_socket_meta(&self, meta: Meta) {
         self.socket_meta.set(Some(meta));
+    }
+
+    pub(crate) fn semaphore_meta(&self) -> Option<Meta> {
+        self.semaphore_meta.get()
+    }
+
+    pub(crate) fn set_semaphore_meta(&self, meta: Meta) {
+        self.semaphore_meta.set(Some(meta));
+    }
+
+    pub(crate) fn is_exiting(&self) -> bool {
+        self.timers.exiting.get()
     }
 
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.

@@ -68,9 +68,18 @@ pub(super) fn gmatch(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }))
 }
 
-/// As [`gmatch`], but its iterator also says where matches begin and end.
-pub(super) fn start(call: &mut Call<'_>) -> Result<Reply, Raise> {
+/// As [`gmatch`], but its iterator also says where matches begin and end, and a fourth argument
+/// where to begin.
+pub(in crate::api) fn start(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let iterator = begin(call, 3)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "before the text means at its beginning"
+    )]
+    if let (Ok(iterator), Some(place)) = (&iterator, call.number(4)) {
+        iterator.next.set(Some((place as usize).saturating_sub(1)));
+    }
     Ok(Reply::Values(match iterator {
         Ok(iterator) => values([Value::Closure(function(next_with_place), iterator)]),
         Err(error) => values([Value::Nil, error.into()]),

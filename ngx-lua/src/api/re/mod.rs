@@ -9,10 +9,11 @@ mod replace;
 use std::rc::Rc;
 
 pub(crate) use self::cache::Cache;
+pub(super) use self::gmatch::start;
 
 use self::cache::Regex;
 use super::libraries::run_half;
-use crate::ffi::{Call, Kind, Matcher, Spans, TableValue, Value, function};
+use crate::ffi::{Call, Kind, Matcher, Raise, Reply, Spans, TableValue, Value, function, values};
 use crate::sched::Engine;
 
 /// What the functions of one VM share.
@@ -43,6 +44,32 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     run_half(raw.lua(), "re", half, (&re, start, sub, gsub))?;
     ngx.set("re", re)
 }
+
+/// `ngx_re.opt(option, value)`
+pub(super) fn opt(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.text(1).as_deref() != Some(b"jit_stack_size") {
+        return Err("unrecognized option name".into());
+    }
+    let re = call.lane().engine().re();
+    if !re.cache.is_empty() {
+        let why = "changing jit stack size is not allowed when some regexs have already been \
+                   compiled and cached";
+        return Err(why.into());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what is below the least that there is means the least"
+    )]
+    let size = call.want_number(2)? as usize;
+    if !re.matcher.set_jit_stack(size.max(JIT_STACK)) {
+        return Err("pcre jit stack allocation failed".into());
+    }
+    Ok(Reply::Values(values([])))
+}
+
+/// What compiled patterns have by themselves.
+const JIT_STACK: usize = 32 * 1024;
 
 /// What a subject becomes, also one that is missing.
 fn subject<'a>(call: &'a Call<'_>) -> std::borrow::Cow<'a, [u8]> {

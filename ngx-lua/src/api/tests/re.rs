@@ -387,7 +387,7 @@ fn what_needs_a_large_stack_is_interpreted() {
     let host = Host::new().unwrap();
     let found = eval_in(
         &host,
-        r#"local from, to, err = ngx.re.find(("ab"):rep(20000), "^(?:a|ab)(?:(b|ba)|a)*+$|^((a)(b))*$", "jo")
+        r#"local from, to, err = ngx.re.find(("ab"):rep(20000), "^(a|b|ab)*$", "jo")
            return to, err"#,
     );
     assert_eq!(found, "40000 nil");
