@@ -41,9 +41,8 @@ pub(super) fn find(call: &mut Call<'_>) -> Result<Reply, Raise> {
         clippy::cast_sign_loss,
         reason = "what is below zero means zero; no pattern has so many groups"
     )]
-    let span = match spans.get(nth as usize) {
-        Some(span) => span,
-        None => return Ok(failed("nth out of bound".into())),
+    let Some(span) = spans.get(nth as usize) else {
+        return Ok(failed("nth out of bound".into()));
     };
     Ok(Reply::Values(match *span {
         Some((from, to)) => values([number(from + 1), number(to)]),

@@ -37,7 +37,7 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     re.set("match", raw.create_function(function(find::matches))?)?;
     re.set("find", raw.create_function(function(find::find))?)?;
     re.set("gmatch", raw.create_function(function(gmatch::gmatch))?)?;
-    let start = raw.create_function(function(gmatch::start))?;
+    let start = raw.create_function(function(start))?;
     let sub = raw.create_function(function(replace::sub))?;
     let gsub = raw.create_function(function(replace::gsub))?;
     let half = include_str!("../../lua/re.lua");

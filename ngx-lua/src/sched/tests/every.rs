@@ -54,8 +54,10 @@ fn a_callback_that_fails_is_called_again() {
 
 #[test]
 fn it_counts_as_one_that_waits() {
-    let mut settings = Settings::default();
-    settings.max_pending_timers = 1;
+    let settings = Settings {
+        max_pending_timers: 1,
+        ..Settings::default()
+    };
     let found = block_on(async {
         let host = Host::with_settings(settings).unwrap();
         line_on(
