@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::lane::Lane;
 #[cfg(feature = "http")]
 use crate::cosocket::LentMetas;
+use crate::api::re::Re;
 use crate::cosocket::Pools;
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
@@ -21,6 +22,8 @@ pub(crate) struct Engine {
     busy: RefCell<HashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
+    /// Compiled patterns of `ngx.re`.
+    re: Re,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
     /// The metatable of datagram sockets.
@@ -28,6 +31,8 @@ pub(crate) struct Engine {
     /// Those of sockets whose connections are another's.
     #[cfg(feature = "http")]
     pub(crate) lent_metas: Cell<Option<LentMetas>>,
+    /// The metatable of semaphores.
+    semaphore_meta: Cell<Option<Meta>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -43,9 +48,11 @@ pub(super) struct Timers {
 
 impl Engine {
     pub(crate) fn new(raw: Rc<RawVm>, settings: Settings) -> Rc<Self> {
+        let re = Re::new(settings.regex_cache_size, settings.regex_match_limit);
         Rc::new(Self {
             raw,
             settings,
+            re,
             busy: RefCell::default(),
             timers: Timers::default(),
             pools: Pools::default(),
@@ -53,6 +60,7 @@ impl Engine {
             udp_meta: Cell::new(None),
             #[cfg(feature = "http")]
             lent_metas: Cell::new(None),
+            semaphore_meta: Cell::new(None),
             replay: Cell::new(false),
         })
     }
@@ -63,6 +71,10 @@ impl Engine {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(crate) fn re(&self) -> &Re {
+        &self.re
     }
 
     pub(crate) fn pools(&self) -> &Pools {
@@ -94,6 +106,16 @@ impl Engine {
 
     pub(crate) fn set_udp_meta(&self, meta: Meta) {
         self.udp_meta.set(Some(meta));
+    pub(crate) fn semaphore_meta(&self) -> Option<Meta> {
+        self.semaphore_meta.get()
+    }
+
+    pub(crate) fn set_semaphore_meta(&self, meta: Meta) {
+        self.semaphore_meta.set(Some(meta));
+    }
+
+    pub(crate) fn is_exiting(&self) -> bool {
+        self.timers.exiting.get()
     }
 
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.
