@@ -13,6 +13,8 @@
 mod call;
 mod guard;
 mod kept;
+#[cfg(feature = "http")]
+mod output;
 mod table;
 mod text;
 mod thread;

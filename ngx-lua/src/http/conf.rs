@@ -15,6 +15,10 @@ settings! {
     /// What a location says about Lua.
     pub(super) struct LuaConf {
         code_cache: bool = true,
+        use_default_type: bool = true,
+        http10_buffering: bool = true,
+        transform_underscores: bool = true,
+        check_client_abort: bool = false,
         server_rewrite: Option<Arc<Code>> = None,
         rewrite: Option<Arc<Code>> = None,
         access: Option<Arc<Code>> = None,
@@ -81,6 +85,10 @@ const fn block(
 #[rustfmt::skip]
 static DIRECTIVES: &[Directive] = &[
     row("lua_code_cache", ALL, Arity::FLAG, "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", setter!(LUA, code_cache, flag)),
+    row("lua_use_default_type", CODE, Arity::FLAG, "on", "Whether a response of Lua's gets the type of its URI, or of default_type.", setter!(LUA, use_default_type, flag)),
+    row("lua_http10_buffering", CODE, Arity::FLAG, "on", "Whether a body for an HTTP/1.0 client is kept until its length is known.", setter!(LUA, http10_buffering, flag)),
+    row("lua_transform_underscores_in_response_headers", CODE, Arity::FLAG, "on", "Whether names of ngx.header mean dashes by underscores.", setter!(LUA, transform_underscores, flag)),
+    row("lua_check_client_abort", CODE, Arity::FLAG, "off", "Whether a client that leaves ends the Lua that works for it, or runs what ngx.on_abort has named.", setter!(LUA, check_client_abort, flag)),
     text("init_by_lua", MAIN, "Lua that runs when the configuration is read.", set_init),
     block("init_by_lua_block", MAIN, "Lua that runs when the configuration is read.", set_init),
     text("init_by_lua_file", MAIN, "Lua that runs when the configuration is read.", set_init),
