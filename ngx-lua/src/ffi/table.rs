@@ -106,6 +106,29 @@ impl Call<'_> {
         .map_err(|_| "not enough memory".into())
     }
 
+    /// Sets the field of the table at 1 that 2 names to 3, without metamethods; the arguments are
+    /// gone then.
+    pub(crate) fn raw_set(&mut self) -> Result<(), Raise> {
+        if self.kind(1) != Kind::Table || !self.is_given(2) || self.count() < 3 {
+            return Err("a table, a key and a value expected".into());
+        }
+        if self.number(2).is_some_and(f64::is_nan) {
+            return Err("table index is NaN".into());
+        }
+        let from = self.state;
+        self.vm()
+            .protect(|aux| {
+                // SAFETY: three values, which exist, move to the auxiliary stack, which has free slots;
+                // the key is neither nil nor NaN.
+                unsafe {
+                    lua::lua_settop(from, 3);
+                    lua::lua_xmove(from, aux, 3);
+                    lua::lua_rawset(aux, 1);
+                }
+            })
+            .map_err(|_| "not enough memory".into())
+    }
+
     /// Answers with one of the arguments.
     pub(crate) fn give_back(&mut self, at: usize) -> Reply {
         // SAFETY: one of the 20 slots that every C function has.

@@ -9,6 +9,8 @@ use ngx_core::module::{Arity, Contexts, Cx, Directive, Level, Module, Setter, Sl
 use ngx_core::{setter, settings};
 
 use super::code::{self, Code};
+use super::set::set_by;
+use super::vm::Prepared;
 use super::{phases, vm};
 
 settings! {
@@ -34,10 +36,28 @@ pub(super) static LUA: Slot<LuaConf> = Slot::new(Level::Location);
 #[derive(Debug, Default)]
 pub(super) struct MainConf {
     /// There is Lua to run: threads need VMs.
-    pub(super) wanted: bool,
+    wanted: bool,
+    /// `lua_package_path` and `lua_package_cpath`
+    pub(super) path: Option<String>,
+    pub(super) cpath: Option<String>,
     pub(super) init: Option<Arc<Code>>,
     pub(super) init_worker: Option<Arc<Code>>,
     pub(super) exit_worker: Option<Arc<Code>>,
+}
+
+impl MainConf {
+    /// There is Lua to run.
+    pub(super) fn want(cx: &mut Cx<'_>) {
+        let main = cx.part::<Self>();
+        if !std::mem::replace(&mut main.wanted, true) {
+            let _ = cx.part::<Prepared>();
+            cx.part::<Preparations>().0.push(vm::prepare);
+        }
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
 }
 
 pub(super) static DESCRIPTOR: Module = Module {
@@ -49,6 +69,10 @@ const MAIN: Contexts = Contexts::HTTP;
 const ALL: Contexts = Contexts::HTTP.or(Contexts::SERVER).or(Contexts::LOCATION);
 const CODE: Contexts = ALL.or(Contexts::IF_LOCATION);
 const CONTENT: Contexts = Contexts::LOCATION.or(Contexts::IF_LOCATION);
+const SET: Contexts = Contexts::SERVER
+    .or(Contexts::LOCATION)
+    .or(Contexts::IF_SERVER)
+    .or(Contexts::IF_LOCATION);
 const SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 
 const fn row(
@@ -84,11 +108,16 @@ const fn block(
 
 #[rustfmt::skip]
 static DIRECTIVES: &[Directive] = &[
-    row("lua_code_cache", ALL, Arity::FLAG, "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", setter!(LUA, code_cache, flag)),
     row("lua_use_default_type", CODE, Arity::FLAG, "on", "Whether a response of Lua's gets the type of its URI, or of default_type.", setter!(LUA, use_default_type, flag)),
     row("lua_http10_buffering", CODE, Arity::FLAG, "on", "Whether a body for an HTTP/1.0 client is kept until its length is known.", setter!(LUA, http10_buffering, flag)),
     row("lua_transform_underscores_in_response_headers", CODE, Arity::FLAG, "on", "Whether names of ngx.header mean dashes by underscores.", setter!(LUA, transform_underscores, flag)),
     row("lua_check_client_abort", CODE, Arity::FLAG, "off", "Whether a client that leaves ends the Lua that works for it, or runs what ngx.on_abort has named.", setter!(LUA, check_client_abort, flag)),
+    row("lua_code_cache", ALL, Arity::FLAG, "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", set_code_cache),
+    row("lua_package_path", MAIN, Arity::ONE, "", "Where `require` looks for Lua modules; `;;` stands for the usual places.", set_package_path),
+    row("lua_package_cpath", MAIN, Arity::ONE, "", "Where `require` looks for C modules; `;;` stands for the usual places.", set_package_cpath),
+    row("set_by_lua", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),
+    row("set_by_lua_block", SET, Arity::ONE.raw_block(), "", "Sets a variable to what Lua returns.", set_by),
+    row("set_by_lua_file", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),
     text("init_by_lua", MAIN, "Lua that runs when the configuration is read.", set_init),
     block("init_by_lua_block", MAIN, "Lua that runs when the configuration is read.", set_init),
     text("init_by_lua_file", MAIN, "Lua that runs when the configuration is read.", set_init),
@@ -120,6 +149,37 @@ static DIRECTIVES: &[Directive] = &[
     text("log_by_lua_file", CODE, "Lua that runs when the response is over.", set_log),
 ];
 
+/// `lua_code_cache`
+fn set_code_cache(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let cached = args.flag(0)?;
+    if !cached {
+        cx.report(args.warning("lua_code_cache is off; this will hurt performance"));
+    }
+    cx.conf(&LUA).code_cache.set(cached, args.span())
+}
+
+/// `lua_package_path`
+fn set_package_path(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    set_once(cx, args, |conf| &mut conf.path)
+}
+
+/// `lua_package_cpath`
+fn set_package_cpath(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    set_once(cx, args, |conf| &mut conf.cpath)
+}
+
+fn set_once(
+    cx: &mut Cx<'_>,
+    args: &Args<'_>,
+    field: impl FnOnce(&mut MainConf) -> &mut Option<String>,
+) -> Result<(), Problem> {
+    let text = args.arg(0).as_str().to_owned();
+    match field(cx.part::<MainConf>()).replace(text) {
+        None => Ok(()),
+        Some(_) => Err(Problem::of_directive(args.span(), "is duplicate")),
+    }
+}
+
 fn set_server_rewrite(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     set_phase(cx, args, |conf| &mut conf.server_rewrite)
 }
@@ -150,21 +210,20 @@ fn set_phase(
     args: &Args<'_>,
     field: impl FnOnce(&mut LuaConf) -> &mut Setting<Option<Arc<Code>>>,
 ) -> Result<(), Problem> {
-    cx.part::<MainConf>().wanted = true;
+    MainConf::want(cx);
     let code = code::of_directive(cx, args, 0)?;
     field(cx.conf(&LUA)).set(Some(code), args.span())
 }
 
 /// `content_by_lua`
 fn set_content(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    cx.part::<MainConf>().wanted = true;
+    MainConf::want(cx);
     let code = code::of_directive(cx, args, 0)?;
     set_handler(cx, args, Arc::new(move |r| phases::content(r, &code)))
 }
 
 /// `init_by_lua`
 fn set_init(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    cx.part::<Preparations>().0.push(vm::prepare);
     set_main(cx, args, |conf| &mut conf.init)
 }
 
@@ -184,9 +243,8 @@ fn set_main(
     field: impl FnOnce(&mut MainConf) -> &mut Option<Arc<Code>>,
 ) -> Result<(), Problem> {
     let code = code::of_directive(cx, args, 0)?;
-    let main = cx.part::<MainConf>();
-    main.wanted = true;
-    match field(main).replace(code) {
+    MainConf::want(cx);
+    match field(cx.part::<MainConf>()).replace(code) {
         None => Ok(()),
         Some(_) => Err(Problem::of_directive(args.span(), "is duplicate")),
     }

@@ -15,7 +15,10 @@ mod answer;
 mod api;
 mod code;
 mod conf;
+mod filters;
+mod globals;
 mod phases;
+mod set;
 mod state;
 mod vm;
 
@@ -28,8 +31,8 @@ pub static MODULES: &[&HttpModule] = &[&MODULE];
 
 static MODULE: HttpModule = HttpModule {
     phases: phases::HANDLERS,
-    header_filters: phases::HEADER_FILTERS,
-    body_filters: phases::BODY_FILTERS,
+    header_filters: filters::HEADER_FILTERS,
+    body_filters: filters::BODY_FILTERS,
     worker: Some(WorkerHooks {
         start: vm::start,
         retire: vm::retire,

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use ngx_core::error;
-use ngx_core::http::{
-    BodyFilter, HeaderFilter, Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step,
-    status,
-};
+use ngx_core::http::{Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step, status};
 
 use super::code::Code;
 use super::conf::LUA;
@@ -15,43 +12,45 @@ use super::{Guest, abort};
 use crate::phase::Phase;
 use crate::sched::{Begun, Ended, Failure, RunKind};
 
+const fn at(
+    phase: HttpPhase,
+    before: &'static [&'static str],
+    after: &'static [&'static str],
+    run: PhaseHandler,
+) -> (HttpPhase, Ordered<PhaseHandler>) {
+    let place = Ordered {
+        name: "lua",
+        before,
+        after,
+        run,
+    };
+    (phase, place)
+}
+
 pub(super) static HANDLERS: &[(HttpPhase, Ordered<PhaseHandler>)] = &[
-    (
-        HttpPhase::Rewrite,
-        Ordered {
-            name: "lua",
-            before: &[],
-            after: &["rewrite"],
-            run: rewrite,
-        },
-    ),
-    (
+    at(HttpPhase::ServerRewrite, &[], &["rewrite"], |r| {
+        match &*r.conf(&LUA).server_rewrite {
+            Some(code) => run(r, Phase::ServerRewrite, code),
+            None => PhaseStep::DECLINED,
+        }
+    }),
+    at(HttpPhase::Rewrite, &[], &["rewrite"], |r| {
+        match &*r.conf(&LUA).rewrite {
+            Some(code) => run(r, Phase::Rewrite, code),
+            None => PhaseStep::DECLINED,
+        }
+    }),
+    at(
         HttpPhase::Access,
-        Ordered {
-            name: "lua",
-            before: &[],
-            after: &["access", "auth_basic", "auth_request"],
-            run: access,
+        &[],
+        &["access", "auth_basic", "auth_request"],
+        |r| match &*r.conf(&LUA).access {
+            Some(code) => run(r, Phase::Access, code),
+            None => PhaseStep::DECLINED,
         },
     ),
+    at(HttpPhase::Log, &["log"], &[], log),
 ];
-
-pub(super) static HEADER_FILTERS: &[Ordered<HeaderFilter>] = &[];
-pub(super) static BODY_FILTERS: &[Ordered<BodyFilter>] = &[];
-
-fn rewrite(r: &Request) -> PhaseStep {
-    match &*r.conf(&LUA).rewrite {
-        Some(code) => run(r, Phase::Rewrite, code),
-        None => PhaseStep::DECLINED,
-    }
-}
-
-fn access(r: &Request) -> PhaseStep {
-    match &*r.conf(&LUA).access {
-        Some(code) => run(r, Phase::Access, code),
-        None => PhaseStep::DECLINED,
-    }
-}
 
 /// The handler of a location with `content_by_lua`.
 pub(super) fn content(r: &Request, code: &Arc<Code>) -> PhaseStep {
@@ -73,9 +72,34 @@ fn run(r: &Request, phase: Phase, code: &Code) -> PhaseStep {
     }
 }
 
+/// `log_by_lua`: the response is over, whatever happens.
+fn log(r: &Request) -> PhaseStep {
+    let Some(code) = &*r.conf(&LUA).log else {
+        return PhaseStep::DECLINED;
+    };
+    match begin(r, Guest::of(r), Phase::Log, code) {
+        Err(_logged) => {}
+        Ok(Begun::Over(outcome)) => logged(outcome),
+        Ok(Begun::Waiting(waiting)) => {
+            return Step::wait(async move {
+                logged(waiting.finish().await);
+                PhaseStep::DECLINED
+            });
+        }
+    }
+    PhaseStep::DECLINED
+}
+
+fn logged(outcome: Result<Ended, Failure>) {
+    if let Err(failure) = outcome {
+        let text = failure.text();
+        error!(multiline = true, "failed to run log_by_lua*: {text}");
+    }
+}
+
 /// Runs code as far as it goes without waiting. The error is a status to end the request with.
-fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Result<Begun, u16> {
-    let vm = vm::of_request(r).map_err(|message| {
+pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Result<Begun, u16> {
+    let vm = vm::of_request(&guest).map_err(|message| {
         error!("{message}");
         500u16
     })?;
@@ -89,8 +113,8 @@ fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Result<Begun, 
     })?;
     let entry = vm
         .entry(guest, RunKind::Waiting, phase, &function)
-        .map_err(|error| {
-            error!("{error}");
+        .map_err(|_| {
+            error!("not enough memory");
             500u16
         })?;
     Ok(entry.begin())
@@ -103,14 +127,12 @@ fn conclude(guest: &Guest, phase: Phase, outcome: Result<Ended, Failure>) -> Pha
             error!(
                 multiline = true,
                 "lua entry thread aborted: runtime error: {}",
-                vm::failure_text(failure)
+                failure.text()
             );
             Step::Finish(500)
         }
-        Ok(Ended::Returned(_)) if phase == Phase::Content || guest.has_answered() => {
-            complete(guest)
-        }
-        Ok(Ended::Returned(_)) => PhaseStep::DECLINED,
+        Ok(Ended::Returned) if phase == Phase::Content || guest.has_answered() => complete(guest),
+        Ok(Ended::Returned) => PhaseStep::DECLINED,
         Ok(Ended::Exited) => exited(guest, phase),
     }
 }

@@ -2,9 +2,8 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mlua::{Function, MultiValue};
 use ngx_core::cycle::Cycle;
 use ngx_core::error;
 use ngx_core::error::errno;
@@ -12,8 +11,9 @@ use ngx_core::http::{Generation, Request};
 use rustc_hash::FxHashMap;
 
 use super::code::{Code, Source};
-use super::conf::MainConf;
-use super::{Guest, api};
+use super::conf::{LUA, MainConf};
+use super::{Guest, api, globals};
+use crate::ffi::{Exhausted, Kept, Parcel};
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
 use crate::{ChunkName, Error, Host, Settings};
@@ -22,9 +22,9 @@ use crate::{ChunkName, Error, Host, Settings};
 pub(super) struct Vm {
     host: Host,
     /// By the numbers of the pieces.
-    inline: RefCell<Vec<Option<Function>>>,
+    inline: RefCell<Vec<Option<Rc<Kept>>>>,
     /// By the names of the files.
-    files: RefCell<FxHashMap<Vec<u8>, Function>>,
+    files: RefCell<FxHashMap<Vec<u8>, Rc<Kept>>>,
 }
 
 /// Why code cannot run.
@@ -38,14 +38,32 @@ pub(super) enum LoadError {
 #[derive(Default)]
 struct Local(OnceCell<Result<Rc<Vm>, String>>);
 
-/// Runs `init_by_lua` before the generation may serve.
-///
-/// The VM is dropped again: each worker thread has one of its own, which must not be shared.
+/// VMs in which `init_by_lua` has run and which no thread has taken yet: a part of the
+/// configuration.
+#[derive(Default)]
+pub(super) struct Prepared(Mutex<Vec<Parcel<Vm>>>);
+
+/// Makes the VMs of all worker threads and runs `init_by_lua` in each, before the generation may
+/// serve: it may take its time without anybody waiting for it.
 ///
 /// # Errors
 /// What went wrong, for the log.
 pub(super) fn prepare(cycle: &Arc<Cycle>) -> Result<(), String> {
-    Vm::new(cycle).map(drop)
+    let count = if cycle.is_test() {
+        1
+    } else {
+        cycle.core().workers()
+    };
+    let prepared = cycle.part::<Prepared>().unwrap_or_default();
+    for at in 0..count {
+        let init = if at == 0 { Init::First } else { Init::Again };
+        let vm = Vm::new(cycle, init)?;
+        // One that cannot be handed over is made anew by the thread that needs it.
+        if let Some(parcel) = vm.into_parcel() {
+            prepared.lock().push(parcel);
+        }
+    }
+    Ok(())
 }
 
 /// A worker thread takes a generation.
@@ -53,8 +71,7 @@ pub(super) fn start(generation: &Rc<Generation>) {
     let Some(conf) = wanted(generation) else {
         return;
     };
-    let vm = of(generation);
-    match (vm, &conf.init_worker) {
+    match (of(generation), &conf.init_worker) {
         (Ok(vm), Some(code)) => vm.in_worker(code, Phase::InitWorker),
         (Ok(_), None) => {}
         (Err(message), _) => error!(multiline = true, "{message}"),
@@ -75,28 +92,58 @@ pub(super) fn retire(generation: &Rc<Generation>) {
 }
 
 /// The VM for a request.
-pub(super) fn of_request(r: &Request) -> Result<Rc<Vm>, String> {
-    of(r.generation())
+pub(super) fn of_request(guest: &Guest) -> Result<Rc<Vm>, String> {
+    let r = &guest.request;
+    if *r.conf(&LUA).code_cache {
+        return of(r.generation());
+    }
+    if let Some(vm) = &*guest.state.vm.borrow() {
+        return Ok(Rc::clone(vm));
+    }
+    let vm = Rc::new(Vm::new(r.generation().cycle(), Init::Again)?);
+    guest.state.vm.replace(Some(Rc::clone(&vm)));
+    Ok(vm)
 }
 
 fn wanted(generation: &Generation) -> Option<Arc<MainConf>> {
     generation
         .cycle()
         .part::<MainConf>()
-        .filter(|conf| conf.wanted)
+        .filter(|conf| conf.is_wanted())
 }
 
 fn of(generation: &Generation) -> Result<Rc<Vm>, String> {
     let local = generation.local::<Local>();
     local
         .0
-        .get_or_init(|| Vm::new(generation.cycle()).map(Rc::new))
+        .get_or_init(|| {
+            let cycle = generation.cycle();
+            let parcel = cycle.part::<Prepared>().and_then(|all| all.lock().pop());
+            match parcel {
+                Some(parcel) => Ok(Rc::new(parcel.open())),
+                None => Vm::new(cycle, Init::Again).map(Rc::new),
+            }
+        })
         .clone()
+}
+
+/// Whether `init_by_lua` has run for this generation before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Init {
+    First,
+    /// It fills the tables of one more VM: what it wants logged was logged.
+    Again,
+}
+
+impl Prepared {
+    fn lock(&self) -> MutexGuard<'_, Vec<Parcel<Vm>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Vm {
     /// A VM in which `init_by_lua` has run.
-    fn new(cycle: &Cycle) -> Result<Self, String> {
+    fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
         let host = Host::with_settings(Settings::default()).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
@@ -105,11 +152,36 @@ impl Vm {
             files: RefCell::default(),
         };
         let conf = cycle.part::<MainConf>().unwrap_or_default();
+        vm.search(&conf).map_err(|error| error.to_string())?;
         if let Some(code) = &conf.init {
-            vm.run_blocking(code, Phase::Init)
-                .map_err(|message| format!("init_by_lua error: {message}"))?;
+            vm.engine().set_replay(init == Init::Again);
+            let ran = vm.run_blocking(code, Phase::Init);
+            vm.engine().set_replay(false);
+            ran.map_err(|message| format!("init_by_lua error: {message}"))?;
         }
+        globals::guard(vm.engine()).map_err(|error| error.to_string())?;
         Ok(vm)
+    }
+
+    /// Tells `require` where to look.
+    fn search(&self, conf: &MainConf) -> mlua::Result<()> {
+        let package: mlua::Table = self.host.lua().globals().get("package")?;
+        for (name, wanted) in [("path", &conf.path), ("cpath", &conf.cpath)] {
+            if let Some(wanted) = wanted {
+                let usual: String = package.get(name)?;
+                package.set(name, wanted.replace(";;", &format!(";{usual};")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs the VM for another thread, if nothing here refers to it.
+    fn into_parcel(self) -> Option<Parcel<Self>> {
+        let engine = Rc::clone(self.engine());
+        // This one, and the one inside.
+        let alone = Rc::strong_count(&engine) == 2;
+        drop(engine);
+        alone.then(|| Parcel::seal(self))
     }
 
     pub(super) fn engine(&self) -> &Rc<Engine> {
@@ -117,7 +189,7 @@ impl Vm {
     }
 
     /// The compiled code, for `r` if the name of its file has variables.
-    pub(super) fn function(&self, code: &Code, r: Option<&Request>) -> Result<Function, LoadError> {
+    pub(super) fn function(&self, code: &Code, r: Option<&Request>) -> Result<Rc<Kept>, LoadError> {
         match &code.source {
             Source::Inline { text, name } => {
                 if let Some(Some(known)) = self.inline.borrow().get(code.id) {
@@ -156,7 +228,7 @@ impl Vm {
         }
     }
 
-    fn compile_file(&self, path: &std::path::Path) -> Result<Function, LoadError> {
+    fn compile_file(&self, path: &std::path::Path) -> Result<Rc<Kept>, LoadError> {
         let shown = path.display();
         let failed = format!("failed to load external Lua file \"{shown}\": ");
         let text = std::fs::read(path).map_err(|error| {
@@ -167,9 +239,12 @@ impl Vm {
             .map_err(|message| LoadError::Other(failed + &message))
     }
 
-    fn compile(&self, name: ChunkName, text: &[u8]) -> Result<Function, String> {
+    fn compile(&self, name: ChunkName, text: &[u8]) -> Result<Rc<Kept>, String> {
         match self.host.load(name, text) {
-            Ok(chunk) => Ok(chunk.into_function()),
+            Ok(chunk) => {
+                let kept = self.engine().raw().keep_function(chunk.into_function());
+                kept.map_err(|error| error.to_string())
+            }
             Err(Error::Syntax { message }) => Err(message),
             Err(other) => Err(other.to_string()),
         }
@@ -179,9 +254,9 @@ impl Vm {
     fn run_blocking(&self, code: &Code, phase: Phase) -> Result<(), String> {
         let function = self.function(code, None).map_err(LoadError::into_message)?;
         let purpose = Purpose::new(RunKind::Blocking, phase);
-        let entry = Entry::new(self.engine(), purpose, &function, MultiValue::new())
-            .map_err(|error| error.to_string())?;
-        entry.block().map(drop).map_err(failure_text)
+        let entry =
+            Entry::of_kept(self.engine(), purpose, &function).map_err(|_| "not enough memory")?;
+        entry.block().map(drop).map_err(|failure| failure.text())
     }
 
     /// Runs code of a worker thread, which may wait; what is wrong with it is logged.
@@ -194,12 +269,9 @@ impl Vm {
             }
         };
         let purpose = Purpose::new(RunKind::Waiting, phase);
-        let entry = match Entry::new(self.engine(), purpose, &function, MultiValue::new()) {
-            Ok(entry) => entry,
-            Err(error) => {
-                error!("{error}");
-                return;
-            }
+        let Ok(entry) = Entry::of_kept(self.engine(), purpose, &function) else {
+            error!("{} error: not enough memory", phase.context());
+            return;
         };
         let context = phase.context();
         match entry.begin() {
@@ -221,14 +293,14 @@ impl Vm {
         guest: Guest,
         kind: RunKind,
         phase: Phase,
-        function: &Function,
-    ) -> mlua::Result<Entry> {
+        function: &Kept,
+    ) -> Result<Entry, Exhausted> {
         let purpose = Purpose {
             kind,
             phase,
             guest: Some(guest),
         };
-        Entry::new(self.engine(), purpose, function, MultiValue::new())
+        Entry::of_kept(self.engine(), purpose, function)
     }
 }
 
@@ -240,18 +312,9 @@ impl LoadError {
     }
 }
 
-/// A failure as a line of the log, with the stack behind it.
-pub(super) fn failure_text(failure: Failure) -> String {
-    format!("{}\n{}", failure.message, failure.traceback)
-}
-
 fn log_outcome(outcome: Result<(), Failure>, context: &str) {
     if let Err(failure) = outcome {
-        error!(
-            multiline = true,
-            "{context} error: {}",
-            failure_text(failure)
-        );
+        error!(multiline = true, "{context} error: {}", failure.text());
     }
 }
 

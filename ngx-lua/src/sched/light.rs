@@ -186,9 +186,8 @@ impl Light {
                 let failure = failure(&thread);
                 ngx_core::error!(
                     multiline = true,
-                    "lua user thread aborted: runtime error: {}\n{}",
-                    failure.message,
-                    failure.traceback
+                    "lua user thread aborted: runtime error: {}",
+                    failure.text()
                 );
                 kept
             }

@@ -100,9 +100,8 @@ impl Timer {
         if let Err(failure) = entry.finish().await {
             ngx_core::error!(
                 multiline = true,
-                "lua entry thread aborted: runtime error: {}\n{}, context: ngx.timer",
-                failure.message,
-                failure.traceback
+                "lua entry thread aborted: runtime error: {}, context: ngx.timer",
+                failure.text()
             );
         }
     }

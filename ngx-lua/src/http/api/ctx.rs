@@ -7,7 +7,7 @@ use ngx_core::error;
 use ngx_core::http::parse::Version;
 
 use super::{current, nothing};
-use crate::ffi::{Call, Kept, Kind, Raise, Reply, TableValue, Value, function, values};
+use crate::ffi::{Call, Kept, Kind, Raise, Reply, Value, function, values};
 use crate::phase::Phase;
 use crate::sched::Engine;
 
@@ -47,14 +47,7 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Raise> {
     match key.as_deref() {
         Some(b"ctx") => set_ctx(call)?,
         Some(b"status") => set_status(call)?,
-        _ => {
-            let field = (Value::Kept(call.keep(2)?), Value::Kept(call.keep(3)?));
-            let fields = TableValue {
-                items: Vec::new(),
-                fields: vec![field],
-            };
-            call.fill(1, &fields)?;
-        }
+        _ => call.raw_set()?,
     }
     nothing()
 }

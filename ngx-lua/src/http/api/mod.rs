@@ -1,5 +1,6 @@
 //! The part of the `ngx` table that works on a request.
 
+mod arg;
 mod control;
 mod ctx;
 mod header;
@@ -18,6 +19,7 @@ pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     output::install(engine, &ngx)?;
     control::install(engine, &ngx)?;
     header::install(engine, &ngx)?;
+    arg::install(engine, &ngx)?;
     ctx::install(engine, &ngx)
 }
 
