@@ -1,15 +1,15 @@
 //! What all runs of a VM share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
+use crate::api::re::Re;
 #[cfg(feature = "http")]
 use crate::cosocket::LentMetas;
-use crate::api::re::Re;
 use crate::cosocket::Pools;
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
@@ -19,7 +19,7 @@ pub(crate) struct Engine {
     raw: Rc<RawVm>,
     settings: Settings,
     /// The threads that stand in a lane, by their ids.
-    busy: RefCell<HashMap<usize, Weak<Lane>>>,
+    busy: RefCell<FxHashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
     /// Compiled patterns of `ngx.re`.
@@ -106,16 +106,14 @@ impl Engine {
 
     pub(crate) fn set_udp_meta(&self, meta: Meta) {
         self.udp_meta.set(Some(meta));
+    }
+
     pub(crate) fn semaphore_meta(&self) -> Option<Meta> {
         self.semaphore_meta.get()
     }
 
     pub(crate) fn set_semaphore_meta(&self, meta: Meta) {
         self.semaphore_meta.set(Some(meta));
-    }
-
-    pub(crate) fn is_exiting(&self) -> bool {
-        self.timers.exiting.get()
     }
 
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.

@@ -27,8 +27,8 @@ use std::rc::Rc;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::lane::{Lane, Op};
 #[cfg(feature = "http")]
-pub(crate) use self::run::Begun;
-pub(crate) use self::run::{Ended, Ending, Endings, Entry, Failure, Purpose, Run, RunKind};
+pub(crate) use self::run::{Begun, Ended, Waiting};
+pub(crate) use self::run::{Ending, Endings, Entry, Failure, Purpose, Run, RunKind};
 
 use crate::ffi::{Call, Raise, Reply, Values};
 
