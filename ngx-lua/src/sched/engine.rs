@@ -26,6 +26,9 @@ pub(crate) struct Engine {
     /// Those of sockets whose connections are another's.
     #[cfg(feature = "http")]
     pub(crate) lent_metas: Cell<Option<LentMetas>>,
+    /// That of tables of header fields.
+    #[cfg(feature = "http")]
+    pub(crate) fields_meta: Cell<Option<Meta>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -50,6 +53,8 @@ impl Engine {
             socket_meta: Cell::new(None),
             #[cfg(feature = "http")]
             lent_metas: Cell::new(None),
+            #[cfg(feature = "http")]
+            fields_meta: Cell::new(None),
             replay: Cell::new(false),
         })
     }
