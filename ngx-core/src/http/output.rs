@@ -61,10 +61,7 @@ impl SendError {
     /// Writes it to the error log, once: what follows from it is not worth a line.
     pub fn log(&self) {
         match self {
-            Self::Replaced(_)
-            | Self::Failed
-            | Self::Taken
-            | Self::Write(WriteError::Ended) => {}
+            Self::Replaced(_) | Self::Failed | Self::Taken | Self::Write(WriteError::Ended) => {}
             Self::Copy(error) => alert!("{error} while sending response to client"),
             Self::Write(error @ WriteError::File(_)) => {
                 alert!("{error} while sending response to client");

@@ -68,6 +68,8 @@ struct UriIs {
 struct Started {
     /// Coarse monotonic milliseconds.
     monotonic: u64,
+    /// Milliseconds since 1970.
+    unix: u64,
 }
 
 /// What went out, as far as the downstream cannot be asked.
@@ -121,6 +123,7 @@ impl Request {
             internal: Cell::new(false),
             started: Started {
                 monotonic: crate::time::now_ms(),
+                unix: crate::time::unix_ms(),
             },
             sent: Sent::default(),
             limit_rate: Cell::new(None),
@@ -258,6 +261,11 @@ impl Request {
     /// Milliseconds since the request line was seen.
     pub fn elapsed_ms(&self) -> u64 {
         crate::time::now_ms().saturating_sub(self.0.started.monotonic)
+    }
+
+    /// When the request line was seen, in milliseconds since 1970.
+    pub fn started_unix_ms(&self) -> u64 {
+        self.0.started.unix
     }
 
     /// The request header.

@@ -33,6 +33,9 @@ pub(crate) struct Engine {
     pub(crate) lent_metas: Cell<Option<LentMetas>>,
     /// The metatable of semaphores.
     semaphore_meta: Cell<Option<Meta>>,
+    /// That of tables of header fields.
+    #[cfg(feature = "http")]
+    pub(crate) fields_meta: Cell<Option<Meta>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -61,6 +64,8 @@ impl Engine {
             #[cfg(feature = "http")]
             lent_metas: Cell::new(None),
             semaphore_meta: Cell::new(None),
+            #[cfg(feature = "http")]
+            fields_meta: Cell::new(None),
             replay: Cell::new(false),
         })
     }

@@ -120,6 +120,11 @@ impl Request {
         self.inner().body.stage.get() == Stage::Read
     }
 
+    /// Somebody is about to read the body piece by piece: nobody else may.
+    pub fn begin_reading_body(&self) {
+        self.inner().body.stage.set(Stage::Reading);
+    }
+
     /// Whether somebody has begun to read the body and not come to its end.
     pub fn body_is_being_read(&self) -> bool {
         self.inner().body.stage.get() == Stage::Reading

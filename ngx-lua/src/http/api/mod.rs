@@ -5,6 +5,12 @@ mod control;
 mod ctx;
 mod header;
 mod output;
+mod req;
+mod req_args;
+mod req_body;
+mod req_headers;
+mod req_socket;
+mod var;
 
 use std::rc::Rc;
 
@@ -20,6 +26,8 @@ pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     control::install(engine, &ngx)?;
     header::install(engine, &ngx)?;
     arg::install(engine, &ngx)?;
+    req::install(engine, &ngx)?;
+    var::install(engine, &ngx)?;
     ctx::install(engine, &ngx)
 }
 
