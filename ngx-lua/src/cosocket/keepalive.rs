@@ -189,31 +189,42 @@ impl Drop for Slot {
 }
 
 /// A turn in the queue for a place, given up when it is dropped.
-pub(super) struct Waiting(Rc<NamedPool>);
+pub(super) struct Waiting {
+    pool: Rc<NamedPool>,
+    over: Cell<bool>,
+}
 
 impl Waiting {
     fn new(pool: &Rc<NamedPool>) -> Self {
         pool.waiting.set(pool.waiting.get() + 1);
-        Self(Rc::clone(pool))
+        Self {
+            pool: Rc::clone(pool),
+            over: Cell::new(false),
+        }
     }
 
     /// Waits for a place.
     pub(super) async fn turn(self) -> Slot {
-        while self.0.is_full() {
-            self.0.freed.notified().await;
+        while self.pool.is_full() {
+            self.pool.freed.notified().await;
         }
-        self.0.place()
+        self.over.set(true);
+        self.pool.place()
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
-        // Whoever was told of a place and cannot take it passes the word on.
-        if !self.0.is_full() {
-            self.0.freed.notify_one();
+        let pool = &self.pool;
+        pool.waiting.set(pool.waiting.get().saturating_sub(1));
+        if !self.over.get() {
+            ngx_core::debug!("lua tcp socket abort queueing");
         }
-        self.0.tidy();
+        // Whoever was told of a place and cannot take it passes the word on.
+        if !pool.is_full() {
+            pool.freed.notify_one();
+        }
+        pool.tidy();
     }
 }
 

@@ -183,6 +183,12 @@ impl Socket {
     }
 }
 
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Ending for Socket {
     fn end(&self) {
         self.close();

@@ -40,9 +40,6 @@ impl Target {
             return Ok(Self::Unix(host, port));
         }
         let port = port.ok_or("missing the port number")?;
-        if host.is_empty() {
-            return Err("failed to parse host name \"\": no host".to_owned());
-        }
         Ok(Self::Host(host, port))
     }
 
@@ -76,6 +73,9 @@ impl Target {
             return Ok(addr);
         }
         let (Self::Host(host, _) | Self::Unix(host, _)) = self;
+        if host.is_empty() {
+            return Err("failed to parse host name \"\": no host".to_owned());
+        }
         let Some(resolver) = run.resolver() else {
             return Err(format!("no resolver defined to resolve \"{host}\""));
         };

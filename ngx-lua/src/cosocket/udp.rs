@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ngx_core::error::errno;
 use ngx_core::net::Addr;
-use rustix::net::SocketAddrUnix;
+use rustix::net::{RecvFlags, SocketAddrUnix};
+use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
 
 use super::receive::whole;
@@ -21,6 +22,9 @@ use crate::sched::{Ending, Engine, Run, may_ever_wait, may_wait, wait};
 
 /// The largest datagram.
 const MAX_DATAGRAM: usize = 65_536;
+
+/// That a peer is not there comes as an error, without anything to read.
+const RECEIVING: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// Puts `udp` into the table of `ngx.socket`.
 pub(super) fn install(engine: &Rc<Engine>, socket: &mlua::Table) -> mlua::Result<()> {
@@ -380,19 +384,23 @@ impl Datagrams {
 
     fn try_receive(&self, size: usize) -> io::Result<Vec<u8>> {
         let mut data = Vec::with_capacity(size);
-        match self {
-            Self::Inet(socket) => socket.try_recv_buf(&mut data)?,
-            Self::Unix(socket) => socket.try_recv_buf(&mut data)?,
+        let receive = || {
+            let room = rustix::buffer::spare_capacity(&mut data);
+            Ok(rustix::net::recv(self.fd(), room, RecvFlags::empty()).map(drop)?)
         };
+        match self {
+            Self::Inet(socket) => socket.try_io(RECEIVING, receive)?,
+            Self::Unix(socket) => socket.try_io(RECEIVING, receive)?,
+        }
         Ok(data)
     }
 
     async fn receive(&self, size: usize) -> io::Result<Vec<u8>> {
         loop {
             match self {
-                Self::Inet(socket) => socket.readable().await?,
-                Self::Unix(socket) => socket.readable().await?,
-            }
+                Self::Inet(socket) => socket.ready(RECEIVING).await?,
+                Self::Unix(socket) => socket.ready(RECEIVING).await?,
+            };
             match self.try_receive(size) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 got => return got,
