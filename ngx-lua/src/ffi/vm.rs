@@ -50,7 +50,8 @@ impl RawVm {
                 lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
                 lua::lua_createtable(state, 0, 2);
                 vm.holder = lua::lua_topointer(state, -1);
-                lua::lua_pushcclosure(state, drop_holder, 0);
+                lua::lua_pushvalue(state, -1);
+                lua::lua_pushcclosure(state, drop_holder, 1);
                 lua::lua_setfield(state, -2, c"__gc".as_ptr());
                 // What getmetatable shows of it to scripts.
                 lua::lua_pushboolean(state, 0);
@@ -272,15 +273,18 @@ type Holder = Option<Rc<dyn Any>>;
 
 const _: () = assert!(align_of::<Holder>() <= 8);
 
-/// `__gc` of the holders.
+/// `__gc` of the holders; their metatable is its upvalue.
 unsafe extern "C-unwind" fn drop_holder(state: *mut lua::lua_State) -> c_int {
-    // SAFETY: Lua calls this with the userdata alone; nobody else can, for the metatable is hidden.
+    // SAFETY: `debug` lets scripts call this with anything, so that it looks whether it was given a
+    // holder; one that is empty already stays so. Two of the slots of a C function are used.
     let value = unsafe {
-        let place = lua::lua_touserdata(state, 1).cast::<Holder>();
-        if place.is_null() {
-            None
+        let is_holder = lua::lua_type(state, 1) == lua::LUA_TUSERDATA
+            && lua::lua_getmetatable(state, 1) != 0
+            && lua::lua_rawequal(state, -1, lua::lua_upvalueindex(1)) != 0;
+        if is_holder {
+            (*lua::lua_touserdata(state, 1).cast::<Holder>()).take()
         } else {
-            (*place).take()
+            None
         }
     };
     // A panic must not go through the collector; its message has been printed already.

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
+use crate::api::re::Re;
 use crate::cosocket::Pools;
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
@@ -19,8 +20,12 @@ pub(crate) struct Engine {
     busy: RefCell<FxHashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
+    /// Compiled patterns of `ngx.re`.
+    re: Re,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
+    /// The metatable of semaphores.
+    semaphore_meta: Cell<Option<Meta>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -36,13 +41,16 @@ pub(super) struct Timers {
 
 impl Engine {
     pub(crate) fn new(raw: Rc<RawVm>, settings: Settings) -> Rc<Self> {
+        let re = Re::new(settings.regex_cache_size, settings.regex_match_limit);
         Rc::new(Self {
             raw,
             settings,
+            re,
             busy: RefCell::default(),
             timers: Timers::default(),
             pools: Pools::default(),
             socket_meta: Cell::new(None),
+            semaphore_meta: Cell::new(None),
             replay: Cell::new(false),
         })
     }
@@ -53,6 +61,10 @@ impl Engine {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(crate) fn re(&self) -> &Re {
+        &self.re
     }
 
     pub(crate) fn pools(&self) -> &Pools {
@@ -76,6 +88,18 @@ impl Engine {
 
     pub(crate) fn set_socket_meta(&self, meta: Meta) {
         self.socket_meta.set(Some(meta));
+    }
+
+    pub(crate) fn semaphore_meta(&self) -> Option<Meta> {
+        self.semaphore_meta.get()
+    }
+
+    pub(crate) fn set_semaphore_meta(&self, meta: Meta) {
+        self.semaphore_meta.set(Some(meta));
+    }
+
+    pub(crate) fn is_exiting(&self) -> bool {
+        self.timers.exiting.get()
     }
 
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.

@@ -16,6 +16,7 @@ mod engine;
 mod lane;
 mod light;
 mod run;
+pub(crate) mod semaphore;
 mod sleep;
 mod timer;
 
