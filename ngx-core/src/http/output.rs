@@ -12,11 +12,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 use super::conf::BodyStage;
+use super::downstream::Downstream;
 use super::filter::copy;
 use super::parse::Method;
 use super::request::Request;
@@ -45,13 +47,16 @@ pub enum SendError {
     /// The response has already failed.
     #[error("the response has already failed")]
     Failed,
+    /// Somebody else speaks to the client: see [`Request::take_over`].
+    #[error("the connection of the client was taken over")]
+    Taken,
 }
 
 impl SendError {
     /// Writes it to the error log, once: what follows from it is not worth a line.
     pub(crate) fn log(&self) {
         match self {
-            Self::Replaced(_) | Self::Failed | Self::Write(WriteError::Ended) => {}
+            Self::Replaced(_) | Self::Failed | Self::Taken | Self::Write(WriteError::Ended) => {}
             Self::Copy(error) => alert!("{error} while sending response to client"),
             Self::Write(error @ WriteError::File(_)) => {
                 alert!("{error} while sending response to client");
@@ -73,6 +78,20 @@ impl SendError {
     }
 }
 
+/// Why a connection cannot be [taken over](Request::take_over).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError {
+    /// The client has left.
+    #[error("the client is gone")]
+    Gone,
+    /// It was taken over before.
+    #[error("duplicate call")]
+    Taken,
+    /// Some of the response waits.
+    #[error("pending data to write")]
+    Pending,
+}
+
 /// Where the response header is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Header {
@@ -84,6 +103,8 @@ enum Header {
     /// A filter wants another response instead.
     Replaced(u16),
     Failed,
+    /// Somebody speaks to the client past all filters.
+    Taken,
 }
 
 /// The output state of one request.
@@ -152,6 +173,7 @@ impl Request {
             }
             Header::Replaced(status) => Err(SendError::Replaced(status)),
             Header::Failed => Err(SendError::Failed),
+            Header::Taken => Err(SendError::Taken),
             Header::Waiting | Header::Sent => {
                 alert!("header already sent");
                 Err(SendError::Failed)
@@ -168,7 +190,7 @@ impl Request {
     pub fn header_sent(&self) -> bool {
         matches!(
             self.inner().output.header.get(),
-            Header::Waiting | Header::Sent
+            Header::Waiting | Header::Sent | Header::Taken
         )
     }
 
@@ -195,6 +217,7 @@ impl Request {
             }
             Header::Replaced(status) => return Err(SendError::Replaced(status)),
             Header::Failed => return Err(SendError::Failed),
+            Header::Taken => return Err(SendError::Taken),
             Header::Unsent => {
                 alert!("body sent before the header");
                 return Err(SendError::Failed);
@@ -239,6 +262,8 @@ impl Request {
             Header::Unsent => return Poll::Ready(Ok(())),
             Header::Replaced(status) => return Poll::Ready(Err(SendError::Replaced(status))),
             Header::Failed => return Poll::Ready(Err(SendError::Failed)),
+            // Who has taken it writes all that is his before he ends.
+            Header::Taken => return Poll::Ready(Ok(())),
             Header::Waiting | Header::Sent => {}
         }
         let polled = self.poll_output_inner(cx);
@@ -248,6 +273,33 @@ impl Request {
             output.header.set(Header::Failed);
         }
         polled
+    }
+
+    /// Hands the connection to the caller: bytes go both ways unframed, past all filters, and it
+    /// ends after this request. A header that was not sent will not be; what was sent must have
+    /// left. Bytes are read with [`Downstream::poll_body`], written with
+    /// [`Downstream::send_body`]; the caller waits with [`Downstream::poll_flush`] until they are
+    /// out.
+    ///
+    /// # Errors
+    /// Nobody is there any more, or something waits to be written.
+    pub fn take_over(&self) -> Result<Rc<dyn Downstream>, TakeError> {
+        let output = &self.inner().output;
+        let downstream = self.downstream().ok_or(TakeError::Gone)?;
+        if output.header.get() == Header::Taken {
+            return Err(TakeError::Taken);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.poll_output(&mut cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Err(TakeError::Gone),
+            Poll::Pending => return Err(TakeError::Pending),
+        }
+        downstream.upgrade();
+        self.forget_body();
+        output.header.set(Header::Taken);
+        output.last_seen.set(true);
+        Ok(downstream)
     }
 
     /// Whether the end of the response was given to [`output`](Self::output).

@@ -33,6 +33,9 @@ pub(crate) enum Value {
     Thread(Rc<Thread>),
     /// A new table.
     Table(Box<TableValue>),
+    /// A new table with a metatable.
+    #[cfg(feature = "http")]
+    Dressed(Box<TableValue>, Meta),
     /// A value that was kept.
     Kept(Rc<Kept>),
 }
@@ -109,6 +112,12 @@ impl Value {
                     lua::lua_pushcclosure(state, function.pointer(), 1);
                 }
                 Self::Table(table) => table.push(vm, state),
+                #[cfg(feature = "http")]
+                Self::Dressed(table, meta) => {
+                    table.push(vm, state);
+                    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, meta.0.into());
+                    lua::lua_setmetatable(state, -2);
+                }
                 Self::Kept(kept) => kept.push(state),
                 Self::Thread(thread) => {
                     // A thread can push itself alone.

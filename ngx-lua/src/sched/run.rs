@@ -90,7 +90,7 @@ impl Run {
     }
 
     /// Ends the run as soon as its threads yield: none of them goes on.
-    pub(super) fn exit(&self) {
+    pub(crate) fn exit(&self) {
         self.exited.set(true);
         self.quiet.notify_waiters();
     }

@@ -2,17 +2,26 @@
 
 mod arg;
 mod output;
+mod req;
+mod req_args;
+mod req_body;
+mod req_headers;
+mod req_socket;
+mod var;
 
 use std::rc::Rc;
 
 use crate::ffi::{Call, Raise};
 use crate::http::Guest;
+use crate::phase::Phase;
 use crate::sched::Engine;
 
 /// Puts the functions that work on requests into the `ngx` table.
 pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     let ngx: mlua::Table = engine.raw().lua().globals().get("ngx")?;
     arg::install(engine, &ngx)?;
+    req::install(engine, &ngx)?;
+    var::install(engine, &ngx)?;
     output::install(engine, &ngx)
 }
 
@@ -24,3 +33,37 @@ fn guest(call: &Call<'_>) -> Result<Guest, Raise> {
         None => Err("no request found".into()),
     }
 }
+
+/// The request of the call; where there cannot be one, that is said.
+fn live(call: &Call<'_>) -> Result<Guest, Raise> {
+    let run = call.lane().run();
+    match run.guest() {
+        Some(guest) => Ok(guest.clone()),
+        None if is_requestless(run.phase()) => Err("API disabled in the current context".into()),
+        None => Err("no request found".into()),
+    }
+}
+
+/// The request of the call, in one of these phases alone.
+fn allowed(call: &Call<'_>, phases: &[Phase]) -> Result<Guest, Raise> {
+    let run = call.lane().run();
+    let phase = run.phase();
+    match run.guest() {
+        Some(guest) if phases.contains(&phase) => Ok(guest.clone()),
+        None if !is_requestless(phase) => Err("no request found".into()),
+        _ => Err(format!("API disabled in the context of {}", phase.context()).into()),
+    }
+}
+
+/// Whether nginx runs such code with a request that is none.
+fn is_requestless(phase: Phase) -> bool {
+    matches!(phase, Phase::Timer | Phase::InitWorker | Phase::ExitWorker)
+}
+
+/// The phases that wait for the client.
+const WAITING: &[Phase] = &[
+    Phase::ServerRewrite,
+    Phase::Rewrite,
+    Phase::Access,
+    Phase::Content,
+];
