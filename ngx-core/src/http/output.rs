@@ -53,8 +53,13 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// Whether the client has taken nothing for `send_timeout`.
+    fn is_timeout(&self) -> bool {
+        matches!(self, Self::Write(WriteError::Io(error)) if error.raw_os_error() == Some(TIMED_OUT))
+    }
+
     /// Writes it to the error log, once: what follows from it is not worth a line.
-    pub(crate) fn log(&self) {
+    pub fn log(&self) {
         match self {
             Self::Replaced(_) | Self::Failed | Self::Taken | Self::Write(WriteError::Ended) => {}
             Self::Copy(error) => alert!("{error} while sending response to client"),
@@ -121,6 +126,8 @@ pub(crate) struct Output {
     last_seen: Cell<bool>,
     /// A filter behind the copy filter looks at the bytes.
     needs_memory: Cell<bool>,
+    /// The client has taken nothing for `send_timeout`.
+    timed_out: Cell<bool>,
 }
 
 impl Output {
@@ -192,6 +199,27 @@ impl Request {
             self.inner().output.header.get(),
             Header::Waiting | Header::Sent | Header::Taken
         )
+    }
+
+    /// Whether the response has failed because the client took nothing for `send_timeout`.
+    pub fn output_timed_out(&self) -> bool {
+        self.inner().output.timed_out.get()
+    }
+
+    /// The status that the response has, or will have: what `error_page` has made of it, if that is
+    /// something else. 0 as long as there is none.
+    pub fn status(&self) -> u16 {
+        match self.inner().engine.error_status() {
+            0 => self.response().status(),
+            status => status,
+        }
+    }
+
+    /// Gives the response this status whatever `error_page` says, with its usual reason phrase.
+    pub fn set_status(&self, status: u16) {
+        self.inner().engine.forget_error_status();
+        self.response().set_status(status);
+        self.response().set_reason(None);
     }
 
     /// Whether a response can still be made.
@@ -270,6 +298,7 @@ impl Request {
         if let Poll::Ready(Err(error)) = &polled
             && !matches!(error, SendError::Replaced(_))
         {
+            output.timed_out.set(error.is_timeout());
             output.header.set(Header::Failed);
         }
         polled

@@ -6,7 +6,7 @@ use ngx_core::conf::{Args, Problem, Setting};
 use ngx_core::cycle::Preparations;
 use ngx_core::http::set_handler;
 use ngx_core::module::{Arity, Contexts, Cx, Directive, Level, Module, Setter, Slot};
-use ngx_core::settings;
+use ngx_core::{setter, settings};
 
 use super::code::{self, Code};
 use super::set::set_by;
@@ -17,6 +17,10 @@ settings! {
     /// What a location says about Lua.
     pub(super) struct LuaConf {
         code_cache: bool = true,
+        use_default_type: bool = true,
+        http10_buffering: bool = true,
+        transform_underscores: bool = true,
+        check_client_abort: bool = false,
         server_rewrite: Option<Arc<Code>> = None,
         rewrite: Option<Arc<Code>> = None,
         access: Option<Arc<Code>> = None,
@@ -104,6 +108,10 @@ const fn block(
 
 #[rustfmt::skip]
 static DIRECTIVES: &[Directive] = &[
+    row("lua_use_default_type", CODE, Arity::FLAG, "on", "Whether a response of Lua's gets the type of its URI, or of default_type.", setter!(LUA, use_default_type, flag)),
+    row("lua_http10_buffering", CODE, Arity::FLAG, "on", "Whether a body for an HTTP/1.0 client is kept until its length is known.", setter!(LUA, http10_buffering, flag)),
+    row("lua_transform_underscores_in_response_headers", CODE, Arity::FLAG, "on", "Whether names of ngx.header mean dashes by underscores.", setter!(LUA, transform_underscores, flag)),
+    row("lua_check_client_abort", CODE, Arity::FLAG, "off", "Whether a client that leaves ends the Lua that works for it, or runs what ngx.on_abort has named.", setter!(LUA, check_client_abort, flag)),
     row("lua_code_cache", ALL, Arity::FLAG, "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", set_code_cache),
     row("lua_package_path", MAIN, Arity::ONE, "", "Where `require` looks for Lua modules; `;;` stands for the usual places.", set_package_path),
     row("lua_package_cpath", MAIN, Arity::ONE, "", "Where `require` looks for C modules; `;;` stands for the usual places.", set_package_cpath),
