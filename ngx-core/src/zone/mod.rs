@@ -6,7 +6,7 @@
 //! keeps what is in them.
 //!
 //! * [`Dict`]: a dictionary with times to live that forgets what was used least recently;
-//! * [`Zones`]: the zones of a configuration, and how the next one takes them over (feature
+//! * `Zones`: the zones of a configuration, and how the next one takes them over (feature
 //!   `conf`).
 
 mod budget;
