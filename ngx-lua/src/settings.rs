@@ -5,7 +5,10 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ngx_core::zone::Dict;
 
 /// Limits, timeouts and the resolver of a [`Host`](crate::Host); the defaults are those of
 /// lua-nginx-module.
@@ -44,6 +47,9 @@ pub struct Settings {
     pub keepalive_timeout: Duration,
     /// Whether what goes wrong on cosockets is logged (`lua_socket_log_errors`, on).
     pub log_socket_errors: bool,
+    /// The dictionaries of `ngx.shared`, by name (`lua_shared_dict`, none). Hosts of several threads
+    /// may have the same ones.
+    pub shared_dicts: Vec<(String, Arc<Dict>)>,
     /// Who knows the addresses of names. Without one, connecting to a name fails with
     /// `no resolver defined to resolve "…"`.
     pub resolver: Option<Rc<dyn Resolve>>,
@@ -95,6 +101,7 @@ impl Default for Settings {
             pool_size: 30,
             keepalive_timeout: MINUTE,
             log_socket_errors: true,
+            shared_dicts: Vec::new(),
             resolver: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The `ngx` table.
 
 mod log;
+mod shdict;
 mod time;
 
 use std::rc::Rc;
@@ -23,6 +24,7 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     )?;
     log::install(engine, &ngx)?;
     time::install(engine, &ngx)?;
+    shdict::install(engine, &ngx)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)
