@@ -10,6 +10,7 @@ use ngx_core::{setter, settings};
 
 use super::code::{self, Code};
 use super::set::set_by;
+use super::shdict::set_shared_dict;
 use super::vm::Prepared;
 use super::{phases, vm};
 
@@ -115,6 +116,7 @@ static DIRECTIVES: &[Directive] = &[
     row("lua_code_cache", ALL, Arity::FLAG, "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", set_code_cache),
     row("lua_package_path", MAIN, Arity::ONE, "", "Where `require` looks for Lua modules; `;;` stands for the usual places.", set_package_path),
     row("lua_package_cpath", MAIN, Arity::ONE, "", "Where `require` looks for C modules; `;;` stands for the usual places.", set_package_cpath),
+    row("lua_shared_dict", MAIN, Arity::TWO, "", "A dictionary that all worker threads share, as ngx.shared.NAME.", set_shared_dict),
     row("set_by_lua", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),
     row("set_by_lua_block", SET, Arity::ONE.raw_block(), "", "Sets a variable to what Lua returns.", set_by),
     row("set_by_lua_file", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),

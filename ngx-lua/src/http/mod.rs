@@ -19,6 +19,7 @@ mod filters;
 mod globals;
 mod phases;
 mod set;
+mod shdict;
 mod state;
 mod vm;
 

@@ -14,6 +14,8 @@ use super::code::{Code, Source};
 use super::conf::{LUA, MainConf};
 use super::{Guest, api, globals};
 use crate::ffi::{Exhausted, Kept, Parcel};
+use super::{Guest, api, globals, shdict};
+use crate::ffi::Parcel;
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
 use crate::{ChunkName, Error, Host, Settings};
@@ -144,7 +146,11 @@ impl Prepared {
 impl Vm {
     /// A VM in which `init_by_lua` has run.
     fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
-        let host = Host::with_settings(Settings::default()).map_err(|error| error.to_string())?;
+        let settings = Settings {
+            shared_dicts: shdict::of(cycle),
+            ..Settings::default()
+        };
+        let host = Host::with_settings(settings).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
             host,
