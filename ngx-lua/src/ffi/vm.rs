@@ -9,8 +9,7 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use mlua::{Function as LuaFunction, Lua, MultiValue};
 
-use super::{Function, Kept, Meta, Thread};
-use super::{Function, Meta, Thread, Value};
+use super::{Function, Kept, Meta, Thread, Value};
 
 /// Finished threads that are kept for the next run (`lua_thread_cache_max_entries`).
 const CACHE_MAX: usize = 1024;

@@ -14,11 +14,9 @@ use super::code::{Code, Source};
 use super::conf::{LUA, MainConf};
 use super::{Guest, api, globals};
 use crate::ffi::{Exhausted, Kept, Parcel};
-use super::{Guest, api, globals, shdict};
-use crate::ffi::Parcel;
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
-use crate::{ChunkName, Error, Host, Settings};
+use crate::{ChunkName, Error, Host};
 
 /// A VM with the code of the configuration that it has compiled.
 pub(super) struct Vm {
@@ -146,19 +144,14 @@ impl Prepared {
 impl Vm {
     /// A VM in which `init_by_lua` has run.
     fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
-        let settings = Settings {
-            shared_dicts: shdict::of(cycle),
-            ..Settings::default()
-        };
-        let host = Host::with_settings(settings).map_err(|error| error.to_string())?;
+        let conf = cycle.part::<MainConf>().unwrap_or_default();
+        let host = Host::with_settings(conf.settings(cycle)).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
             host,
             inline: RefCell::default(),
             files: RefCell::default(),
         };
-        let conf = cycle.part::<MainConf>().unwrap_or_default();
-        vm.search(&conf).map_err(|error| error.to_string())?;
         if let Some(code) = &conf.init {
             vm.engine().set_replay(init == Init::Again);
             let ran = vm.run_blocking(code, Phase::Init);
@@ -167,18 +160,6 @@ impl Vm {
         }
         globals::guard(vm.engine()).map_err(|error| error.to_string())?;
         Ok(vm)
-    }
-
-    /// Tells `require` where to look.
-    fn search(&self, conf: &MainConf) -> mlua::Result<()> {
-        let package: mlua::Table = self.host.lua().globals().get("package")?;
-        for (name, wanted) in [("path", &conf.path), ("cpath", &conf.cpath)] {
-            if let Some(wanted) = wanted {
-                let usual: String = package.get(name)?;
-                package.set(name, wanted.replace(";;", &format!(";{usual};")))?;
-            }
-        }
-        Ok(())
     }
 
     /// Packs the VM for another thread, if nothing here refers to it.
