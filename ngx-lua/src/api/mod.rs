@@ -7,6 +7,7 @@ mod libraries;
 mod log;
 mod modules;
 pub(crate) mod re;
+mod shdict;
 mod time;
 mod worker;
 
@@ -37,6 +38,7 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     config::install(engine, &ngx)?;
     libraries::install(engine)?;
     modules::install(engine)?;
+    shdict::install(engine, &ngx)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)

@@ -20,6 +20,7 @@ mod filters;
 mod globals;
 mod phases;
 mod set;
+mod shdict;
 pub(crate) mod sockets;
 mod state;
 mod vm;

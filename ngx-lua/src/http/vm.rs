@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::code::{Code, Source};
 use super::conf::{LUA, MainConf};
-use super::{Guest, api, globals, sockets};
+use super::{Guest, api, globals};
 use crate::ffi::{Exhausted, Kept, Parcel};
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
@@ -144,16 +144,14 @@ impl Prepared {
 impl Vm {
     /// A VM in which `init_by_lua` has run.
     fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
-        let host =
-            Host::with_settings(sockets::settings(cycle)).map_err(|error| error.to_string())?;
+        let conf = cycle.part::<MainConf>().unwrap_or_default();
+        let host = Host::with_settings(conf.settings(cycle)).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
             host,
             inline: RefCell::default(),
             files: RefCell::default(),
         };
-        let conf = cycle.part::<MainConf>().unwrap_or_default();
-        vm.search(&conf).map_err(|error| error.to_string())?;
         if let Some(code) = &conf.init {
             vm.engine().set_replay(init == Init::Again);
             let ran = vm.run_blocking(code, Phase::Init);
@@ -162,18 +160,6 @@ impl Vm {
         }
         globals::guard(vm.engine()).map_err(|error| error.to_string())?;
         Ok(vm)
-    }
-
-    /// Tells `require` where to look.
-    fn search(&self, conf: &MainConf) -> mlua::Result<()> {
-        let package: mlua::Table = self.host.lua().globals().get("package")?;
-        for (name, wanted) in [("path", &conf.path), ("cpath", &conf.cpath)] {
-            if let Some(wanted) = wanted {
-                let usual: String = package.get(name)?;
-                package.set(name, wanted.replace(";;", &format!(";{usual};")))?;
-            }
-        }
-        Ok(())
     }
 
     /// Packs the VM for another thread, if nothing here refers to it.

@@ -22,12 +22,12 @@ use crate::sched::Engine;
 /// Puts the functions that work on requests into the `ngx` table.
 pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     let ngx: mlua::Table = engine.raw().lua().globals().get("ngx")?;
-    output::install(engine, &ngx)?;
     control::install(engine, &ngx)?;
     header::install(engine, &ngx)?;
     arg::install(engine, &ngx)?;
     req::install(engine, &ngx)?;
     var::install(engine, &ngx)?;
+    output::install(engine, &ngx)?;
     ctx::install(engine, &ngx)
 }
 
@@ -47,6 +47,11 @@ fn guest(call: &Call<'_>) -> Result<Guest, Raise> {
     }
 }
 
+/// Whether nginx runs such code with a request that is none.
+fn is_requestless(phase: Phase) -> bool {
+    matches!(phase, Phase::Timer | Phase::InitWorker | Phase::ExitWorker)
+}
+
 /// The request of a call that makes sense in these phases alone.
 fn guest_in(call: &Call<'_>, phases: &[Phase]) -> Result<Guest, Raise> {
     allowed(call, phases)?;
@@ -55,14 +60,15 @@ fn guest_in(call: &Call<'_>, phases: &[Phase]) -> Result<Guest, Raise> {
 
 /// Refuses a call outside of these phases.
 fn allowed(call: &Call<'_>, phases: &[Phase]) -> Result<(), Raise> {
-    let phase = call.lane().run().phase();
-    if phase == Phase::Init {
+    let run = call.lane().run();
+    let phase = run.phase();
+    if phases.contains(&phase) {
+        return Ok(());
+    }
+    if run.guest().is_none() && !is_requestless(phase) {
         return Err("no request found".into());
     }
-    if !phases.contains(&phase) {
-        return Err(format!("API disabled in the context of {}", phase.context()).into());
-    }
-    Ok(())
+    Err(format!("API disabled in the context of {}", phase.context()).into())
 }
 
 /// The request of a call that makes sense wherever there is one.

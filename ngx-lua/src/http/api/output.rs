@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::{BufMut, Bytes, BytesMut};
 use ngx_buf::Flow;
 
-use super::{ANSWERING, done, guest_in, refuse};
+use super::{ANSWERING, allowed, done, guest, guest_in, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, function, values};
 use crate::http::Guest;
 use crate::sched::{self, Engine, Run};
@@ -171,10 +171,12 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if call.count() != 0 {
         return Err("no argument is expected".into());
     }
-    let guest = guest_in(call, ANSWERING)?;
+    // Wherever the response is over, it is: even where it could not be ended.
+    let guest = guest(call)?;
     if guest.state.answer.has_ended() {
         return refuse("seen eof");
     }
+    allowed(call, ANSWERING)?;
     match guest.end() {
         Ok(flow) => {
             keep_moving(call, flow);

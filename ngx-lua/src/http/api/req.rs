@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ngx_core::http::parse::{Method, Version};
 
-use super::{allowed, current, req_args, req_body, req_headers, req_socket};
+use super::{current, guest_in, req_args, req_body, req_headers, req_socket};
 use crate::ffi::{Call, Function, Kind, Raise, Reply, Value, Values, function, values};
 use crate::phase::Phase;
 use crate::sched::{self, Engine};
@@ -151,7 +151,7 @@ fn set_uri(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let jump = flag(2)?;
     if jump {
-        allowed(call, &[Phase::Rewrite, Phase::ServerRewrite])?;
+        guest_in(call, &[Phase::Rewrite, Phase::ServerRewrite])?;
         sched::may_wait(call)?;
     }
     let r = &guest.request;
