@@ -384,15 +384,25 @@ impl Datagrams {
 
     fn try_receive(&self, size: usize) -> io::Result<Vec<u8>> {
         let mut data = Vec::with_capacity(size);
+        // One call takes but one of the two: of both together it knows nothing.
+        match self.receive_if(Interest::READABLE, &mut data) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.receive_if(Interest::ERROR, &mut data)?;
+            }
+            received => received?,
+        }
+        Ok(data)
+    }
+
+    fn receive_if(&self, interest: Interest, data: &mut Vec<u8>) -> io::Result<()> {
         let receive = || {
-            let room = rustix::buffer::spare_capacity(&mut data);
+            let room = rustix::buffer::spare_capacity(data);
             Ok(rustix::net::recv(self.fd(), room, RecvFlags::empty()).map(drop)?)
         };
         match self {
-            Self::Inet(socket) => socket.try_io(RECEIVING, receive)?,
-            Self::Unix(socket) => socket.try_io(RECEIVING, receive)?,
+            Self::Inet(socket) => socket.try_io(interest, receive),
+            Self::Unix(socket) => socket.try_io(interest, receive),
         }
-        Ok(data)
     }
 
     async fn receive(&self, size: usize) -> io::Result<Vec<u8>> {
