@@ -44,6 +44,8 @@ pub struct BufPool {
     allocated: usize,
     peak: usize,
     reused: u64,
+    /// A buffer of another size was made once.
+    made_odd: bool,
 }
 
 /// What a [`BufPool`] has done so far.
@@ -81,6 +83,7 @@ impl BufPool {
             allocated: 0,
             peak: 0,
             reused: 0,
+            made_odd: false,
         };
         pool.align(alignment);
         pool
@@ -149,6 +152,7 @@ impl BufPool {
             return None;
         }
         self.allocated += 1;
+        self.made_odd |= size != self.size;
         self.peak = self.peak.max(self.allocated);
         Some(block(size, self.alignment))
     }
@@ -166,6 +170,11 @@ impl BufPool {
         self.free
             .retain(|buffer| buffer.len() == self.size && is_aligned(buffer, alignment));
         self.forget(before - self.free.len());
+    }
+
+    /// Whether a buffer of another size was made before. Such a one does not come back.
+    pub(crate) fn made_odd(&self) -> bool {
+        self.made_odd
     }
 
     /// Whether none is free and none may be made.

@@ -61,7 +61,8 @@ pub(super) enum Filled {
 ///
 /// When all that remains is the end of the chain, and it fits, a new buffer is of its exact size and
 /// need not come back, unless it was the last one there was; with a single buffer this one may be a
-/// quarter larger, which saves another round.
+/// quarter larger, which saves another round. That is for a chain that is used once: the second
+/// time a buffer is made that comes back, and is the last one to be made.
 pub(super) fn target(
     cx: &OutputContext,
     pool: &mut BufPool,
@@ -83,7 +84,8 @@ pub(super) fn target(
     } else {
         pool.size()
     };
-    let exact = exact_end(input, most).and_then(|size| match direct {
+    let end = exact_end(input, most).filter(|_| !pool.made_odd());
+    let exact = end.and_then(|size| match direct {
         None => Some(size),
         // A direct read has its buffer for itself.
         Some((_, range)) if range.end - range.start != size as u64 => None,
