@@ -56,6 +56,26 @@ impl Default for BodyState {
 }
 
 impl BodyState {
+    /// Forgets everything.
+    pub(crate) fn reset(&mut self) {
+        let Self {
+            framing,
+            stage,
+            expect_tested,
+            bufs,
+            ahead,
+            named,
+            received,
+        } = self;
+        framing.set(BodyFraming::None);
+        stage.set(Stage::Unread);
+        expect_tested.set(false);
+        bufs.get_mut().clear();
+        *ahead.get_mut() = BytesMut::new();
+        *named.get_mut() = None;
+        received.set(0);
+    }
+
     /// Whether nobody wants the body, so that its length is of no interest any more.
     pub(crate) fn is_discarded(&self) -> bool {
         self.stage.get() == Stage::Discarded
@@ -72,12 +92,12 @@ impl BodyState {
 
 impl Request {
     pub(crate) fn set_body_framing(&self, framing: BodyFraming) {
-        self.inner().body.framing.set(framing);
+        self.parts().body.framing.set(framing);
     }
 
     /// How the body of the request is delimited on the wire.
     pub fn body_framing(&self) -> BodyFraming {
-        self.inner().body.framing.get()
+        self.parts().body.framing.get()
     }
 
     /// Whether there is, or was, anything to read.
@@ -91,19 +111,19 @@ impl Request {
     /// The body as it was read, shared: sending it again costs no copy. Empty before it was read.
     pub fn body_bufs(&self) -> Chain {
         let mut chain = Chain::new();
-        chain.add_copy(&self.inner().body.bufs.borrow());
+        chain.add_copy(&self.parts().body.bufs.borrow());
         chain
     }
 
     /// The file that has the body, if `client_body_in_file_only` wants one that has a name.
     pub fn body_file(&self) -> Option<PathBuf> {
-        let named = self.inner().body.named.borrow();
+        let named = self.parts().body.named.borrow();
         named.as_ref().map(|file| file.path.clone())
     }
 
     /// Bytes of body received so far.
     pub fn body_received(&self) -> u64 {
-        self.inner().body.received.get()
+        self.parts().body.received.get()
     }
 
     /// The body is not wanted. What has not been read is skipped, or ends the connection; a body
@@ -112,7 +132,7 @@ impl Request {
     /// # Errors
     /// The status to end the request with: what has come of the body already is malformed.
     pub fn discard_body(&self) -> Result<(), u16> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         if matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
             return Ok(());
         }
@@ -130,7 +150,7 @@ impl Request {
 
     /// Tells a client that waits for it that its body is welcome (RFC 9110 §10.1.1).
     pub(crate) fn test_expect(&self) {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         if body.expect_tested.replace(true) || !self.has_body() {
             return;
         }

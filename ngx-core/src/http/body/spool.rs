@@ -71,7 +71,7 @@ impl Spool {
                 path: name.clone(),
                 remove: named == InFileOnly::Clean,
             };
-            r.inner().body.named.replace(Some(file));
+            r.parts().body.named.replace(Some(file));
         }
         Ok(Self { file, name, len: 0 })
     }
