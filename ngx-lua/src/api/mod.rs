@@ -1,5 +1,6 @@
 //! The `ngx` table.
 
+mod cjson;
 mod config;
 mod date;
 pub(crate) mod encode;
@@ -37,6 +38,7 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     config::install(engine, &ngx)?;
     libraries::install(engine)?;
     modules::install(engine)?;
+    cjson::install(engine)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)

@@ -1,6 +1,7 @@
 //! What all runs of a VM share.
 
-use std::cell::{Cell, RefCell};
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     socket_meta: Cell<Option<Meta>>,
     /// The metatable of semaphores.
     semaphore_meta: Cell<Option<Meta>>,
+    /// The metatables of cjson.
+    json_metas: OnceCell<Rc<dyn Any>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -51,6 +54,7 @@ impl Engine {
             pools: Pools::default(),
             socket_meta: Cell::new(None),
             semaphore_meta: Cell::new(None),
+            json_metas: OnceCell::new(),
             replay: Cell::new(false),
         })
     }
@@ -96,6 +100,14 @@ impl Engine {
 
     pub(crate) fn set_semaphore_meta(&self, meta: Meta) {
         self.semaphore_meta.set(Some(meta));
+    }
+
+    pub(crate) fn json_metas(&self) -> Option<Rc<dyn Any>> {
+        self.json_metas.get().cloned()
+    }
+
+    pub(crate) fn set_json_metas(&self, metas: Rc<dyn Any>) {
+        let _first = self.json_metas.set(metas);
     }
 
     pub(crate) fn is_exiting(&self) -> bool {
