@@ -2,9 +2,9 @@
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
@@ -18,7 +18,7 @@ pub(crate) struct Engine {
     raw: Rc<RawVm>,
     settings: Settings,
     /// The threads that stand in a lane, by their ids.
-    busy: RefCell<HashMap<usize, Weak<Lane>>>,
+    busy: RefCell<FxHashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
     /// Compiled patterns of `ngx.re`.
