@@ -38,6 +38,8 @@ use crate::error::errno;
 use crate::module::Registry;
 use crate::net::{Addr, Transport};
 
+pub use self::worker::worker_index;
+
 pub use self::master::run;
 pub use self::panics::install_panic_hook;
 pub use self::pid::{PidError, read_pid_file};

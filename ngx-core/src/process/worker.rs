@@ -1,5 +1,6 @@
 //! One worker thread.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -62,6 +63,7 @@ impl Worker {
         let (commands, inbox) = unbounded_channel();
         let own = rights.clone();
         let body = move || {
+            INDEX.set(Some(index));
             let report = events.clone();
             let post = Post {
                 id,
@@ -97,6 +99,16 @@ impl Worker {
     pub(super) fn tell(&self, command: Command) {
         let _dead_threads_are_reported = self.commands.send(command);
     }
+}
+
+/// Which worker this thread is, from 0; `None` for the main thread and others.
+#[must_use]
+pub fn worker_index() -> Option<usize> {
+    INDEX.try_with(Cell::get).ok().flatten()
+}
+
+thread_local! {
+    static INDEX: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// Where a thread stands and whom it talks to.

@@ -1,5 +1,6 @@
 //! The directives.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ngx_core::conf::{Args, Problem, Setting};
@@ -36,6 +37,7 @@ pub(super) struct MainConf {
     /// `lua_package_path` and `lua_package_cpath`
     pub(super) path: Option<String>,
     pub(super) cpath: Option<String>,
+    pub(super) prefix: PathBuf,
     pub(super) init: Option<Arc<Code>>,
     pub(super) init_worker: Option<Arc<Code>>,
     pub(super) exit_worker: Option<Arc<Code>>,
@@ -44,8 +46,10 @@ pub(super) struct MainConf {
 impl MainConf {
     /// There is Lua to run.
     pub(super) fn want(cx: &mut Cx<'_>) {
+        let prefix = cx.prefix();
         let main = cx.part::<Self>();
         if !std::mem::replace(&mut main.wanted, true) {
+            main.prefix = prefix.to_owned();
             let _ = cx.part::<Prepared>();
             cx.part::<Preparations>().0.push(vm::prepare);
         }

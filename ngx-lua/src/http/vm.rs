@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ngx_core::cycle::Cycle;
 use ngx_core::error;
 use ngx_core::error::errno;
-use ngx_core::http::{Generation, Request};
+use ngx_core::http::{Generation, NGINX_VERSION, Request};
+use ngx_core::process::worker_index;
 use rustc_hash::FxHashMap;
 
 use super::code::{Code, Source};
@@ -141,18 +142,46 @@ impl Prepared {
     }
 }
 
+/// What the configuration says. It names the scripts, so that they are trusted as it is.
+fn settings(cycle: &Cycle, conf: &MainConf) -> Settings {
+    let mut prefix = conf.prefix.to_string_lossy().into_owned();
+    if !prefix.ends_with('/') {
+        prefix.push('/');
+    }
+    let path = |path: &Option<String>| {
+        let path = path.as_ref()?.replace("${prefix}", &prefix);
+        Some(path.replace("$prefix", &prefix))
+    };
+    Settings {
+        trusted: true,
+        package_path: path(&conf.path),
+        package_cpath: path(&conf.cpath),
+        worker_count: cycle.core().workers(),
+        worker_id: worker_index,
+        nginx_version: version_number(NGINX_VERSION),
+        prefix,
+        ..Settings::default()
+    }
+}
+
+/// 1.31.5 is 1031005.
+fn version_number(text: &str) -> u32 {
+    let parts = text.split('.').map_while(|part| part.parse::<u32>().ok());
+    parts.fold(0, |number, part| number * 1000 + part)
+}
+
 impl Vm {
     /// A VM in which `init_by_lua` has run.
     fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
-        let host = Host::with_settings(Settings::default()).map_err(|error| error.to_string())?;
+        let conf = cycle.part::<MainConf>().unwrap_or_default();
+        let settings = settings(cycle, &conf);
+        let host = Host::with_settings(settings).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
             host,
             inline: RefCell::default(),
             files: RefCell::default(),
         };
-        let conf = cycle.part::<MainConf>().unwrap_or_default();
-        vm.search(&conf).map_err(|error| error.to_string())?;
         if let Some(code) = &conf.init {
             vm.engine().set_replay(init == Init::Again);
             let ran = vm.run_blocking(code, Phase::Init);
@@ -161,18 +190,6 @@ impl Vm {
         }
         globals::guard(vm.engine()).map_err(|error| error.to_string())?;
         Ok(vm)
-    }
-
-    /// Tells `require` where to look.
-    fn search(&self, conf: &MainConf) -> mlua::Result<()> {
-        let package: mlua::Table = self.host.lua().globals().get("package")?;
-        for (name, wanted) in [("path", &conf.path), ("cpath", &conf.cpath)] {
-            if let Some(wanted) = wanted {
-                let usual: String = package.get(name)?;
-                package.set(name, wanted.replace(";;", &format!(";{usual};")))?;
-            }
-        }
-        Ok(())
     }
 
     /// Packs the VM for another thread, if nothing here refers to it.
