@@ -5,7 +5,10 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ngx_core::zone::Dict;
 
 /// Limits, timeouts and the resolver of a [`Host`](crate::Host); the defaults are those of
 /// lua-nginx-module.
@@ -76,6 +79,9 @@ pub struct Settings {
     pub nginx_configure: String,
     /// What `ngx.config.debug` says.
     pub debug: bool,
+    /// The dictionaries of `ngx.shared`, by name (`lua_shared_dict`, none). Hosts of several threads
+    /// may have the same ones.
+    pub shared_dicts: Vec<(String, Arc<Dict>)>,
     /// Who knows the addresses of names. Without one, connecting to a name fails with
     /// `no resolver defined to resolve "…"`.
     pub resolver: Option<Rc<dyn Resolve>>,
@@ -138,6 +144,7 @@ impl Default for Settings {
             nginx_version: 1_031_005,
             nginx_configure: String::new(),
             debug: false,
+            shared_dicts: Vec::new(),
             resolver: None,
         }
     }

@@ -5,9 +5,11 @@ use super::parse::{
     Span, TargetForm, Version,
 };
 
-/// The header of a request as the client sent it.
+/// The header of a request: as the client sent it, but for fields that were changed since.
 pub struct Head {
+    /// What was sent, and behind it the fields that were set.
     bytes: Vec<u8>,
+    sent: usize,
     fields: Vec<FieldRange>,
     seen: KnownSet,
     line: RequestLine,
@@ -21,6 +23,7 @@ impl Default for Head {
     fn default() -> Self {
         Self {
             bytes: Vec::new(),
+            sent: 0,
             fields: Vec::new(),
             seen: KnownSet::EMPTY,
             line: UNPARSED,
@@ -36,6 +39,7 @@ impl Head {
         self.bytes.clear();
         self.bytes
             .extend_from_slice(bytes.get(..head.len).unwrap_or(bytes));
+        self.sent = self.bytes.len();
         self.fields.clear();
         self.fields.extend_from_slice(fields);
         self.seen = head.seen;
@@ -53,12 +57,14 @@ impl Head {
     pub(crate) fn set_unparsed(&mut self, line: &[u8]) {
         self.clear();
         self.bytes.extend_from_slice(line);
+        self.sent = line.len();
         let end = u32::try_from(line.len()).unwrap_or(u32::MAX);
         self.line.line = Span::new(0, end);
     }
 
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.sent = 0;
         self.fields.clear();
         self.seen = KnownSet::EMPTY;
         self.line = UNPARSED;
@@ -87,6 +93,69 @@ impl Head {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Bytes of the header as the client sent it.
+    pub(crate) fn sent_len(&self) -> usize {
+        self.sent
+    }
+
+    /// Request line and fields as the client sent them, with the empty line behind them; nothing of
+    /// a header that could not be parsed.
+    pub fn sent(&self) -> &[u8] {
+        if self.line.version == Version::HTTP_10 && self.line.protocol.is_empty() {
+            return &[];
+        }
+        let start = self.line.line.range().start;
+        self.bytes.get(start..self.sent).unwrap_or_default()
+    }
+
+    /// Replaces the fields of this name by one, in the place of the first; no value is no field.
+    pub(crate) fn set_field(&mut self, name: &[u8], value: &[u8]) {
+        let place = self.position(name);
+        let place = place.filter(|_| !value.is_empty());
+        let span = place.map(|_| self.append(value));
+        let bytes = &self.bytes;
+        let mut at = 0;
+        self.fields.retain_mut(|field| {
+            let stays = !field.name.of(bytes).eq_ignore_ascii_case(name) || Some(at) == place;
+            if let Some(span) = span.filter(|_| Some(at) == place) {
+                field.value = span;
+            }
+            at += 1;
+            stays
+        });
+        if place.is_none() && !value.is_empty() {
+            self.add_field(name, value);
+        }
+        self.seen = KnownSet::EMPTY;
+        for field in &self.fields {
+            let _ = self.seen.insert(field.known);
+        }
+    }
+
+    /// Adds a field behind the others.
+    pub(crate) fn add_field(&mut self, name: &[u8], value: &[u8]) {
+        let known = Known::from_name(name);
+        let (name, value) = (self.append(name), self.append(value));
+        self.fields.push(FieldRange { name, value, known });
+        let _ = self.seen.insert(known);
+    }
+
+    pub(crate) fn set_host(&mut self, host: &[u8]) {
+        self.host.clear();
+        self.host.extend_from_slice(host);
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        let mut fields = self.iter();
+        fields.position(|(field, _)| field.eq_ignore_ascii_case(name))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Span {
+        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(bytes);
+        Span::new(start, u32::try_from(self.bytes.len()).unwrap_or(u32::MAX))
     }
 
     /// The protocol version of the request.

@@ -12,11 +12,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 use super::conf::BodyStage;
+use super::downstream::Downstream;
 use super::filter::copy;
 use super::parse::Method;
 use super::request::Request;
@@ -45,13 +47,21 @@ pub enum SendError {
     /// The response has already failed.
     #[error("the response has already failed")]
     Failed,
+    /// Somebody else speaks to the client: see [`Request::take_over`].
+    #[error("the connection of the client was taken over")]
+    Taken,
 }
 
 impl SendError {
+    /// Whether the client has taken nothing for `send_timeout`.
+    fn is_timeout(&self) -> bool {
+        matches!(self, Self::Write(WriteError::Io(error)) if error.raw_os_error() == Some(TIMED_OUT))
+    }
+
     /// Writes it to the error log, once: what follows from it is not worth a line.
-    pub(crate) fn log(&self) {
+    pub fn log(&self) {
         match self {
-            Self::Replaced(_) | Self::Failed | Self::Write(WriteError::Ended) => {}
+            Self::Replaced(_) | Self::Failed | Self::Taken | Self::Write(WriteError::Ended) => {}
             Self::Copy(error) => alert!("{error} while sending response to client"),
             Self::Write(error @ WriteError::File(_)) => {
                 alert!("{error} while sending response to client");
@@ -73,6 +83,20 @@ impl SendError {
     }
 }
 
+/// Why a connection cannot be [taken over](Request::take_over).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError {
+    /// The client has left.
+    #[error("the client is gone")]
+    Gone,
+    /// It was taken over before.
+    #[error("duplicate call")]
+    Taken,
+    /// Some of the response waits.
+    #[error("pending data to write")]
+    Pending,
+}
+
 /// Where the response header is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Header {
@@ -84,6 +108,8 @@ enum Header {
     /// A filter wants another response instead.
     Replaced(u16),
     Failed,
+    /// Somebody speaks to the client past all filters.
+    Taken,
 }
 
 /// The output state of one request.
@@ -100,6 +126,8 @@ pub(crate) struct Output {
     last_seen: Cell<bool>,
     /// A filter behind the copy filter looks at the bytes.
     needs_memory: Cell<bool>,
+    /// The client has taken nothing for `send_timeout`.
+    timed_out: Cell<bool>,
 }
 
 impl Output {
@@ -152,6 +180,7 @@ impl Request {
             }
             Header::Replaced(status) => Err(SendError::Replaced(status)),
             Header::Failed => Err(SendError::Failed),
+            Header::Taken => Err(SendError::Taken),
             Header::Waiting | Header::Sent => {
                 alert!("header already sent");
                 Err(SendError::Failed)
@@ -168,8 +197,29 @@ impl Request {
     pub fn header_sent(&self) -> bool {
         matches!(
             self.inner().output.header.get(),
-            Header::Waiting | Header::Sent
+            Header::Waiting | Header::Sent | Header::Taken
         )
+    }
+
+    /// Whether the response has failed because the client took nothing for `send_timeout`.
+    pub fn output_timed_out(&self) -> bool {
+        self.inner().output.timed_out.get()
+    }
+
+    /// The status that the response has, or will have: what `error_page` has made of it, if that is
+    /// something else. 0 as long as there is none.
+    pub fn status(&self) -> u16 {
+        match self.inner().engine.error_status() {
+            0 => self.response().status(),
+            status => status,
+        }
+    }
+
+    /// Gives the response this status whatever `error_page` says, with its usual reason phrase.
+    pub fn set_status(&self, status: u16) {
+        self.inner().engine.forget_error_status();
+        self.response().set_status(status);
+        self.response().set_reason(None);
     }
 
     /// Whether a response can still be made.
@@ -195,6 +245,7 @@ impl Request {
             }
             Header::Replaced(status) => return Err(SendError::Replaced(status)),
             Header::Failed => return Err(SendError::Failed),
+            Header::Taken => return Err(SendError::Taken),
             Header::Unsent => {
                 alert!("body sent before the header");
                 return Err(SendError::Failed);
@@ -239,15 +290,45 @@ impl Request {
             Header::Unsent => return Poll::Ready(Ok(())),
             Header::Replaced(status) => return Poll::Ready(Err(SendError::Replaced(status))),
             Header::Failed => return Poll::Ready(Err(SendError::Failed)),
+            // Who has taken it writes all that is his before he ends.
+            Header::Taken => return Poll::Ready(Ok(())),
             Header::Waiting | Header::Sent => {}
         }
         let polled = self.poll_output_inner(cx);
         if let Poll::Ready(Err(error)) = &polled
             && !matches!(error, SendError::Replaced(_))
         {
+            output.timed_out.set(error.is_timeout());
             output.header.set(Header::Failed);
         }
         polled
+    }
+
+    /// Hands the connection to the caller: bytes go both ways unframed, past all filters, and it
+    /// ends after this request. A header that was not sent will not be; what was sent must have
+    /// left. Bytes are read with [`Downstream::poll_body`], written with
+    /// [`Downstream::send_body`]; the caller waits with [`Downstream::poll_flush`] until they are
+    /// out.
+    ///
+    /// # Errors
+    /// Nobody is there any more, or something waits to be written.
+    pub fn take_over(&self) -> Result<Rc<dyn Downstream>, TakeError> {
+        let output = &self.inner().output;
+        let downstream = self.downstream().ok_or(TakeError::Gone)?;
+        if output.header.get() == Header::Taken {
+            return Err(TakeError::Taken);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.poll_output(&mut cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Err(TakeError::Gone),
+            Poll::Pending => return Err(TakeError::Pending),
+        }
+        downstream.upgrade();
+        self.forget_body();
+        output.header.set(Header::Taken);
+        output.last_seen.set(true);
+        Ok(downstream)
     }
 
     /// Whether the end of the response was given to [`output`](Self::output).

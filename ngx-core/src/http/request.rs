@@ -68,6 +68,8 @@ struct UriIs {
 struct Started {
     /// Coarse monotonic milliseconds.
     monotonic: u64,
+    /// Milliseconds since 1970.
+    unix: u64,
 }
 
 /// What went out, as far as the downstream cannot be asked.
@@ -121,6 +123,7 @@ impl Request {
             internal: Cell::new(false),
             started: Started {
                 monotonic: crate::time::now_ms(),
+                unix: crate::time::unix_ms(),
             },
             sent: Sent::default(),
             limit_rate: Cell::new(None),
@@ -260,6 +263,11 @@ impl Request {
         crate::time::now_ms().saturating_sub(self.0.started.monotonic)
     }
 
+    /// When the request line was seen, in milliseconds since 1970.
+    pub fn started_unix_ms(&self) -> u64 {
+        self.0.started.unix
+    }
+
     /// The request header.
     pub fn head(&self) -> Ref<'_, Head> {
         self.0.parts.head.borrow()
@@ -275,7 +283,7 @@ impl Request {
         self.0.parts.head.borrow_mut().set_method(method);
     }
 
-    /// Gives the header storage to the parser. Only before the first phase.
+    /// Gives the header storage to the parser, before the first phase, and to those who change it.
     pub(crate) fn with_head_mut<R>(&self, f: impl FnOnce(&mut Head) -> R) -> R {
         f(&mut self.0.parts.head.borrow_mut())
     }
@@ -380,6 +388,14 @@ impl Request {
         }
     }
 
+    /// What group `n` of the last match has captured; nothing of a group within the match that took
+    /// no part in it, and `None` beyond the last group that did.
+    pub fn captured(&self, n: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let captures = self.0.parts.captures.borrow();
+        (captures.append(n, &mut out) || captures.reaches(n)).then_some(out)
+    }
+
     pub(crate) fn captures(&self) -> &RefCell<Captures> {
         &self.0.parts.captures
     }
@@ -396,6 +412,18 @@ impl Request {
     /// Forgets what is known of a variable, so that it is evaluated anew.
     pub fn forget_variable(&self, id: VarId) {
         self.0.cells.forget(id);
+    }
+
+    /// The variable has no value from here on, whatever it had.
+    pub fn unset_variable(&self, id: VarId) {
+        if !self.http().variables.set(id, self, b"") {
+            self.0.cells.set(id, None);
+        }
+    }
+
+    /// Whether the variable was said to have no value.
+    pub fn is_variable_unset(&self, id: VarId) -> bool {
+        self.0.cells.is_unset(id)
     }
 
     /// The value of a variable as bytes of its own.

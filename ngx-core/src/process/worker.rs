@@ -63,7 +63,6 @@ impl Worker {
         let (commands, inbox) = unbounded_channel();
         let own = rights.clone();
         let body = move || {
-            INDEX.set(Some(index));
             let report = events.clone();
             let post = Post {
                 id,
@@ -101,16 +100,6 @@ impl Worker {
     }
 }
 
-/// Which worker this thread is, from 0; `None` for the main thread and others.
-#[must_use]
-pub fn worker_index() -> Option<usize> {
-    INDEX.try_with(Cell::get).ok().flatten()
-}
-
-thread_local! {
-    static INDEX: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
 /// Where a thread stands and whom it talks to.
 struct Post {
     id: u64,
@@ -126,7 +115,18 @@ impl Post {
     }
 }
 
+thread_local! {
+    static INDEX: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The number, from 0, of the worker thread that calls; `None` in other threads.
+#[must_use]
+pub fn worker_index() -> Option<usize> {
+    INDEX.get()
+}
+
 fn run<S: Service>(post: Post, rights: &ThreadRights, cycle: Arc<Cycle>) -> Result<(), RunError> {
+    INDEX.set(Some(post.index));
     rights.apply()?;
     let system = |call| move |error| RunError::System { call, error };
     let runtime = Builder::new_current_thread()

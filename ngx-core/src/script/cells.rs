@@ -70,7 +70,8 @@ impl Cells {
         let found = table.eval(id, cx, out);
         self.depth.set(self.depth.get() - 1);
 
-        if table.is_cacheable(id) {
+        // A cell that nobody has filled stays what it is: it must not seem to be emptied.
+        if table.is_cacheable(id) && (found || !table.is_cell(id)) {
             let value = match out.get(start..) {
                 Some(bytes) if found => Value::Known(Bytes::copy_from_slice(bytes)),
                 _ => Value::Missing,
@@ -93,6 +94,13 @@ impl Cells {
             Some(Value::Known(bytes)) => Some(bytes.clone()),
             _ => None,
         }
+    }
+
+    /// Whether the cell says that there is no value.
+    #[must_use]
+    pub fn is_unset(&self, id: VarId) -> bool {
+        let values = self.values.borrow();
+        matches!(values.get(id.index()), Some(Value::Missing))
     }
 
     /// Empties one cell: the next read evaluates.

@@ -8,6 +8,7 @@ mod libraries;
 mod log;
 mod modules;
 pub(crate) mod re;
+mod shdict;
 mod time;
 mod worker;
 
@@ -38,6 +39,7 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     config::install(engine, &ngx)?;
     libraries::install(engine)?;
     modules::install(engine)?;
+    shdict::install(engine, &ngx)?;
     cjson::install(engine)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;

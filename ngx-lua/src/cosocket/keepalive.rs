@@ -12,6 +12,7 @@ use ngx_upstream::pool::{Pool, PoolSettings};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::link::Link;
 use super::receive::whole;
 use super::socket::Socket;
 use super::{done, refuse};
@@ -178,10 +179,11 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if !link.input.borrow().is_empty() {
         return Ok(refuse("unread data in buffer"));
     }
-    let why = match link.transport().peek_closed() {
-        Ok(Peek::Nothing) => None,
-        Ok(Peek::Data) => Some("connection in dubious state"),
-        Ok(Peek::Closed) | Err(_) => Some("closed"),
+    let why = match link.transport().map(Transport::peek_closed) {
+        None => return Ok(refuse("the connection is another's")),
+        Some(Ok(Peek::Nothing)) => None,
+        Some(Ok(Peek::Data)) => Some("connection in dubious state"),
+        Some(Ok(Peek::Closed) | Err(_)) => Some("closed"),
     };
     if let Some(why) = why {
         socket.close();
@@ -199,8 +201,8 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         None => engine.pools().make(&name, whole(size), None),
     };
     drop(link);
-    if let Some(link) = socket.take_link().and_then(Rc::into_inner) {
-        let connection = link.into_connection();
+    let link = socket.take_link().and_then(Rc::into_inner);
+    if let Some(connection) = link.and_then(Link::into_connection) {
         pool.pool.keep_for(&pool.peer, connection, timeout);
     }
     // Only now, so that who waits for the place finds the connection.

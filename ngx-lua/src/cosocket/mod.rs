@@ -10,6 +10,8 @@
 
 mod connect;
 mod keepalive;
+#[cfg(feature = "http")]
+mod lent;
 mod link;
 mod pattern;
 mod receive;
@@ -22,6 +24,10 @@ use std::io;
 use std::rc::Rc;
 
 pub(crate) use self::keepalive::Pools;
+#[cfg(feature = "http")]
+pub(crate) use self::lent::{Metas as LentMetas, install as install_lent, socket as lent_socket};
+#[cfg(feature = "http")]
+pub(crate) use self::link::Stream;
 
 use self::socket::Socket;
 use crate::ffi::{Call, Meta, Raise, Reply, Value, function, values};

@@ -18,6 +18,8 @@ mod guard;
 mod kept;
 mod libraries;
 #[cfg(feature = "http")]
+mod output;
+#[cfg(feature = "http")]
 mod parcel;
 mod pcre;
 mod table;

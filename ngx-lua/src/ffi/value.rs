@@ -34,7 +34,7 @@ pub(crate) enum Value {
     /// A new table.
     Table(Box<TableValue>),
     /// A new table with a metatable.
-    TableWith(Box<TableValue>, Meta),
+    Dressed(Box<TableValue>, Meta),
     /// `ngx.null`.
     Null,
     /// A value that was kept.
@@ -113,7 +113,7 @@ impl Value {
                     lua::lua_pushcclosure(state, function.pointer(), 1);
                 }
                 Self::Table(table) => table.push(vm, state),
-                Self::TableWith(table, meta) => {
+                Self::Dressed(table, meta) => {
                     table.push(vm, state);
                     lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, meta.0.into());
                     lua::lua_setmetatable(state, -2);

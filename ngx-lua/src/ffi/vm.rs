@@ -9,7 +9,7 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use mlua::{Function as LuaFunction, Lua, MultiValue};
 
-use super::{Function, Kept, Meta, Thread};
+use super::{Function, Kept, Meta, Thread, Value};
 
 /// Finished threads that are kept for the next run (`lua_thread_cache_max_entries`).
 const CACHE_MAX: usize = 1024;
@@ -74,6 +74,15 @@ impl RawVm {
         // SAFETY: a trampoline keeps the rules of a Lua C function: it takes its arguments from the
         // state it is given and raises with nothing left to drop.
         unsafe { self.lua.create_c_function(function.pointer()) }
+    }
+
+    /// Makes a value, for the safe bindings.
+    pub(crate) fn create(&self, value: &Value) -> mlua::Result<mlua::Value> {
+        // SAFETY: as in `new`; one value is left, which is returned.
+        unsafe {
+            self.lua
+                .exec_raw::<mlua::Value>((), |state| value.push(self, state))
+        }
     }
 
     /// A place in the registry that metatables of wrapped values are found by.

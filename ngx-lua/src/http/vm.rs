@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ngx_core::cycle::Cycle;
 use ngx_core::error;
 use ngx_core::error::errno;
-use ngx_core::http::{Generation, NGINX_VERSION, Request};
-use ngx_core::process::worker_index;
+use ngx_core::http::{Generation, Request};
 use rustc_hash::FxHashMap;
 
 use super::code::{Code, Source};
@@ -17,7 +16,7 @@ use super::{Guest, api, globals};
 use crate::ffi::{Exhausted, Kept, Parcel};
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
-use crate::{ChunkName, Error, Host, Settings};
+use crate::{ChunkName, Error, Host};
 
 /// A VM with the code of the configuration that it has compiled.
 pub(super) struct Vm {
@@ -142,40 +141,11 @@ impl Prepared {
     }
 }
 
-/// What the configuration says. It names the scripts, so that they are trusted as it is.
-fn settings(cycle: &Cycle, conf: &MainConf) -> Settings {
-    let mut prefix = conf.prefix.to_string_lossy().into_owned();
-    if !prefix.ends_with('/') {
-        prefix.push('/');
-    }
-    let path = |path: &Option<String>| {
-        let path = path.as_ref()?.replace("${prefix}", &prefix);
-        Some(path.replace("$prefix", &prefix))
-    };
-    Settings {
-        trusted: true,
-        package_path: path(&conf.path),
-        package_cpath: path(&conf.cpath),
-        worker_count: cycle.core().workers(),
-        worker_id: worker_index,
-        nginx_version: version_number(NGINX_VERSION),
-        prefix,
-        ..Settings::default()
-    }
-}
-
-/// 1.31.5 is 1031005.
-fn version_number(text: &str) -> u32 {
-    let parts = text.split('.').map_while(|part| part.parse::<u32>().ok());
-    parts.fold(0, |number, part| number * 1000 + part)
-}
-
 impl Vm {
     /// A VM in which `init_by_lua` has run.
     fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
         let conf = cycle.part::<MainConf>().unwrap_or_default();
-        let settings = settings(cycle, &conf);
-        let host = Host::with_settings(settings).map_err(|error| error.to_string())?;
+        let host = Host::with_settings(conf.settings(cycle)).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
             host,

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 
 use super::lane::Lane;
 use crate::api::re::Re;
+#[cfg(feature = "http")]
+use crate::cosocket::LentMetas;
 use crate::cosocket::Pools;
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
@@ -29,6 +31,12 @@ pub(crate) struct Engine {
     semaphore_meta: Cell<Option<Meta>>,
     /// The metatables of cjson.
     json_metas: OnceCell<Rc<dyn Any>>,
+    /// Those of sockets whose connections are another's.
+    #[cfg(feature = "http")]
+    pub(crate) lent_metas: Cell<Option<LentMetas>>,
+    /// That of tables of header fields.
+    #[cfg(feature = "http")]
+    pub(crate) fields_meta: Cell<Option<Meta>>,
     /// What runs has run before, in another VM: what it logs was logged.
     replay: Cell<bool>,
 }
@@ -55,6 +63,10 @@ impl Engine {
             socket_meta: Cell::new(None),
             semaphore_meta: Cell::new(None),
             json_metas: OnceCell::new(),
+            #[cfg(feature = "http")]
+            lent_metas: Cell::new(None),
+            #[cfg(feature = "http")]
+            fields_meta: Cell::new(None),
             replay: Cell::new(false),
         })
     }

@@ -27,7 +27,7 @@ use std::rc::Rc;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::lane::{Lane, Op};
 #[cfg(feature = "http")]
-pub(crate) use self::run::{Begun, Ended};
+pub(crate) use self::run::{Begun, Ended, Waiting};
 pub(crate) use self::run::{Ending, Entry, Failure, Purpose, Run, RunKind};
 
 use crate::ffi::{Call, Raise, Reply, Values};

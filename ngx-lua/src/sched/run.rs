@@ -27,6 +27,12 @@ pub(crate) struct Run {
     /// The request it works for.
     #[cfg(feature = "http")]
     guest: Option<Guest>,
+    /// `ngx.ctx` of a run without a request.
+    #[cfg(feature = "http")]
+    own_ctx: RefCell<Option<Rc<Kept>>>,
+    /// What runs when the client leaves.
+    #[cfg(feature = "http")]
+    on_abort: RefCell<OnAbort>,
     scope: Option<Rc<dyn LogScope>>,
     /// The light threads by the ids of their Lua threads, ended ones too.
     pub(super) lights: RefCell<FxHashMap<usize, Rc<Light>>>,
@@ -46,6 +52,18 @@ pub(crate) enum RunKind {
     Blocking,
     /// It may wait for whatever it likes.
     Waiting,
+}
+
+/// What `ngx.on_abort` has left.
+#[cfg(feature = "http")]
+#[derive(Default)]
+enum OnAbort {
+    #[default]
+    Nothing,
+    /// A thread with the callback, and who has asked for it.
+    Callback(Thread, usize),
+    /// The client has left, and the callback was begun.
+    Begun,
 }
 
 /// Something that must not outlive the run that made it.
@@ -89,8 +107,52 @@ impl Run {
         self.guest.as_ref()
     }
 
+    /// `ngx.ctx` of a run without a request.
+    #[cfg(feature = "http")]
+    pub(crate) fn own_ctx(&self) -> &RefCell<Option<Rc<Kept>>> {
+        &self.own_ctx
+    }
+
+    /// Keeps what is to run as a light thread when the client leaves; false if there is such a thing
+    /// already. `parent` is the thread that asks for it.
+    #[cfg(feature = "http")]
+    pub(crate) fn set_on_abort(&self, callback: Thread, parent: usize) -> bool {
+        let mut on_abort = self.on_abort.borrow_mut();
+        if !matches!(*on_abort, OnAbort::Nothing) {
+            return false;
+        }
+        *on_abort = OnAbort::Callback(callback, parent);
+        true
+    }
+
+    /// Whether there is something to run when the client leaves, or was.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_on_abort(&self) -> bool {
+        !matches!(*self.on_abort.borrow(), OnAbort::Nothing)
+    }
+
+    /// Begins what is to run when the client leaves; false if there is nothing.
+    #[cfg(feature = "http")]
+    pub(crate) fn begin_on_abort(self: &Rc<Self>) -> bool {
+        if !self.has_on_abort() {
+            return false;
+        }
+        let on_abort = self.on_abort.replace(OnAbort::Begun);
+        if let OnAbort::Callback(thread, parent) = on_abort {
+            Light::new(self, thread, parent).begin();
+        }
+        true
+    }
+
+    /// Has the task of the run look at what it waits for: a light thread, which is a task of its
+    /// own, has left something to do.
+    #[cfg(feature = "http")]
+    pub(crate) fn nudge(&self) {
+        self.quiet.notify_waiters();
+    }
+
     /// Ends the run as soon as its threads yield: none of them goes on.
-    pub(super) fn exit(&self) {
+    pub(crate) fn exit(&self) {
         self.exited.set(true);
         self.quiet.notify_waiters();
     }
@@ -136,6 +198,8 @@ impl Run {
     }
 
     fn close(&self) {
+        #[cfg(feature = "http")]
+        drop(self.on_abort.replace(OnAbort::Begun));
         let lights = std::mem::take(&mut *self.lights.borrow_mut());
         for light in lights.values() {
             light.end();
@@ -234,6 +298,10 @@ impl Entry {
             phase: purpose.phase,
             #[cfg(feature = "http")]
             guest: purpose.guest,
+            #[cfg(feature = "http")]
+            own_ctx: RefCell::default(),
+            #[cfg(feature = "http")]
+            on_abort: RefCell::default(),
             scope: log::current(),
             lights: RefCell::default(),
             live: Cell::new(0),
@@ -328,6 +396,11 @@ impl Entry {
 
 #[cfg(feature = "http")]
 impl Waiting {
+    #[cfg(feature = "http")]
+    pub(crate) fn run(&self) -> &Rc<Run> {
+        self.entry.lane.run()
+    }
+
     /// Runs to the end.
     pub(crate) async fn finish(mut self) -> Result<Ended, Failure> {
         let first = self.step.take();

@@ -1,10 +1,11 @@
 //! Request bodies: read into memory or a temporary file, streamed, or skipped.
 
+mod build;
 mod read;
 mod spool;
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use ngx_buf::Chain;
@@ -12,6 +13,7 @@ use ngx_buf::Chain;
 use super::parse::{BodyFraming, Known, Version};
 use super::request::Request;
 use crate::info;
+pub use build::BuildError;
 use spool::NamedFile;
 
 /// What a request knows of its body.
@@ -25,6 +27,10 @@ pub(crate) struct BodyState {
     ahead: RefCell<BytesMut>,
     /// Its file, if that is to have a name.
     named: RefCell<Option<NamedFile>>,
+    /// Somebody will ask for the name of its file.
+    wants_name: Cell<bool>,
+    /// A body that is put together piece by piece.
+    building: RefCell<Option<build::Building>>,
     received: Cell<u64>,
 }
 
@@ -50,6 +56,8 @@ impl Default for BodyState {
             bufs: RefCell::default(),
             ahead: RefCell::default(),
             named: RefCell::default(),
+            wants_name: Cell::new(false),
+            building: RefCell::default(),
             received: Cell::new(0),
         }
     }
@@ -99,6 +107,53 @@ impl Request {
     pub fn body_file(&self) -> Option<PathBuf> {
         let named = self.inner().body.named.borrow();
         named.as_ref().map(|file| file.path.clone())
+    }
+
+    /// A body that is kept in a file will be asked for by the name of the file: it has one until the
+    /// request ends. Before the body is read.
+    pub fn want_body_file_name(&self) {
+        self.inner().body.wants_name.set(true);
+    }
+
+    /// Whether the whole body was read, or replaced.
+    pub fn body_is_read(&self) -> bool {
+        self.inner().body.stage.get() == Stage::Read
+    }
+
+    /// Somebody is about to read the body piece by piece: nobody else may.
+    pub fn begin_reading_body(&self) {
+        self.inner().body.stage.set(Stage::Reading);
+    }
+
+    /// Whether somebody has begun to read the body and not come to its end.
+    pub fn body_is_being_read(&self) -> bool {
+        self.inner().body.stage.get() == Stage::Reading
+    }
+
+    /// Whether the body is not wanted.
+    pub fn body_is_discarded(&self) -> bool {
+        self.inner().body.is_discarded()
+    }
+
+    /// Nobody reads the body as one any more.
+    pub(super) fn forget_body(&self) {
+        self.inner().body.stage.set(Stage::Read);
+    }
+
+    pub(super) fn replace_body(&self, bufs: Chain) {
+        let body = &self.inner().body;
+        let named = body.named.take();
+        let before = body.bufs.replace(bufs);
+        body.stage.set(Stage::Read);
+        drop((named, before));
+    }
+
+    pub(super) fn name_body_file(&self, path: &Path, remove: bool) {
+        let named = NamedFile {
+            path: path.to_owned(),
+            remove,
+        };
+        self.inner().body.named.replace(Some(named));
     }
 
     /// Bytes of body received so far.

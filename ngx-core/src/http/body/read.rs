@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain};
 
-use super::spool::Spool;
+use super::build::Collected;
 use super::{BodyFraming, Stage};
 use crate::http::core::{self, InFileOnly};
 use crate::http::downstream::{BodyError, BodyPiece};
@@ -44,13 +44,10 @@ impl Request {
             InFileOnly::Off => *conf.client_body_buffer_size,
             InFileOnly::On | InFileOnly::Clean => 0,
         };
-        let mut collected = Collected {
-            memory: BytesMut::new(),
-            spool: None,
-        };
+        let mut collected = Collected::default();
         if let BodyFraming::Length(length) = self.body_framing() {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
-            collected.memory.reserve(length.min(in_memory));
+            collected.reserve(length.min(in_memory));
         }
         while let Some(piece) = self.next_body_piece().await? {
             collected.add(self, &piece, in_memory)?;
@@ -148,37 +145,5 @@ impl Request {
             return Err(BodyError::TooLarge.status());
         }
         Ok(())
-    }
-}
-
-/// A body that is being collected.
-struct Collected {
-    memory: BytesMut,
-    spool: Option<Spool>,
-}
-
-impl Collected {
-    fn add(&mut self, r: &Request, piece: &[u8], in_memory: usize) -> Result<(), u16> {
-        if let Some(spool) = &mut self.spool {
-            return spool.write(piece);
-        }
-        if self.memory.len() + piece.len() <= in_memory {
-            self.memory.extend_from_slice(piece);
-            return Ok(());
-        }
-        let mut spool = Spool::create(r)?;
-        spool.write(&self.memory)?;
-        spool.write(piece)?;
-        self.memory = BytesMut::new();
-        self.spool = Some(spool);
-        Ok(())
-    }
-
-    fn finish(self) -> Chain {
-        match self.spool {
-            Some(spool) => spool.finish(),
-            None if self.memory.is_empty() => Chain::new(),
-            None => Chain::from(Buf::from(self.memory.freeze())),
-        }
     }
 }

@@ -47,7 +47,10 @@ pub(crate) fn write(r: &Request, out: &mut BytesMut) {
     write_content(r, out);
     // An error page that is a file is not the resource that was asked for.
     let own = matches!(status, 200 | 206 | 304);
-    if let Some(at) = response.last_modified().filter(|_| own) {
+    if let Some(at) = response.last_modified()
+        && own
+        && !response.has_last_modified()
+    {
         field(out, "Last-Modified", time::http_date_of(at).as_bytes());
     }
     if let Some(location) = response.location() {

@@ -129,6 +129,9 @@ fn respond(r: &Request, status: u16) -> PhaseStep {
     response.set_content_length(None);
     response.allow_ranges(false);
     response.set_last_modified(None);
+    if response.has_last_modified() {
+        response.remove_field(b"Last-Modified");
+    }
     response.set_etag(None);
     let body = special::body(r, status);
     if let Some(body) = &body {

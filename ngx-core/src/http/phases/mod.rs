@@ -76,6 +76,10 @@ impl Engine {
         self.error_status.get()
     }
 
+    pub(crate) fn forget_error_status(&self) {
+        self.error_status.set(0);
+    }
+
     /// Whether the request was not yet refused another URI inside the server.
     pub(super) fn may_change_uri(&self) -> bool {
         self.uri_changes.get() > 0

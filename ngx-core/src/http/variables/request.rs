@@ -65,7 +65,7 @@ const LINE: [(&str, Append); 8] = [
         }
     }),
     ("request_length", |r, out| {
-        let head = r.head().bytes().len() as u64;
+        let head = r.head().sent_len() as u64;
         put_number(out, head + r.body_received())
     }),
     ("request_completion", |r, out| {

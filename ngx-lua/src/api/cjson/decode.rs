@@ -176,7 +176,7 @@ impl Options {
             fields: Vec::new(),
         };
         match self.array_meta {
-            Some(meta) => Value::TableWith(Box::new(table), meta),
+            Some(meta) => Value::Dressed(Box::new(table), meta),
             None => table.into(),
         }
     }
