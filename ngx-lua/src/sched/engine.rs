@@ -1,6 +1,7 @@
 //! What all runs of a VM share.
 
-use std::cell::{Cell, RefCell};
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use rustc_hash::FxHashMap;
@@ -28,6 +29,8 @@ pub(crate) struct Engine {
     socket_meta: Cell<Option<Meta>>,
     /// The metatable of semaphores.
     semaphore_meta: Cell<Option<Meta>>,
+    /// The metatables of cjson.
+    json_metas: OnceCell<Rc<dyn Any>>,
     /// Those of sockets whose connections are another's.
     #[cfg(feature = "http")]
     pub(crate) lent_metas: Cell<Option<LentMetas>>,
@@ -59,6 +62,7 @@ impl Engine {
             pools: Pools::default(),
             socket_meta: Cell::new(None),
             semaphore_meta: Cell::new(None),
+            json_metas: OnceCell::new(),
             #[cfg(feature = "http")]
             lent_metas: Cell::new(None),
             #[cfg(feature = "http")]
@@ -108,6 +112,14 @@ impl Engine {
 
     pub(crate) fn set_semaphore_meta(&self, meta: Meta) {
         self.semaphore_meta.set(Some(meta));
+    }
+
+    pub(crate) fn json_metas(&self) -> Option<Rc<dyn Any>> {
+        self.json_metas.get().cloned()
+    }
+
+    pub(crate) fn set_json_metas(&self, metas: Rc<dyn Any>) {
+        let _first = self.json_metas.set(metas);
     }
 
     pub(crate) fn is_exiting(&self) -> bool {
