@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use ngx_core::http::Response;
 use ngx_core::http::parse::parse_date;
-use ngx_core::{error, time};
+use ngx_core::{debug, error, time};
 use smallvec::SmallVec;
 
 use super::ctx::change_status;
@@ -337,6 +337,10 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
     )]
     let most = if max > 0.0 { max as usize } else { usize::MAX };
     let truncated = found.len() > most;
+    if truncated {
+        let count = found.len();
+        debug!("lua exceeding response header limit {count} > {most}");
+    }
     found.truncate(most);
     let table = by_name(found).into();
     Ok(Reply::Values(if truncated {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ngx_buf::Flow;
+use ngx_core::debug;
 
 use super::{ANSWERING, allowed, done, guest, guest_in, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, function, values};
@@ -126,6 +127,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let answer = &guest.state.answer;
     if answer.is_kept() {
+        debug!("lua http 1.0 buffering makes ngx.flush() a no-op");
         return refuse("buffering");
     }
     if !guest.request.header_sent() || (!answer.body_seen.get() && !wait) {
