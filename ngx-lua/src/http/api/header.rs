@@ -12,7 +12,7 @@ use ngx_core::{debug, error, time};
 use smallvec::SmallVec;
 
 use super::ctx::change_status;
-use super::{current, nothing};
+use super::{live, nothing};
 use crate::ffi::{Call, Kind, Raise, Reply, TableValue, Value, function, values};
 use crate::http::Guest;
 use crate::http::conf::LUA;
@@ -69,7 +69,7 @@ const LINES_MAX: usize = 100;
 
 /// `value = ngx.header.NAME`
 fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     let key = call.tostring(2);
     let name = real_name(&guest, &key);
     let mut found = lines(guest.request.response(), &name)
@@ -116,13 +116,13 @@ fn lines(response: &Response, name: &[u8]) -> Texts {
 
 /// `ngx.header.NAME = value`
 fn set(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     change(call, &guest, (2, 3), true)
 }
 
 /// `add_header(name, value)` of the module `ngx.resp`.
 fn add(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     if !call.is_given(2) {
         return Err("invalid header value".into());
     }
@@ -313,7 +313,7 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
         _ => call.want_number(1)?.trunc(),
     };
     let raw = call.boolean(2);
-    let guest = current(call)?;
+    let guest = live(call)?;
     let mut found = own_lines(&guest);
     let response = guest.request.response();
     let listed = response.fields();
@@ -410,7 +410,7 @@ fn by_name(lines: Vec<(Vec<u8>, Bytes)>) -> TableValue {
 
 /// `set_status(status, reason)` of the module `ngx.resp`.
 fn set_status(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     let status = call.want_number(1)?.trunc();
     let reason = call.want_text(2)?;
     change_status(&guest.request, status, Some(&reason));

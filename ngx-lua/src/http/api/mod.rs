@@ -23,49 +23,48 @@ pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     ctx::install(engine, &ngx)
 }
 
-/// Phases that can make the response.
-const ANSWERING: &[Phase] = &[
-    Phase::ServerRewrite,
-    Phase::Rewrite,
-    Phase::Access,
-    Phase::Content,
-];
-
 /// The request of the call.
 fn guest(call: &Call<'_>) -> Result<Guest, Raise> {
-    match call.lane().run().guest() {
+    let run = call.lane().run();
+    match run.guest() {
         Some(guest) => Ok(guest.clone()),
         None => Err("no request found".into()),
     }
 }
 
-/// The request of a call that makes sense in these phases alone.
-fn guest_in(call: &Call<'_>, phases: &[Phase]) -> Result<Guest, Raise> {
-    allowed(call, phases)?;
-    guest(call)
-}
-
-/// Refuses a call outside of these phases.
-fn allowed(call: &Call<'_>, phases: &[Phase]) -> Result<(), Raise> {
-    let phase = call.lane().run().phase();
-    if phase == Phase::Init {
-        return Err("no request found".into());
-    }
-    if !phases.contains(&phase) {
-        return Err(format!("API disabled in the context of {}", phase.context()).into());
-    }
-    Ok(())
-}
-
-/// The request of a call that makes sense wherever there is one.
-fn current(call: &Call<'_>) -> Result<Guest, Raise> {
+/// The request of the call; where there cannot be one, that is said.
+fn live(call: &Call<'_>) -> Result<Guest, Raise> {
     let run = call.lane().run();
     match run.guest() {
         Some(guest) => Ok(guest.clone()),
-        None if run.phase() == Phase::Init => Err("no request found".into()),
-        None => Err("API disabled in the current context".into()),
+        None if is_requestless(run.phase()) => Err("API disabled in the current context".into()),
+        None => Err("no request found".into()),
     }
 }
+
+/// The request of the call, in one of these phases alone.
+fn allowed(call: &Call<'_>, phases: &[Phase]) -> Result<Guest, Raise> {
+    let run = call.lane().run();
+    let phase = run.phase();
+    match run.guest() {
+        Some(guest) if phases.contains(&phase) => Ok(guest.clone()),
+        None if !is_requestless(phase) => Err("no request found".into()),
+        _ => Err(format!("API disabled in the context of {}", phase.context()).into()),
+    }
+}
+
+/// Whether nginx runs such code with a request that is none.
+fn is_requestless(phase: Phase) -> bool {
+    matches!(phase, Phase::Timer | Phase::InitWorker | Phase::ExitWorker)
+}
+
+/// The phases that wait for the client.
+const WAITING: &[Phase] = &[
+    Phase::ServerRewrite,
+    Phase::Rewrite,
+    Phase::Access,
+    Phase::Content,
+];
 
 /// The answer of what went well.
 fn done() -> Result<Reply, Raise> {

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ngx_buf::Flow;
 use ngx_core::debug;
 
-use super::{ANSWERING, allowed, done, guest, guest_in, refuse};
+use super::{WAITING, allowed, done, guest, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, function, values};
 use crate::http::Guest;
 use crate::sched::{self, Engine, Run};
@@ -35,7 +35,7 @@ fn say(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     if let Some(why) = is_over(&guest) {
         return refuse(why);
     }
@@ -121,7 +121,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Err(call.expected(1, "boolean"));
     }
     let wait = call.boolean(1);
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     if let Some(why) = is_over(&guest) {
         return refuse(why);
     }
@@ -178,7 +178,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if guest.state.answer.has_ended() {
         return refuse("seen eof");
     }
-    allowed(call, ANSWERING)?;
+    let _ = allowed(call, WAITING)?;
     match guest.end() {
         Ok(flow) => {
             keep_moving(call, flow);
@@ -190,7 +190,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `ok, err = ngx.send_headers()`
 fn send_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     match guest.send_header() {
         Ok(()) => done(),
         Err(_) => refuse(BROKEN),
