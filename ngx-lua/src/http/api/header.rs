@@ -96,11 +96,11 @@ fn lines(response: &Response, name: &[u8]) -> Texts {
     let apart = if name.eq_ignore_ascii_case(b"content-type") {
         response.content_type()
     } else if name.eq_ignore_ascii_case(b"last-modified") {
-        let date = response.last_modified().map(time::http_date_of);
-        return date
-            .map(|date| Bytes::copy_from_slice(date.as_bytes()))
-            .into_iter()
-            .collect();
+        if let Some(seconds) = response.last_modified() {
+            let date = time::http_date_of(seconds);
+            return SmallVec::from_iter([Bytes::copy_from_slice(date.as_bytes())]);
+        }
+        None
     } else if name.eq_ignore_ascii_case(b"location") {
         response.location()
     } else if name.eq_ignore_ascii_case(b"etag") {
