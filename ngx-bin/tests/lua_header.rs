@@ -300,6 +300,7 @@ fn headers_of_a_backend_are_lua_s() {
              proxy_pass http://127.0.0.1:{port}/backend;
              header_filter_by_lua_block {
                  local date = ngx.header.last_modified
+                 if not date then return end
                  ngx.header.last_modified = nil
                  ngx.header.x_seen = date .. ngx.header.etag .. ngx.header.x_own
                  ngx.header.etag = nil
