@@ -171,7 +171,11 @@ fn exec_goes_elsewhere_inside() {
     );
     let uri = |uri: &str| {
         let response = server.get(uri).expect(200);
-        let seen = response.headers.all("x-uri").last().map(|s| s.to_string());
+        let seen = response
+            .headers
+            .all("x-uri")
+            .last()
+            .map(ToString::to_string);
         (seen.unwrap_or_default(), response.text())
     };
     let own = |seen: &str, body: &str| (seen.to_owned(), body.to_owned());

@@ -292,3 +292,39 @@ fn headers_are_added() {
     assert_eq!(response.headers.all("x-one"), ["1", "2", "3"]);
     assert_eq!(response.headers.all("content-type"), ["a/b"]);
 }
+
+#[test]
+fn headers_of_a_backend_are_lua_s() {
+    let server = server(
+        r#"location = /proxied/ {
+             proxy_pass http://127.0.0.1:{port}/backend;
+             header_filter_by_lua_block {
+                 local date = ngx.header.last_modified
+                 if not date then return end
+                 ngx.header.last_modified = nil
+                 ngx.header.x_seen = date .. ngx.header.etag .. ngx.header.x_own
+                 ngx.header.etag = nil
+                 ngx.header.x_own = nil
+             }
+         }
+         location /backend {
+             content_by_lua_block {
+                 ngx.header.last_modified = "Thu, 18 Nov 2010 11:27:35 GMT"
+                 ngx.header.etag = "tag"
+                 ngx.header.x_own = "own"
+                 ngx.print("x")
+             }
+         }"#,
+    );
+    let response = server.get("/proxied/").expect(200);
+    assert_eq!(
+        response.header("x-seen"),
+        Some("Thu, 18 Nov 2010 11:27:35 GMTtagown")
+    );
+    for name in ["last-modified", "etag", "x-own"] {
+        assert_eq!(response.header(name), None, "{name}");
+    }
+    let missing = server.get("/proxied").expect(301);
+    let location = missing.header("location").unwrap();
+    assert!(location.ends_with("/proxied/"), "{location}");
+}

@@ -58,6 +58,36 @@ impl Own {
 }
 
 impl Response {
+    /// Forgets everything, but not the memory for header lines.
+    pub(crate) fn reset(&mut self) {
+        let Self {
+            status,
+            reason,
+            fields,
+            content_length,
+            content_type,
+            charset,
+            location,
+            etag,
+            last_modified,
+            own_lines,
+            ranges_allowed,
+            no_body,
+            chunked,
+        } = self;
+        fields.get_mut().clear();
+        for text in [reason, content_type, charset, location, etag] {
+            *text.get_mut() = None;
+        }
+        status.set(0);
+        content_length.set(None);
+        last_modified.set(None);
+        own_lines.set(Own::default());
+        for mark in [ranges_allowed, no_body, chunked] {
+            mark.set(false);
+        }
+    }
+
     /// Forgets header lines, length, type and validators, but not the status: what an error
     /// response starts with.
     pub fn clear_header(&self) {
@@ -87,6 +117,11 @@ impl Response {
     /// The reason phrase given by a backend, if it is not the usual one.
     pub fn reason(&self) -> Option<Bytes> {
         self.reason.borrow().clone()
+    }
+
+    /// Looks at the [`reason`](Self::reason) where it is.
+    pub(crate) fn with_reason<R>(&self, f: impl FnOnce(Option<&[u8]>) -> R) -> R {
+        f(self.reason.borrow().as_deref())
     }
 
     /// Sets the whole text after the HTTP version, such as `404 Gone Fishing`.
@@ -184,6 +219,13 @@ impl Response {
     /// The media type, without a charset added by configuration.
     pub fn content_type(&self) -> Option<Bytes> {
         self.content_type.borrow().clone()
+    }
+
+    /// Looks at media type and charset where they are, if there is a media type.
+    pub(crate) fn with_content_type(&self, f: impl FnOnce(&[u8], Option<&[u8]>)) {
+        if let Some(media) = &*self.content_type.borrow() {
+            f(media, self.charset.borrow().as_deref());
+        }
     }
 
     /// Sets or forgets the media type.

@@ -1,5 +1,6 @@
 //! The `ngx` table.
 
+mod cjson;
 mod config;
 mod date;
 pub(crate) mod encode;
@@ -39,6 +40,7 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     libraries::install(engine)?;
     modules::install(engine)?;
     shdict::install(engine, &ngx)?;
+    cjson::install(engine)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)

@@ -1,5 +1,6 @@
 //! Expressions and what they give. The expectations were found with lua-nginx-module 0.10.23.
 
+mod cjson;
 mod encode;
 mod libraries;
 mod modules;

@@ -27,6 +27,7 @@ mod text;
 mod thread;
 mod value;
 mod vm;
+mod walk;
 
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
 pub(crate) use guard::guard_libraries;
@@ -37,5 +38,6 @@ pub(crate) use parcel::Parcel;
 pub(crate) use pcre::{CompileError, Matcher, Options, Pattern, Spans, Subject, bits};
 pub(crate) use table::TableValue;
 pub(crate) use thread::{Resumed, Stage, Thread};
-pub(crate) use value::{Meta, Scalar, Value, Values, number_text, values};
+pub(crate) use value::{Meta, Scalar, Value, Values, number_digits, number_text, values};
 pub(crate) use vm::{Exhausted, RawVm};
+pub(crate) use walk::Walk;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 use ngx_buf::{Buf, Chain, Flags, Flow};
+use ngx_core::debug;
 use ngx_core::http::SendError;
 use ngx_core::http::parse::{Method, Version};
 
@@ -80,6 +81,7 @@ impl Guest {
         }
         answer.body_seen.set(true);
         if let Some(kept) = &mut *answer.kept.borrow_mut() {
+            debug!("lua buffering output bufs for the HTTP 1.0 request");
             kept.push(Buf::from(body));
             return Ok(Flow::Done);
         }
@@ -107,6 +109,7 @@ impl Guest {
         answer.ended.set(true);
         let mut chain = answer.kept.take().unwrap_or_default();
         if !r.header_sent() {
+            debug!("lua sending HTTP 1.0 response headers");
             if r.response().content_length().is_none() {
                 r.response().set_content_length(Some(chain.size()));
             }

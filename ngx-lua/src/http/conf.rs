@@ -68,16 +68,21 @@ impl MainConf {
 
     /// What a VM of this configuration is told.
     pub(super) fn settings(&self, cycle: &Cycle) -> Settings {
+        let prefix = format!(
+            "{}/",
+            self.prefix.display().to_string().trim_end_matches('/')
+        );
+        let path = |path: &Option<String>| {
+            let path = path.as_ref()?.replace("${prefix}", &prefix);
+            Some(path.replace("$prefix", &prefix))
+        };
         let mut settings = Settings {
             trusted: true,
-            package_path: self.path.clone(),
-            package_cpath: self.cpath.clone(),
+            package_path: path(&self.path),
+            package_cpath: path(&self.cpath),
             worker_count: cycle.core().workers(),
             worker_id: worker_index,
-            prefix: format!(
-                "{}/",
-                self.prefix.display().to_string().trim_end_matches('/')
-            ),
+            prefix,
             shared_dicts: shdict::of(cycle),
             ..sockets::settings(cycle)
         };

@@ -173,10 +173,12 @@ fn negative(guest: &Guest, phase: Phase, code: i32) -> PhaseStep {
     if code != DECLINED {
         return Step::Finish(status::CLOSE);
     }
-    if guest.has_answered() && phase != Phase::Content {
-        return complete(guest);
+    match phase {
+        _ if guest.has_answered() => complete(guest),
+        // There is no other handler to ask: the client gets nothing.
+        Phase::Content => Step::Done,
+        _ => PhaseStep::DECLINED,
     }
-    PhaseStep::DECLINED
 }
 
 /// `ngx.DECLINED`

@@ -1,6 +1,7 @@
 //! What all runs of a VM share.
 
-use std::cell::{Cell, RefCell};
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use rustc_hash::FxHashMap;
@@ -28,11 +29,13 @@ pub(crate) struct Engine {
     socket_meta: Cell<Option<Meta>>,
     /// The metatable of datagram sockets.
     udp_meta: Cell<Option<Meta>>,
+    /// The metatable of semaphores.
+    semaphore_meta: Cell<Option<Meta>>,
+    /// The metatables of cjson.
+    json_metas: OnceCell<Rc<dyn Any>>,
     /// Those of sockets whose connections are another's.
     #[cfg(feature = "http")]
     pub(crate) lent_metas: Cell<Option<LentMetas>>,
-    /// The metatable of semaphores.
-    semaphore_meta: Cell<Option<Meta>>,
     /// That of tables of header fields.
     #[cfg(feature = "http")]
     pub(crate) fields_meta: Cell<Option<Meta>>,
@@ -61,9 +64,10 @@ impl Engine {
             pools: Pools::default(),
             socket_meta: Cell::new(None),
             udp_meta: Cell::new(None),
+            semaphore_meta: Cell::new(None),
+            json_metas: OnceCell::new(),
             #[cfg(feature = "http")]
             lent_metas: Cell::new(None),
-            semaphore_meta: Cell::new(None),
             #[cfg(feature = "http")]
             fields_meta: Cell::new(None),
             replay: Cell::new(false),
@@ -105,14 +109,6 @@ impl Engine {
         self.socket_meta.set(Some(meta));
     }
 
-    pub(crate) fn udp_meta(&self) -> Option<Meta> {
-        self.udp_meta.get()
-    }
-
-    pub(crate) fn set_udp_meta(&self, meta: Meta) {
-        self.udp_meta.set(Some(meta));
-    }
-
     pub(crate) fn semaphore_meta(&self) -> Option<Meta> {
         self.semaphore_meta.get()
     }
@@ -121,15 +117,30 @@ impl Engine {
         self.semaphore_meta.set(Some(meta));
     }
 
+    pub(crate) fn json_metas(&self) -> Option<Rc<dyn Any>> {
+        self.json_metas.get().cloned()
+    }
+
+    pub(crate) fn set_json_metas(&self, metas: Rc<dyn Any>) {
+        let _first = self.json_metas.set(metas);
+    }
+
+    pub(crate) fn is_exiting(&self) -> bool {
+        self.timers.exiting.get()
+    }
+
+    pub(crate) fn udp_meta(&self) -> Option<Meta> {
+        self.udp_meta.get()
+    }
+
+    pub(crate) fn set_udp_meta(&self, meta: Meta) {
+        self.udp_meta.set(Some(meta));
+    }
+
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.
     pub(crate) fn shut_down(&self) {
         self.timers.exiting.set(true);
         self.timers.exit.notify_waiters();
-    }
-
-    /// Whether the program ends, or the configuration is no longer the current one.
-    pub(crate) fn is_exiting(&self) -> bool {
-        self.timers.exiting.get()
     }
 
     pub(crate) fn pending_timers(&self) -> usize {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ngx_core::http::parse::{Unescape, split_args, unescape_uri};
 use ngx_core::{error, warn};
 
-use super::{ANSWERING, current, done, guest_in, nothing, refuse};
+use super::{WAITING, allowed, done, live, nothing, refuse};
 use crate::api::encode::encode_args_table;
 use crate::ffi::{Call, Kind, Raise, Reply, function, values};
 use crate::http::conf::LUA;
@@ -91,7 +91,6 @@ const EXITING: &[Phase] = &[
     Phase::Access,
     Phase::Content,
     Phase::HeaderFilter,
-    Phase::Timer,
 ];
 
 /// `ngx.AGAIN` and `ngx.DONE`
@@ -109,11 +108,11 @@ fn exit(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let why = "bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE";
         return Err(why.into());
     }
-    super::allowed(call, EXITING)?;
-    let run = Rc::clone(call.lane().run());
-    let Some(guest) = run.guest() else {
+    let phase = call.lane().run().phase();
+    if phase == Phase::Timer {
         return sched::exit(call);
-    };
+    }
+    let guest = allowed(call, EXITING)?;
     let r = &guest.request;
     if r.header_sent() && status >= 300 && !matches!(status, 408 | 444 | 499) {
         let sent = r.status();
@@ -125,7 +124,7 @@ fn exit(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         status = 200;
     }
-    if run.phase() == Phase::HeaderFilter {
+    if phase == Phase::HeaderFilter {
         guest.state.exit.set(Some(status));
         return nothing();
     }
@@ -154,7 +153,7 @@ fn redirect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     } else {
         302
     };
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     let r = &guest.request;
     if r.header_sent() {
         return Err("attempt to call ngx.redirect after sending out the headers".into());
@@ -197,7 +196,7 @@ fn exec(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if uri.is_empty() {
         return Err("The uri argument is empty".into());
     }
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     let Some((path, mut args)) = parse_unsafe(&uri) else {
         error!(
             "unsafe URI \"{}\" was detected",
@@ -260,7 +259,7 @@ fn parse_unsafe(uri: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 
 /// `ok, err = ngx.on_abort(callback)`
 fn on_abort(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     let run = Rc::clone(call.lane().run());
     if run.has_on_abort() {
         return refuse("duplicate call");

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ngx_core::error;
 use ngx_core::http::parse::Version;
 
-use super::{current, header_is_out, nothing};
+use super::{header_is_out, live, nothing};
 use crate::ffi::{Call, Kept, Kind, Raise, Reply, Value, function, values};
 use crate::http::Guest;
 use crate::phase::Phase;
@@ -29,9 +29,9 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let value = match key.as_deref() {
         Some(b"ctx") => Value::Kept(ctx(call)?),
         Some(b"status") => status(call)?,
-        Some(b"headers_sent") => Value::Boolean(header_is_out(call, &current(call)?)),
+        Some(b"headers_sent") => Value::Boolean(header_is_out(call, &live(call)?)),
         Some(b"is_subrequest") => {
-            current(call)?;
+            live(call)?;
             Value::Boolean(false)
         }
         _ => Value::Nil,
@@ -88,7 +88,7 @@ fn set_ctx(call: &Call<'_>) -> Result<(), Raise> {
 }
 
 fn status(call: &Call<'_>) -> Result<Value, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     let r = &guest.request;
     let status = match r.status() {
         0 if r.head().version() == Version::HTTP_09 => 9,
@@ -98,7 +98,7 @@ fn status(call: &Call<'_>) -> Result<Value, Raise> {
 }
 
 fn set_status(call: &Call<'_>) -> Result<(), Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     let status = call.want_number(3)?.trunc();
     change_status(call, &guest, status, None);
     Ok(())

@@ -8,11 +8,11 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use ngx_core::http::Response;
 use ngx_core::http::parse::parse_date;
-use ngx_core::{error, time};
+use ngx_core::{debug, error, time};
 use smallvec::SmallVec;
 
 use super::ctx::change_status;
-use super::{current, header_is_out, nothing};
+use super::{header_is_out, live, nothing};
 use crate::ffi::{Call, Kind, Raise, Reply, TableValue, Value, function, values};
 use crate::http::Guest;
 use crate::http::conf::LUA;
@@ -69,7 +69,7 @@ const LINES_MAX: usize = 100;
 
 /// `value = ngx.header.NAME`
 fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     let key = call.tostring(2);
     let name = real_name(&guest, &key);
     let mut found = lines(guest.request.response(), &name)
@@ -96,11 +96,11 @@ fn lines(response: &Response, name: &[u8]) -> Texts {
     let apart = if name.eq_ignore_ascii_case(b"content-type") {
         response.content_type()
     } else if name.eq_ignore_ascii_case(b"last-modified") {
-        let date = response.last_modified().map(time::http_date_of);
-        return date
-            .map(|date| Bytes::copy_from_slice(date.as_bytes()))
-            .into_iter()
-            .collect();
+        if let Some(seconds) = response.last_modified() {
+            let date = time::http_date_of(seconds);
+            return SmallVec::from_iter([Bytes::copy_from_slice(date.as_bytes())]);
+        }
+        None
     } else if name.eq_ignore_ascii_case(b"location") {
         response.location()
     } else if name.eq_ignore_ascii_case(b"etag") {
@@ -116,13 +116,13 @@ fn lines(response: &Response, name: &[u8]) -> Texts {
 
 /// `ngx.header.NAME = value`
 fn set(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     change(call, &guest, (2, 3), true)
 }
 
 /// `add_header(name, value)` of the module `ngx.resp`.
 fn add(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     if !call.is_given(2) {
         return Err("invalid header value".into());
     }
@@ -313,7 +313,7 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
         _ => call.want_number(1)?.trunc(),
     };
     let raw = call.boolean(2);
-    let guest = current(call)?;
+    let guest = live(call)?;
     let mut found = own_lines(&guest);
     let response = guest.request.response();
     let listed = response.fields();
@@ -337,6 +337,10 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
     )]
     let most = if max > 0.0 { max as usize } else { usize::MAX };
     let truncated = found.len() > most;
+    if truncated {
+        let count = found.len();
+        debug!("lua exceeding response header limit {count} > {most}");
+    }
     found.truncate(most);
     let table = by_name(found).into();
     Ok(Reply::Values(if truncated {
@@ -406,7 +410,7 @@ fn by_name(lines: Vec<(Vec<u8>, Bytes)>) -> TableValue {
 
 /// `set_status(status, reason)` of the module `ngx.resp`.
 fn set_status(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = current(call)?;
+    let guest = live(call)?;
     let status = call.want_number(1)?.trunc();
     let reason = call.want_text(2)?;
     change_status(call, &guest, status, Some(&reason));

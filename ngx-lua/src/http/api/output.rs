@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ngx_buf::Flow;
+use ngx_core::debug;
 
-use super::{ANSWERING, allowed, done, guest, guest_in, refuse};
+use super::{WAITING, allowed, done, guest, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, function, values};
 use crate::http::Guest;
 use crate::sched::{self, Engine, Run};
@@ -34,7 +35,7 @@ fn say(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     if let Some(why) = is_over(&guest) {
         return refuse(why);
     }
@@ -120,12 +121,13 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Err(call.expected(1, "boolean"));
     }
     let wait = call.boolean(1);
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     if let Some(why) = is_over(&guest) {
         return refuse(why);
     }
     let answer = &guest.state.answer;
     if answer.is_kept() {
+        debug!("lua http 1.0 buffering makes ngx.flush() a no-op");
         return refuse("buffering");
     }
     if !guest.request.header_sent() || (!answer.body_seen.get() && !wait) {
@@ -176,7 +178,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if guest.state.answer.has_ended() {
         return refuse("seen eof");
     }
-    allowed(call, ANSWERING)?;
+    let _ = allowed(call, WAITING)?;
     match guest.end() {
         Ok(flow) => {
             keep_moving(call, flow);
@@ -188,7 +190,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `ok, err = ngx.send_headers()`
 fn send_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = guest_in(call, ANSWERING)?;
+    let guest = allowed(call, WAITING)?;
     match guest.send_header() {
         Ok(()) => done(),
         Err(_) => refuse(BROKEN),
