@@ -1,5 +1,7 @@
 //! `ngx lua`: scripts outside of a server.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::io::Write as _;

@@ -5,6 +5,8 @@
 //! NGX_SOAK_SECONDS=600 cargo test -p ngx-bin --release --test lua_soak -- --ignored --nocapture
 //! ```
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::fs;
@@ -126,7 +128,7 @@ fn nothing_grows() {
             conn.send(&bytes);
         }
     });
-    let silent = Backend::script(|conn| conn.hold());
+    let silent = Backend::script(support::Conn::hold);
     let nobody = Port::reserve();
     let port = |addr: String| addr.rsplit_once(':').unwrap().1.to_owned();
     let server = Setup::lua(LUA)

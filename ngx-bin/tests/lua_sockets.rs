@@ -1,5 +1,7 @@
 //! Cosockets inside the server: what locations say, names, datagrams, who owns a socket, every phase.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::net::UdpSocket;
@@ -40,7 +42,7 @@ fn echo() -> Backend {
 
 /// Says nothing.
 fn silent() -> Backend {
-    Backend::script(|conn| conn.hold())
+    Backend::script(support::Conn::hold)
 }
 
 const READ: &str = "content_by_lua_block {
