@@ -10,7 +10,9 @@ use ngx_core::error::errno;
 use ngx_core::net::{Addr, Transport};
 use ngx_upstream::connect::{Bound, Connect as _, Connection, Sockets};
 use ngx_upstream::peer::Peer;
+use rustix::net::sockopt::set_tcp_nodelay;
 
+use super::defaults::Defaults;
 use super::keepalive::{NamedPool, Slot, Waiting};
 use super::link::Link;
 use super::receive::whole;
@@ -109,8 +111,7 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         socket,
         target,
         run,
-        log_errors: defaults.log_errors,
-        send_buffer_size: defaults.send_buffer_size,
+        defaults,
     };
     wait(call, async move {
         let _busy = opening.socket.begin(Task::Connecting);
@@ -176,8 +177,7 @@ struct Opening {
     socket: Rc<Socket>,
     target: Target,
     run: Rc<Run>,
-    log_errors: bool,
-    send_buffer_size: usize,
+    defaults: Defaults,
 }
 
 impl Opening {
@@ -205,7 +205,7 @@ impl Opening {
         let time = self.socket.timeouts.connect.get();
         let turn = within(time, async { Ok(waiting.turn().await) }).await;
         turn.map_err(|error| {
-            if self.log_errors {
+            if self.defaults.log_errors {
                 let target = &self.target;
                 ngx_core::error!(
                     "lua tcp socket queued connect timed out, when trying to connect to {target}"
@@ -224,7 +224,7 @@ impl Opening {
             None => within(time, Sockets.connect(&peer, true)).await,
         };
         made.map_err(|error| {
-            if self.log_errors {
+            if self.defaults.log_errors {
                 self.log(&error, &peer.addr);
             }
             error_text(&error)
@@ -255,9 +255,13 @@ impl Opening {
     fn connected(&self, connection: Connection<Transport>, slot: Option<Slot>) {
         if connection.stream.is_tcp() {
             // The connector has set it.
-            ngx_core::debug!("lua socket tcp_nodelay");
+            if self.defaults.nodelay {
+                ngx_core::debug!("lua socket tcp_nodelay");
+            } else if let Err(error) = set_tcp_nodelay(&connection.stream, false) {
+                ngx_core::alert!("setsockopt(TCP_NODELAY) failed {}", errno(&error.into()));
+            }
         }
-        let link = Link::new(connection, self.send_buffer_size);
+        let link = Link::new(connection, self.defaults.send_buffer_size);
         self.socket.connected(link, slot);
     }
 }

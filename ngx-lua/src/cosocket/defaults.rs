@@ -18,6 +18,8 @@ pub(crate) struct Defaults {
     pub(crate) pool_size: usize,
     pub(crate) keepalive_timeout: Duration,
     pub(crate) log_errors: bool,
+    /// Small segments leave at once.
+    pub(crate) nodelay: bool,
 }
 
 impl From<&Settings> for Defaults {
@@ -31,6 +33,7 @@ impl From<&Settings> for Defaults {
             pool_size: settings.pool_size,
             keepalive_timeout: settings.keepalive_timeout,
             log_errors: settings.log_socket_errors,
+            nodelay: true,
         }
     }
 }

@@ -105,16 +105,17 @@ pub(super) fn settings(cycle: &Cycle) -> Settings {
 }
 
 fn in_slots(slots: &Slots) -> Defaults {
-    let conf = SOCKETS.of(slots);
+    let (conf, core) = (SOCKETS.of(slots), LOCATION.of(slots));
     Defaults {
         connect_timeout: Duration::from_millis(*conf.connect_timeout),
         send_timeout: Duration::from_millis(*conf.send_timeout),
         read_timeout: Duration::from_millis(*conf.read_timeout),
         buffer_size: *conf.buffer_size,
-        send_buffer_size: *LOCATION.of(slots).client_body_buffer_size,
+        send_buffer_size: *core.client_body_buffer_size,
         pool_size: usize::try_from(*conf.pool_size).unwrap_or(usize::MAX),
         keepalive_timeout: Duration::from_millis(*conf.keepalive_timeout),
         log_errors: *conf.log_errors,
+        nodelay: *core.tcp_nodelay,
     }
 }
 
