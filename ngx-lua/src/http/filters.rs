@@ -59,7 +59,7 @@ fn header_done(guest: &Guest, outcome: Result<Ended, Failure>) -> Step<()> {
             );
             give_up(guest, 500)
         }
-        Ok(Ended::Returned(_)) => Step::Next(()),
+        Ok(Ended::Returned) => Step::Next(()),
         Ok(Ended::Exited) => match u16::try_from(guest.state.exit.take().unwrap_or(0)) {
             Ok(status) if status >= 300 => give_up(guest, status),
             Ok(_) => Step::Next(()),

@@ -112,8 +112,8 @@ pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Res
     })?;
     let entry = vm
         .entry(guest, RunKind::Waiting, phase, &function)
-        .map_err(|error| {
-            error!("{error}");
+        .map_err(|_| {
+            error!("not enough memory");
             500u16
         })?;
     Ok(entry.begin())
@@ -131,8 +131,8 @@ fn conclude(guest: &Guest, phase: Phase, outcome: Result<Ended, Failure>) -> Pha
             );
             Step::Finish(500)
         }
-        Ok(Ended::Returned(_)) if phase == Phase::Content || r.header_sent() => complete(guest),
-        Ok(Ended::Returned(_)) => PhaseStep::DECLINED,
+        Ok(Ended::Returned) if phase == Phase::Content || r.header_sent() => complete(guest),
+        Ok(Ended::Returned) => PhaseStep::DECLINED,
         Ok(Ended::Exited) => exited(guest, phase),
     }
 }

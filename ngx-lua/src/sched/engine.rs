@@ -1,9 +1,9 @@
 //! What all runs of a VM share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
@@ -16,7 +16,7 @@ pub(crate) struct Engine {
     raw: Rc<RawVm>,
     settings: Settings,
     /// The threads that stand in a lane, by their ids.
-    busy: RefCell<HashMap<usize, Weak<Lane>>>,
+    busy: RefCell<FxHashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
     /// The metatable of sockets.

@@ -26,8 +26,8 @@ use std::rc::Rc;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::lane::{Lane, Op};
 #[cfg(feature = "http")]
-pub(crate) use self::run::Begun;
-pub(crate) use self::run::{Ended, Ending, Entry, Failure, Purpose, Run, RunKind};
+pub(crate) use self::run::{Begun, Ended};
+pub(crate) use self::run::{Ending, Entry, Failure, Purpose, Run, RunKind};
 
 use crate::ffi::{Call, Raise, Reply, Values};
 

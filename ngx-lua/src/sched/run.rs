@@ -1,11 +1,11 @@
 //! A run: one call from outside, with everything that begins and ends with it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use mlua::{Function, MultiValue};
 use ngx_core::log::{self, LogScope};
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::Engine;
@@ -13,6 +13,8 @@ use super::lane::{self, Lane, Step};
 use super::light::Light;
 use crate::error::object_text;
 use crate::ffi::Thread;
+#[cfg(feature = "http")]
+use crate::ffi::{Exhausted, Kept};
 #[cfg(feature = "http")]
 use crate::http::Guest;
 use crate::phase::Phase;
@@ -27,7 +29,7 @@ pub(crate) struct Run {
     guest: Option<Guest>,
     scope: Option<Rc<dyn LogScope>>,
     /// The light threads by the ids of their Lua threads, ended ones too.
-    pub(super) lights: RefCell<HashMap<usize, Rc<Light>>>,
+    pub(super) lights: RefCell<FxHashMap<usize, Rc<Light>>>,
     /// Light threads that have not ended.
     live: Cell<usize>,
     quiet: Notify,
@@ -170,14 +172,24 @@ pub(crate) struct Entry {
 }
 
 /// How a run ended that did not fail.
+#[cfg(feature = "http")]
 pub(crate) enum Ended {
-    /// The entry thread has returned; its results are on its stack.
-    Returned(Rc<Thread>),
+    /// The entry thread has returned, and all light threads.
+    Returned,
     /// Somebody has ended the run.
     Exited,
 }
 
+/// What is left of a run that did not fail.
+enum Left {
+    /// The entry thread, with its results on its stack.
+    Results(Rc<Thread>),
+    /// Nothing: somebody has ended the run.
+    Nothing,
+}
+
 /// How far a run came without waiting.
+#[cfg(feature = "http")]
 pub(crate) enum Begun {
     Over(Result<Ended, Failure>),
     /// Go on with [`Waiting::finish`].
@@ -185,6 +197,7 @@ pub(crate) enum Begun {
 }
 
 /// A run that waits for something.
+#[cfg(feature = "http")]
 pub(crate) struct Waiting {
     entry: Entry,
     step: Option<Step>,
@@ -199,6 +212,17 @@ impl Entry {
         arguments: MultiValue,
     ) -> mlua::Result<Self> {
         let thread = engine.raw().launch(function, arguments)?;
+        Ok(Self::with_thread(engine, purpose, thread))
+    }
+
+    /// Prepares a run of a function without arguments.
+    #[cfg(feature = "http")]
+    pub(crate) fn of_kept(
+        engine: &Rc<Engine>,
+        purpose: Purpose,
+        function: &Kept,
+    ) -> Result<Self, Exhausted> {
+        let thread = engine.raw().start(function)?;
         Ok(Self::with_thread(engine, purpose, thread))
     }
 
@@ -224,19 +248,11 @@ impl Entry {
 
     /// Runs to the end, without waiting.
     pub(crate) fn block(self) -> Result<MultiValue, Failure> {
-        match self.run_blocking()? {
-            Ended::Returned(thread) => self.results(thread),
-            Ended::Exited => Ok(MultiValue::new()),
-        }
-    }
-
-    /// Runs to the end, without waiting; results are left where they are.
-    pub(crate) fn run_blocking(&self) -> Result<Ended, Failure> {
         loop {
             match self.lane.step() {
-                Step::Finished(thread) => return Ok(Ended::Returned(thread)),
+                Step::Finished(thread) => return self.results(thread),
                 Step::Failed(thread) => return Err(failure(&thread)),
-                Step::Exited => return Ok(Ended::Exited),
+                Step::Exited => return Ok(MultiValue::new()),
                 // A function of the program's that yields by itself is told to go on.
                 Step::Pause => {}
                 _ => return Err(exhausted()),
@@ -249,7 +265,8 @@ impl Entry {
     pub(crate) fn begin(self) -> Begun {
         match self.lane.step() {
             Step::Finished(thread) if self.lane.run().live.get() == 0 => {
-                Begun::Over(Ok(Ended::Returned(thread)))
+                self.retire(thread);
+                Begun::Over(Ok(Ended::Returned))
             }
             Step::Failed(thread) => Begun::Over(Err(failure(&thread))),
             Step::Exhausted => Begun::Over(Err(exhausted())),
@@ -264,12 +281,12 @@ impl Entry {
     /// Runs to the end of the entry thread and of all its light threads.
     pub(crate) async fn finish(self) -> Result<MultiValue, Failure> {
         match self.drive(None).await? {
-            Ended::Returned(thread) => self.results(thread),
-            Ended::Exited => Ok(MultiValue::new()),
+            Left::Results(thread) => self.results(thread),
+            Left::Nothing => Ok(MultiValue::new()),
         }
     }
 
-    async fn drive(&self, first: Option<Step>) -> Result<Ended, Failure> {
+    async fn drive(&self, first: Option<Step>) -> Result<Left, Failure> {
         let run = Rc::clone(self.lane.run());
         tokio::select! {
             biased;
@@ -277,21 +294,21 @@ impl Entry {
                 lane::Ended::Finished(thread) => {
                     run.quiet().await;
                     Ok(if run.exited.get() {
-                        Ended::Exited
+                        Left::Nothing
                     } else {
-                        Ended::Returned(thread)
+                        Left::Results(thread)
                     })
                 }
-                lane::Ended::Exited => Ok(Ended::Exited),
+                lane::Ended::Exited => Ok(Left::Nothing),
                 lane::Ended::Failed(thread) => Err(failure(&thread)),
                 lane::Ended::Exhausted => Err(exhausted()),
             },
-            () = run.exited() => Ok(Ended::Exited),
+            () = run.exited() => Ok(Left::Nothing),
         }
     }
 
     /// Takes the results, and gives the thread back.
-    pub(crate) fn results(&self, thread: Rc<Thread>) -> Result<MultiValue, Failure> {
+    fn results(&self, thread: Rc<Thread>) -> Result<MultiValue, Failure> {
         let results = thread.take(thread.count());
         self.retire(thread);
         results.map_err(|error| Failure {
@@ -301,7 +318,7 @@ impl Entry {
     }
 
     /// Gives a thread that has returned back, whatever it has returned.
-    pub(crate) fn retire(&self, thread: Rc<Thread>) {
+    fn retire(&self, thread: Rc<Thread>) {
         self.lane.close();
         if let Some(thread) = Rc::into_inner(thread) {
             thread.recycle();
@@ -309,11 +326,18 @@ impl Entry {
     }
 }
 
+#[cfg(feature = "http")]
 impl Waiting {
     /// Runs to the end.
     pub(crate) async fn finish(mut self) -> Result<Ended, Failure> {
         let first = self.step.take();
-        self.entry.drive(first).await
+        Ok(match self.entry.drive(first).await? {
+            Left::Results(thread) => {
+                self.entry.retire(thread);
+                Ended::Returned
+            }
+            Left::Nothing => Ended::Exited,
+        })
     }
 }
 
