@@ -17,6 +17,14 @@ pub enum FileError {
         /// How many bytes of the range lie behind that place.
         missing: u64,
     },
+    /// Whoever was to read did not: the threads that read files are gone.
+    #[error("reading \"{}\" at {offset} was given up", name.display())]
+    Abandoned {
+        /// The name of the file.
+        name: PathBuf,
+        /// Where the read began.
+        offset: u64,
+    },
     /// The system refused to read.
     #[error("pread() \"{}\" at {offset} failed: {source}", name.display())]
     Read {

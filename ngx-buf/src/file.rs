@@ -1,5 +1,7 @@
 //! Files in a chain.
 
+mod direct;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -10,11 +12,16 @@ use std::sync::Arc;
 
 use crate::Buf;
 use crate::error::FileError;
+use crate::output::align::Plan;
+use crate::pool::block;
 
 /// An open file and the name it is known by, shared by all bufs that are ranges of it.
 ///
 /// Reads name their own offset, so that many chains can use one descriptor at once. The file is
 /// closed with the last buf that needs it.
+///
+/// A file is read through the page cache, or past it after [`make_direct`](Self::make_direct).
+/// Which of both is settled before the file is shared, and stays.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -35,6 +42,9 @@ use crate::error::FileError;
 pub struct FileBuf {
     file: File,
     name: PathBuf,
+    /// What offsets, lengths and addresses must be multiples of: 1, or, under direct I/O, a power
+    /// of two above.
+    alignment: usize,
 }
 
 impl FileBuf {
@@ -44,6 +54,7 @@ impl FileBuf {
         Self {
             file,
             name: name.into(),
+            alignment: 1,
         }
     }
 
@@ -55,7 +66,45 @@ impl FileBuf {
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let name = path.into();
         let file = File::open(&name)?;
-        Ok(Self { file, name })
+        Ok(Self::new(file, name))
+    }
+
+    /// Turns direct I/O on (nginx: `directio`, `directio_alignment`): reads go past the page
+    /// cache, which large files that are read once would only push others out of.
+    ///
+    /// Reads must then begin and end at multiples of `alignment` bytes, of a power of two in any
+    /// case, and of what the system says that this file wants, if that is more. Whoever uses the
+    /// file here need not care: what is asked for is read with what lies around it, and cut. (nginx
+    /// turns direct I/O off for such a read and on again behind it, which everybody who has the
+    /// same open file gets to feel.)
+    ///
+    /// Such a file is never sent by `sendfile`.
+    ///
+    /// # Errors
+    ///
+    /// The file system cannot do it. The file is then read as before.
+    #[doc(alias = "ngx_directio_on")]
+    pub fn make_direct(&mut self, alignment: usize) -> io::Result<()> {
+        self.alignment = direct::turn_on(&self.file, alignment)?;
+        Ok(())
+    }
+
+    /// Aligns reads as under direct I/O, without that being on: what alignment does can then be
+    /// tested on any file system, with any alignment.
+    pub(crate) fn pretend_direct(&mut self, alignment: usize) {
+        self.alignment = alignment.max(1).next_power_of_two();
+    }
+
+    /// Whether direct I/O is on.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.alignment > 1
+    }
+
+    /// What reads must be aligned to, in bytes: a power of two under direct I/O, else 1.
+    #[must_use]
+    pub fn alignment(&self) -> usize {
+        self.alignment
     }
 
     /// The open file.
@@ -70,21 +119,48 @@ impl FileBuf {
         &self.name
     }
 
-    /// Fills `into` from the file at `offset` (pread(2), as often as it takes).
+    /// Fills `into` from the file at `offset` (pread(2), as often as it takes). Under direct I/O
+    /// that takes a buffer of its own for each call; the output chain has those already.
     ///
     /// # Errors
     ///
     /// [`FileError::Truncated`] when the file ends first, [`FileError::Read`] when the system
     /// says no. What `into` holds then is not defined.
     pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<(), FileError> {
-        let mut rest = into;
-        let mut at = offset;
-        while !rest.is_empty() {
-            match self.file.read_at(rest, at) {
-                Ok(0) => return Err(self.truncated(at, rest.len() as u64)),
+        let range = offset..offset.saturating_add(into.len() as u64);
+        if !self.is_direct() {
+            let plan = Plan::new(self.alignment, &range, 0..into.len(), 0);
+            return self.read(&plan, plan.into.start, into);
+        }
+        let mut memory = block(Plan::covering(self.alignment, &range), self.alignment);
+        let plan = Plan::new(self.alignment, &range, 0..memory.len(), 0);
+        self.read(&plan, plan.into.start, &mut memory)?;
+        if let Some(read) = memory.get(plan.window.clone()) {
+            into.copy_from_slice(read);
+        }
+        Ok(())
+    }
+
+    /// Does what `plan` says, from where in the `memory` it has been done already.
+    pub(crate) fn read(
+        &self,
+        plan: &Plan,
+        done: usize,
+        memory: &mut [u8],
+    ) -> Result<(), FileError> {
+        let mut done = done;
+        while done < plan.window.end {
+            let at = plan.offset + (done - plan.into.start) as u64;
+            let into = memory.get_mut(done..plan.into.end).unwrap_or_default();
+            match self.file.read_at(into, at) {
                 Ok(n) => {
-                    rest = rest.get_mut(n..).unwrap_or_default();
-                    at += n as u64;
+                    done += n;
+                    let missing = plan.window.end.saturating_sub(done);
+                    // Under direct I/O only the end of the file is not aligned.
+                    let ended = n == 0 || !(at + n as u64).is_multiple_of(self.alignment as u64);
+                    if missing > 0 && ended {
+                        return Err(self.truncated(at + n as u64, missing as u64));
+                    }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
@@ -97,6 +173,14 @@ impl FileBuf {
             }
         }
         Ok(())
+    }
+
+    /// Reads what of `plan` is in the page cache already, without waiting for a disk. Says up to
+    /// where in the memory there are bytes now, or `None` if the system cannot tell.
+    pub(crate) fn read_cached(&self, plan: &Plan, memory: &mut [u8]) -> Option<usize> {
+        let into = memory.get_mut(plan.into.clone()).unwrap_or_default();
+        let n = direct::read_cached(&self.file, into, plan.offset)?;
+        Some(plan.into.start + n)
     }
 
     pub(crate) fn truncated(&self, offset: u64, missing: u64) -> FileError {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 
 use crate::error::FileError;
+use crate::output::align::Plan;
 
 /// Has no value, so that every place that deals with a file compiles to nothing.
 #[derive(Debug)]
@@ -14,7 +15,20 @@ impl FileBuf {
         match *self {}
     }
 
-    pub(crate) fn read_exact_at(&self, _into: &mut [u8], _offset: u64) -> Result<(), FileError> {
+    pub(crate) fn alignment(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn is_direct(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn read(
+        &self,
+        _plan: &Plan,
+        _done: usize,
+        _memory: &mut [u8],
+    ) -> Result<(), FileError> {
         match *self {}
     }
 

@@ -3,6 +3,9 @@
 
 mod buf;
 mod chain;
+#[cfg(feature = "file")]
+#[doc(hidden)]
+pub mod check;
 mod cursor;
 mod error;
 #[cfg(feature = "file")]
@@ -14,10 +17,17 @@ mod flags;
 mod limit;
 mod output;
 mod pool;
+#[cfg(feature = "file")]
+mod reads;
+#[cfg(not(feature = "file"))]
+#[path = "reads_none.rs"]
+mod reads;
 mod recycle;
 mod sink;
 mod tag;
 pub mod testing;
+#[cfg(feature = "file")]
+mod threads;
 mod writer;
 
 pub use buf::Buf;
@@ -30,11 +40,15 @@ pub use flags::Flags;
 pub use limit::{Allowance, Limit};
 pub use output::{Bufs, OutputChain, OutputContext};
 pub use pool::{BufPool, PoolStats};
+#[cfg(feature = "file")]
+pub use reads::{FileReader, ReadJob};
 pub use recycle::update_chains;
 pub use sink::Sink;
 #[cfg(feature = "tokio")]
 pub use sink::net::AsyncSink;
 pub use tag::Tag;
+#[cfg(feature = "file")]
+pub use threads::ReadThreads;
 pub use writer::{ChainWriter, Pause};
 
 /// Whether to go on producing, the answer of everything that takes a chain.

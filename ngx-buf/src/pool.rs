@@ -2,7 +2,16 @@
 
 use bytes::BytesMut;
 
-/// A bounded number of buffers of one size, that come back to be used again.
+/// A bounded number of buffers of one size, that come back to be used again (nginx:
+/// `ngx_create_chain_of_bufs` for the set, `ctx->free` for those that came back).
+///
+/// ```text
+///            take()                                 freeze(), clone()
+///   free ---------------> BytesMut, to be filled ---------------------> on its way
+///     ^   (or made, while                                                   |
+///     |    there are < num)            try_into_mut(): nobody else          |
+///     '------- give() <-----------------------------------------------------'
+/// ```
 ///
 /// What is taken has the length of the pool, filled with whatever the last user left in it. To
 /// know when a buffer that was handed on is free again its producer keeps a clone of the frozen
@@ -27,12 +36,16 @@ use bytes::BytesMut;
 pub struct BufPool {
     num: usize,
     size: usize,
+    /// A power of two that the addresses of the buffers, and `size`, are multiples of.
+    alignment: usize,
     /// `free.len() <= allocated`
     free: Vec<BytesMut>,
     /// `allocated <= num`
     allocated: usize,
     peak: usize,
     reused: u64,
+    /// A buffer of another size was made once.
+    made_odd: bool,
 }
 
 /// What a [`BufPool`] has done so far.
@@ -53,14 +66,27 @@ impl BufPool {
     /// made before it is needed.
     #[must_use]
     pub fn new(num: usize, size: usize) -> Self {
-        Self {
+        Self::aligned(num, size, 1)
+    }
+
+    /// A pool whose buffers begin at an address that is a multiple of `alignment`, and whose size
+    /// is one too, as direct I/O wants them: `size` is rounded down, but not to nothing, and
+    /// `alignment` up to a power of two. Each buffer costs up to `alignment` bytes more than its
+    /// size, which are skipped at its front.
+    #[must_use]
+    pub fn aligned(num: usize, size: usize, alignment: usize) -> Self {
+        let mut pool = Self {
             num: num.max(1),
             size: size.max(1),
+            alignment: 1,
             free: Vec::new(),
             allocated: 0,
             peak: 0,
             reused: 0,
-        }
+            made_odd: false,
+        };
+        pool.align(alignment);
+        pool
     }
 
     /// A buffer of the pool's size, or `None` if all are in use.
@@ -70,7 +96,10 @@ impl BufPool {
 
     /// Gives a buffer back. One that is not of the pool's size is not kept.
     pub fn give(&mut self, buffer: BytesMut) {
-        if buffer.len() == self.size && self.free.len() < self.allocated {
+        if buffer.len() == self.size
+            && is_aligned(&buffer, self.alignment)
+            && self.free.len() < self.allocated
+        {
             self.free.push(buffer);
         } else {
             self.forget(1);
@@ -81,6 +110,12 @@ impl BufPool {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// What the addresses of the buffers are multiples of, in bytes; 1 is any address.
+    #[must_use]
+    pub fn alignment(&self) -> usize {
+        self.alignment
     }
 
     /// How many buffers there may be.
@@ -100,6 +135,11 @@ impl BufPool {
         }
     }
 
+    /// How many bytes the free buffers have.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free.iter().map(BytesMut::len).sum()
+    }
+
     pub(crate) fn take_free(&mut self) -> Option<BytesMut> {
         let buffer = self.free.pop()?;
         self.reused += 1;
@@ -112,8 +152,29 @@ impl BufPool {
             return None;
         }
         self.allocated += 1;
+        self.made_odd |= size != self.size;
         self.peak = self.peak.max(self.allocated);
-        Some(block(size))
+        Some(block(size, self.alignment))
+    }
+
+    /// From now on all buffers are aligned to `alignment` at least. Those that are not, or have
+    /// another size than they would have now, are not used again.
+    pub(crate) fn align(&mut self, alignment: usize) {
+        let alignment = alignment.checked_next_power_of_two().unwrap_or(1);
+        if alignment <= self.alignment {
+            return;
+        }
+        self.alignment = alignment;
+        self.size = (self.size & !(alignment - 1)).max(alignment);
+        let before = self.free.len();
+        self.free
+            .retain(|buffer| buffer.len() == self.size && is_aligned(buffer, alignment));
+        self.forget(before - self.free.len());
+    }
+
+    /// Whether a buffer of another size was made before. Such a one does not come back.
+    pub(crate) fn made_odd(&self) -> bool {
+        self.made_odd
     }
 
     /// Whether none is free and none may be made.
@@ -127,13 +188,20 @@ impl BufPool {
     }
 }
 
-/// Memory that can be frozen, shared and taken back without an allocation.
-pub(crate) fn block(size: usize) -> BytesMut {
-    let mut block = BytesMut::zeroed(size);
+/// Memory that can be frozen, shared and taken back without an allocation, at an address that is a
+/// multiple of `alignment`, a power of two.
+pub(crate) fn block(size: usize, alignment: usize) -> BytesMut {
+    let mut block = BytesMut::zeroed(size + (alignment - 1));
+    let skipped = block.as_ptr().addr().wrapping_neg() & (alignment - 1);
     // Splitting makes the memory refcounted once and for all; otherwise every round of freezing
     // and sharing would allocate a counter.
-    drop(block.split_off(size));
+    drop(block.split_to(skipped));
+    block.truncate(size);
     block
+}
+
+pub(crate) fn is_aligned(memory: &[u8], alignment: usize) -> bool {
+    memory.as_ptr().addr() & (alignment - 1) == 0
 }
 
 #[cfg(test)]
@@ -190,13 +258,49 @@ mod tests {
     #[test]
     fn more_given_than_taken_is_not_kept() {
         let mut pool = BufPool::new(1, 8);
-        pool.give(block(8));
+        pool.give(block(8, 1));
         assert_eq!(pool.stats().allocated, 0);
     }
 
     #[test]
+    fn aligned_buffers_come_back_aligned() {
+        for alignment in [1, 2, 512, 4096] {
+            let mut pool = BufPool::aligned(2, 10_000, alignment);
+            assert_eq!(pool.size(), 10_000 / alignment * alignment);
+            for _ in 0..3 {
+                let (a, b) = (pool.take().unwrap(), pool.take().unwrap());
+                for buffer in [a, b] {
+                    assert!(is_aligned(&buffer, alignment));
+                    assert_eq!(buffer.len(), pool.size());
+                    let address = buffer.as_ptr();
+                    let back = buffer.freeze().try_into_mut().unwrap();
+                    assert_eq!((back.as_ptr(), back.len()), (address, pool.size()));
+                    pool.give(back);
+                }
+            }
+            assert_eq!(pool.stats().reused, 4);
+        }
+        assert_eq!(BufPool::aligned(1, 100, 512).size(), 512);
+        assert_eq!(BufPool::aligned(1, 3000, 1000).alignment(), 1024);
+    }
+
+    #[test]
+    fn what_is_not_aligned_is_not_used_again() {
+        let mut pool = BufPool::new(3, 1000);
+        let (a, b) = (pool.take().unwrap(), pool.take().unwrap());
+        pool.give(a);
+        pool.align(512);
+        assert_eq!((pool.stats().allocated, pool.size()), (1, 512));
+        pool.give(b);
+        assert_eq!(pool.stats().allocated, 0);
+        assert!(is_aligned(&pool.take().unwrap(), 512));
+        pool.align(16);
+        assert_eq!(pool.alignment(), 512, "never less");
+    }
+
+    #[test]
     fn the_same_memory_comes_back() {
-        let block = block(16);
+        let block = block(16, 1);
         let address = block.as_ptr();
         let bytes = block.freeze();
         let window = bytes.slice(4..9);

@@ -1,4 +1,8 @@
-//! A sink for tests, that takes as much as it is told to and remembers what it was given.
+//! For tests: a sink that takes as much as it is told to and remembers what it was given, and a
+//! reader of files that reads when it is told to.
+
+#[cfg(feature = "file")]
+mod jobs;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -7,6 +11,8 @@ use std::task::{Context, Poll};
 
 use crate::Sink;
 use crate::file::read_some_at;
+#[cfg(feature = "file")]
+pub use jobs::Jobs;
 
 /// A sink that follows a script.
 ///

@@ -8,7 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::pool::block;
+use crate::output::align::Plan;
+use crate::pool::{block, is_aligned};
 use crate::{Allowance, Buf, Chain, Flags, Flow, Limit, Sink, WriteError};
 
 /// Keeps what was not sent yet, and sends it as the sink takes it.
@@ -317,8 +318,8 @@ impl ChainWriter {
         sink: &mut S,
         most: u64,
     ) -> Result<u64, WriteError> {
-        if self.out.front().is_some_and(Buf::is_file) {
-            if sink.sends_files() && !self.reads_files {
+        if let Some((file, _)) = self.out.front().and_then(Buf::file_parts) {
+            if sink.sends_files() && !self.reads_files && !file.is_direct() {
                 return self.send_file(sink, most);
             }
             self.read_file(most)?;
@@ -363,19 +364,21 @@ impl ChainWriter {
         let Some((file, range)) = front.file_parts() else {
             return Ok(());
         };
-        let len = (range.end - range.start).min(most).min(SCRATCH as u64) as usize;
+        let alignment = file.alignment();
         let mut memory = self
             .scratch
             .take()
             .and_then(|bytes| bytes.try_into_mut().ok())
-            .unwrap_or_else(|| block(SCRATCH));
-        let into = memory.get_mut(..len).unwrap_or_default();
-        file.read_exact_at(into, range.start)?;
+            .filter(|memory| is_aligned(memory, alignment))
+            .unwrap_or_else(|| block(SCRATCH.next_multiple_of(alignment), alignment));
+        let end = range.end.min(range.start.saturating_add(most));
+        let plan = Plan::new(alignment, &(range.start..end), 0..memory.len(), 0);
+        file.read(&plan, plan.into.start, &mut memory)?;
         let bytes = memory.freeze();
-        let mut read = Buf::from(bytes.slice(..len));
+        let mut read = Buf::from(bytes.slice(plan.window.clone()));
         self.scratch = Some(bytes);
         // The marks of the file go to the memory with its last byte.
-        read.set_flags(front.split_to(len as u64).flags() - Flags::TEMP_FILE);
+        read.set_flags(front.split_to(plan.len()).flags() - Flags::TEMP_FILE);
         if front.is_empty() {
             self.out.pop_front();
         }

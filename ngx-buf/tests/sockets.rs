@@ -180,6 +180,30 @@ async fn one_turn_does_not_starve_the_others() {
 }
 
 #[test]
+fn a_response_over_a_socket_makes_no_allocation() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (server, mut client) = runtime.block_on(tcp());
+    let file = file(&content(10_000));
+    let mut writer = ChainWriter::new();
+    let mut body = vec![0; 10_005];
+    let mut respond = || {
+        let mut chain = Chain::from(Buf::from("head\n"));
+        chain.push(Buf::file(Arc::clone(&file), 0..10_000));
+        chain.push(Buf::last());
+        writer.push(chain);
+        runtime
+            .block_on(poll_fn(|cx| writer.poll_write(cx, &mut &server)))
+            .unwrap();
+        runtime.block_on(client.read_exact(&mut body)).unwrap();
+    };
+    respond();
+    assert_eq!(allocation_counter::measure(respond).count_total, 0);
+}
+
+#[test]
 fn parts_can_go_to_another_thread() {
     fn is_send<T: Send>() {}
     is_send::<Chain>();

@@ -16,6 +16,7 @@ use crate::module::{LoadOptions, Registry, SharedParts, Slots, load};
 use crate::net::listener::{ListenError, ListenRules};
 use crate::net::{ListenOptions, Listeners};
 use crate::notice;
+use crate::zone::Zones;
 
 /// One generation of the configuration, shared by all threads and by everything that began under
 /// it.
@@ -45,6 +46,7 @@ pub struct Cycle {
     number: u64,
     global: Slots,
     parts: SharedParts,
+    zones: Zones,
     record: Record,
     warnings: Diagnostics,
     error_log: Option<Arc<ErrorLog>>,
@@ -167,6 +169,8 @@ impl Cycle {
         let workers = core.workers();
         let owner = core.user().map(|user| (user.uid, user.gid));
         let pid_file = options.pid_file(core);
+        let zones = loaded.parts.take::<Zones>().unwrap_or_default();
+        let zones = zones.open(old.map(Self::zones));
         let parts = loaded.parts.share();
         for path in &parts.get::<TempPaths>().unwrap_or_default().0 {
             temp_folder(path, owner)?;
@@ -175,6 +179,7 @@ impl Cycle {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             global: loaded.global,
             parts,
+            zones,
             record: loaded.record,
             warnings: loaded.warnings,
             error_log,
@@ -228,6 +233,12 @@ impl Cycle {
     #[must_use]
     pub fn part<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.parts.get()
+    }
+
+    /// The zones, with what they hold: the generation before shares those that are the same.
+    #[must_use]
+    pub const fn zones(&self) -> &Zones {
+        &self.zones
     }
 
     /// The listening sockets; none when the generation is not the current one any more.

@@ -19,4 +19,6 @@ pub use host::{Chunk, Host};
 /// The Lua bindings that arguments and results are converted with.
 pub use mlua;
 pub use name::ChunkName;
+/// The dictionaries of [`Settings::shared_dicts`].
+pub use ngx_core::zone::Dict;
 pub use settings::{Resolve, Resolving, Settings};

@@ -90,6 +90,8 @@ pub struct Connection<S> {
     pub requests: u64,
     /// When it was made.
     pub since: tokio::time::Instant,
+    /// The sleep under the timers of the last exchange.
+    pub(crate) timer: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl<S> Connection<S> {
@@ -99,6 +101,7 @@ impl<S> Connection<S> {
             stream,
             requests: 0,
             since: tokio::time::Instant::now(),
+            timer: None,
         }
     }
 

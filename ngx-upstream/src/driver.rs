@@ -28,6 +28,7 @@ pub use settings::Settings;
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::{Event, Exchange};
+use crate::now::now;
 use crate::peer::{Peer, PeerOutcome, Session};
 use crate::protocol::Protocol;
 use crate::retry::{Conditions, Decision, Failure, decide};
@@ -123,7 +124,7 @@ where
     }
 
     async fn exchange<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
-        let begun = Instant::now();
+        let begun = now();
         let answer = loop {
             match self.attempt(client).await {
                 Ok(answer) if self.is_refused(&answer, begun, client) => {}
@@ -236,7 +237,10 @@ where
             .await
         };
         self.clock.stop(Timer::Connect);
-        let result = connected.map(|connection| link.connected(connection));
+        let result = connected.map(|mut connection| {
+            self.clock.take_sleep(&mut connection.timer);
+            link.connected(connection);
+        });
         self.link = Some(link);
         result.map_err(|kind| Error::new(kind, Phase::Connect))
     }
@@ -280,7 +284,7 @@ where
         let failure = Failure {
             condition,
             tries_left,
-            elapsed: begun.elapsed(),
+            elapsed: now().saturating_duration_since(begun),
             idempotent: self.settings.idempotent,
             sent: self
                 .link
@@ -313,7 +317,8 @@ where
             return;
         };
         let reusable = keep && self.body_sent && link.is_quiet() && !self.exchange.has_output();
-        if let Some(connection) = link.connection.take().filter(|_| reusable) {
+        if let Some(mut connection) = link.connection.take().filter(|_| reusable) {
+            self.clock.leave_sleep(&mut connection.timer);
             self.connector.keep(&link.peer, connection);
         }
         let status = link.attempt.status;

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::{Connect, Connection, Stream};
+use crate::now::now;
 use crate::peer::{Addr, Peer, TlsIdentity};
 
 /// What a pool keeps and for how long.
@@ -137,12 +138,13 @@ impl<C: Connect> Pool<C> {
     /// Keeps a connection for a time of its own instead of the pool's `timeout`.
     pub fn keep_for(&self, peer: &Peer, mut connection: Connection<C::Stream>, timeout: Duration) {
         connection.requests += 1;
+        let now = now();
         let worn = connection.requests >= self.settings.requests
-            || connection.since.elapsed() >= self.settings.time;
+            || now.saturating_duration_since(connection.since) >= self.settings.time;
         if worn || self.settings.size == 0 || connection.stream.is_stale() {
             return;
         }
-        let until = Instant::now() + timeout;
+        let until = now + timeout;
         let mut inner = self.inner.borrow_mut();
         if inner.count >= self.settings.size {
             inner.evict();
@@ -153,7 +155,7 @@ impl<C: Connect> Pool<C> {
     /// A kept connection to `peer` that is still of use, without making one.
     pub fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {
         let key = (peer.addr.clone(), peer.tls);
-        let now = Instant::now();
+        let now = now();
         loop {
             let mut idle = self.inner.borrow_mut().pop_last(&key)?;
             if idle.until > now && !idle.connection.stream.is_stale() {

@@ -1,43 +1,80 @@
 //! Copying into buffers of the output chain.
 
-use bytes::BytesMut;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 
 use super::OutputContext;
+use super::align::Plan;
 use super::decide::{Decision, decide};
+use crate::reads::{Outcome, Reads};
 use crate::{Buf, BufPool, Chain, FileError, Flags};
 
-/// A buffer to copy into, and whether it belongs to those that come back.
-pub(super) struct Target {
+/// A buffer that is being filled.
+#[derive(Debug)]
+pub(super) struct Filling {
+    /// Empty while somebody else reads into it.
     memory: BytesMut,
+    size: usize,
+    /// Whether it belongs to those that come back.
     recycled: bool,
+    /// What has been filled. It begins behind the front of the memory if a direct read had to.
+    window: Range<usize>,
+    /// What is being read.
+    plan: Option<Plan>,
 }
 
 /// A filled buffer.
 pub(super) struct Copied {
     /// The whole memory.
-    pub(super) whole: bytes::Bytes,
-    /// How much of it was filled.
-    pub(super) len: usize,
+    pub(super) whole: BytesMut,
+    /// The part of it that was filled.
+    pub(super) window: Range<usize>,
     /// What it says about the stream behind it, and whether it is wanted back.
     pub(super) flags: Flags,
+}
+
+impl Copied {
+    /// The filled part alone, for somebody who keeps it.
+    pub(super) fn into_window(mut self) -> BytesMut {
+        self.whole.truncate(self.window.end);
+        drop(self.whole.split_to(self.window.start));
+        self.whole
+    }
+
+    /// The filled part, and the whole to know by when it is free again.
+    pub(super) fn into_shared(self) -> (Bytes, Bytes) {
+        let whole = self.whole.freeze();
+        (whole.slice(self.window), whole)
+    }
+}
+
+/// How far [`fill`] has come.
+pub(super) enum Filled {
+    /// There is something to hand on.
+    Ready(Copied),
+    /// Somebody reads.
+    Reading(Filling),
 }
 
 /// A buffer for what is at the front of `input`, or `None` if it has to wait.
 ///
 /// When all that remains is the end of the chain, and it fits, a new buffer is of its exact size and
 /// need not come back, unless it was the last one there was; with a single buffer this one may be a
-/// quarter larger, which saves another round.
+/// quarter larger, which saves another round. That is for a chain that is used once: the second
+/// time a buffer is made that comes back, and is the last one to be made.
 pub(super) fn target(
     cx: &OutputContext,
     pool: &mut BufPool,
     input: &Chain,
     may_make: bool,
-) -> Option<Target> {
+) -> Option<Filling> {
+    let direct = input.front().and_then(direct_range);
+    if let Some((alignment, _)) = direct {
+        pool.align(alignment);
+    }
     if let Some(memory) = pool.take_free() {
-        return Some(Target {
-            memory,
-            recycled: true,
-        });
+        return Some(Filling::new(memory, true));
     }
     if !may_make {
         return None;
@@ -47,84 +84,133 @@ pub(super) fn target(
     } else {
         pool.size()
     };
-    let Some(size) = exact_end(input, most) else {
-        return pool.take().map(|memory| Target {
-            memory,
-            recycled: true,
-        });
+    let end = exact_end(input, most).filter(|_| !pool.made_odd());
+    let exact = end.and_then(|size| match direct {
+        None => Some(size),
+        // A direct read has its buffer for itself.
+        Some((_, range)) if range.end - range.start != size as u64 => None,
+        Some((alignment, range)) => {
+            Some(Plan::covering(alignment, &range)).filter(|whole| *whole <= most)
+        }
+    });
+    let Some(size) = exact else {
+        return pool.take().map(|memory| Filling::new(memory, true));
     };
     let memory = pool.take_new(size)?;
-    Some(Target {
-        memory,
-        recycled: pool.is_exhausted(),
-    })
+    Some(Filling::new(memory, pool.is_exhausted()))
 }
 
-/// Fills `target` from the front of `input` with all that has to be copied, up to a mark.
+/// Fills the buffer from the front of `input` with all that has to be copied, up to a mark.
 pub(super) fn fill(
     cx: &OutputContext,
-    mut target: Target,
+    mut filling: Filling,
     input: &mut Chain,
-) -> Result<Copied, FileError> {
-    let mut len = 0;
+    reads: &mut Reads,
+) -> Result<Filled, FileError> {
     let mut flags = Flags::empty();
     while let Some(front) = input.front_mut() {
-        let room = target.memory.get_mut(len..).unwrap_or_default();
-        // The first was decided already; asking again could change the answer for memory that
-        // has become unique in the meantime, and nothing would be copied at all.
-        if room.is_empty() || (len > 0 && decide(cx, front) != Decision::Copy) {
+        let n = if filling.plan.is_some() {
+            let Some(outcome) = reads.take() else {
+                return Ok(Filled::Reading(filling));
+            };
+            filling.take_outcome(outcome)?
+        } else if !filling.has_room_for(cx, front) {
             break;
-        }
-        let n = copy(cx, front, room)?;
-        len += n;
-        front.advance(n as u64);
+        } else if let Some((file, range)) = front.file_parts() {
+            let room = filling.window.end..filling.memory.len();
+            let plan = Plan::new(file.alignment(), &range, room, cx.alignment);
+            let memory = std::mem::take(&mut filling.memory);
+            let outcome = reads.begin(file, &plan, memory);
+            filling.plan = Some(plan);
+            let Some(outcome) = outcome else {
+                return Ok(Filled::Reading(filling));
+            };
+            filling.take_outcome(outcome)?
+        } else {
+            filling.copy(front.as_slice().unwrap_or_default())
+        };
+        front.advance(n);
         if !front.is_empty() {
             break;
         }
         flags = front.flags() & Flags::CONTROL;
+        let alone = front.file_parts().is_some_and(|(file, _)| file.is_direct());
         input.pop_front();
-        if !flags.is_empty() {
+        if alone || !flags.is_empty() {
             break;
         }
     }
-    if target.recycled {
+    if filling.recycled {
         flags.insert(Flags::RECYCLED);
     }
-    Ok(Copied {
-        whole: target.memory.freeze(),
-        len,
+    Ok(Filled::Ready(Copied {
+        whole: filling.memory,
+        window: filling.window,
         flags,
-    })
+    }))
 }
 
-/// Copies from the front of `buf` what fits into `room`, and says how much.
-fn copy(cx: &OutputContext, buf: &Buf, room: &mut [u8]) -> Result<usize, FileError> {
-    if let Some((file, range)) = buf.file_parts() {
-        let n = aligned(
-            range.start,
-            clamp(range.end - range.start, room.len()),
-            cx.alignment,
-        );
-        file.read_exact_at(room.get_mut(..n).unwrap_or_default(), range.start)?;
-        return Ok(n);
+impl Filling {
+    fn new(memory: BytesMut, recycled: bool) -> Self {
+        Self {
+            size: memory.len(),
+            memory,
+            recycled,
+            window: 0..0,
+            plan: None,
+        }
     }
-    let bytes = buf.as_slice().unwrap_or_default();
-    let n = bytes.len().min(room.len());
-    if let (Some(to), Some(from)) = (room.get_mut(..n), bytes.get(..n)) {
-        to.copy_from_slice(from);
+
+    /// How long the buffer is, wherever it is now.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
-    Ok(n)
+
+    /// How much of the input it has.
+    pub(super) fn filled(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Whether `next` is to be copied behind what is there.
+    fn has_room_for(&self, cx: &OutputContext, next: &Buf) -> bool {
+        // The first was decided already; asking again could change the answer for memory that
+        // has become unique in the meantime, and nothing would be copied at all.
+        self.window.is_empty()
+            || self.window.end < self.memory.len()
+                && decide(cx, next) == Decision::Copy
+                // A direct read wants the front of a buffer.
+                && direct_range(next).is_none()
+    }
+
+    /// Copies what fits, and says how much.
+    fn copy(&mut self, bytes: &[u8]) -> u64 {
+        let room = self.memory.get_mut(self.window.end..).unwrap_or_default();
+        let n = bytes.len().min(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..n), bytes.get(..n)) {
+            to.copy_from_slice(from);
+        }
+        self.window.end += n;
+        n as u64
+    }
+
+    /// Takes what was read, and says how much of the file that was.
+    fn take_outcome(&mut self, outcome: Outcome) -> Result<u64, FileError> {
+        self.memory = outcome.memory;
+        let plan = self.plan.take();
+        outcome.result?;
+        let Some(plan) = plan else { return Ok(0) };
+        if self.window.is_empty() {
+            self.window.start = plan.window.start;
+        }
+        self.window.end = plan.window.end;
+        Ok(plan.len())
+    }
 }
 
-/// Shortens a read so that the next one begins at a multiple of `alignment`, if it gets that far.
-fn aligned(from: u64, len: usize, alignment: usize) -> usize {
-    let Some(over) = (from + len as u64).checked_rem(alignment as u64) else {
-        return len;
-    };
-    match len.checked_sub(over as usize) {
-        Some(shorter) if shorter > 0 => shorter,
-        _ => len,
-    }
+/// The alignment and the range of a buf that is read directly.
+fn direct_range(buf: &Buf) -> Option<(usize, Range<u64>)> {
+    let (file, range) = buf.file_parts()?;
+    file.is_direct().then(|| (file.alignment(), range))
 }
 
 /// The size of `input` if it ends the chain and is not larger than `most`.
@@ -152,16 +238,6 @@ fn clamp(n: u64, most: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_end_at_a_boundary_if_they_reach_one() {
-        assert_eq!(aligned(0, 100, 0), 100);
-        assert_eq!(aligned(0, 100, 1), 100);
-        assert_eq!(aligned(17, 100, 16), 95);
-        assert_eq!(aligned(17, 10, 16), 10);
-        assert_eq!(aligned(16, 16, 16), 16);
-        assert_eq!(aligned(16, 15, 16), 15);
-    }
 
     #[test]
     fn the_exact_end() {

@@ -16,7 +16,7 @@ pub(crate) enum Decision {
 /// | buf | goes on as it is |
 /// | --- | --- |
 /// | special | always |
-/// | file | with `sendfile`, unless memory is needed |
+/// | file | with `sendfile`, unless memory is needed or the file is under direct I/O |
 /// | memory | unless it must be changeable and is shared or static |
 ///
 /// Memory that must be changeable is not necessary where only memory is.
@@ -25,8 +25,8 @@ pub(crate) fn decide(cx: &OutputContext, buf: &Buf) -> Decision {
         true
     } else if buf.is_empty() {
         return Decision::Drop;
-    } else if buf.is_file() {
-        cx.sendfile && !cx.need_in_memory && !cx.need_in_temp
+    } else if let Some((file, _)) = buf.file_parts() {
+        cx.sendfile && !cx.need_in_memory && !cx.need_in_temp && !file.is_direct()
     } else {
         !cx.need_in_temp || buf.is_unique()
     };

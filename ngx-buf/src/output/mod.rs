@@ -1,9 +1,14 @@
 //! The output chain: makes a chain fit for the next filter.
 
+pub(crate) mod align;
 mod copy;
 mod decide;
 
+use std::task::{Context, Poll};
+
+use crate::reads::Reads;
 use crate::{Buf, BufPool, Chain, Flags, Flow, OutputError, PoolStats, Tag, update_chains};
+use copy::{Copied, Filled, Filling};
 use decide::{Decision, decide};
 
 /// Hands a chain to a filter, in the form that the filter can use, with bounded memory.
@@ -24,6 +29,11 @@ use decide::{Decision, decide};
 /// says `Again`: call it once more with an empty chain when the filter's receiver has sent
 /// something. The producer must not go on before it says [`Flow::Done`]; that is the
 /// back-pressure.
+///
+/// Files are read where `send` is called, or by somebody else ([`set_reader`](Self::set_reader)),
+/// so that the thread does not wait for a disk. `send` then says `Again` as well, and
+/// [`is_reading`](Self::is_reading) tells the two apart: call it again when
+/// [`poll_read`](Self::poll_read) is ready.
 ///
 /// Bufs without bytes and without a mark are dropped and counted ([`alerts`](Self::alerts)): they
 /// are a mistake of the producer.
@@ -54,6 +64,9 @@ pub struct OutputChain {
     free: BufPool,
     /// The whole memory of every copy that was handed on and is still held.
     busy: Chain,
+    /// The buffer for the front of the input, while somebody else reads into it.
+    filling: Option<Filling>,
+    reads: Reads,
     alerts: u64,
 }
 
@@ -78,9 +91,11 @@ pub struct OutputContext {
     /// away, `bufs.num` at most for each call of the filter, and do not come back.
     pub need_in_temp: bool,
     /// Reads from files end at a multiple of this where they can, in bytes; 0 or 1 is anywhere.
-    /// With the size of a page every page of a file is read once, wherever its range begins.
+    /// With the size of a page every page of a file is read once, wherever its range begins. What
+    /// direct I/O needs is a matter of the file (`FileBuf::make_direct`).
     pub alignment: usize,
-    /// How much memory copies may take (nginx: `output_buffers`).
+    /// How much memory copies may take (nginx: `output_buffers`). Under direct I/O a buffer has
+    /// up to one alignment more, and of its size only whole multiples are used.
     pub bufs: Bufs,
     /// Marks the copies as the output chain's own.
     pub tag: Tag,
@@ -122,8 +137,17 @@ impl OutputChain {
             input: Chain::new(),
             free: BufPool::new(cx.bufs.num, cx.bufs.size),
             busy: Chain::new(),
+            filling: None,
+            reads: Reads::default(),
             alerts: 0,
         }
+    }
+
+    /// Has files read by `reader` from now on, or, with `None`, where [`send`](Self::send) is
+    /// called (nginx: `aio threads`).
+    #[cfg(feature = "file")]
+    pub fn set_reader(&mut self, reader: Option<std::sync::Arc<dyn crate::FileReader>>) {
+        self.reads.set_reader(reader);
     }
 
     /// Takes `input`, and hands on to `filter` what can be handed on now.
@@ -174,7 +198,21 @@ impl OutputChain {
     /// How many bytes wait.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.input.size()
+        let filled = self.filling.as_ref().map_or(0, Filling::filled);
+        self.input.size() + filled as u64
+    }
+
+    /// Whether somebody reads a file for this, or has read it and [`send`](Self::send) was not
+    /// called since. Until then the input waits, however much the filter could take.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.reads.is_busy()
+    }
+
+    /// Waits until the file that is read has been read: [`send`](Self::send) has something to do
+    /// then. Ready at once if nothing is read.
+    pub fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.reads.poll(cx)
     }
 
     /// What it was made with.
@@ -188,6 +226,15 @@ impl OutputChain {
     #[must_use]
     pub fn alerts(&self) -> u64 {
         self.alerts
+    }
+
+    /// How much memory copies take now, in bytes: what is free, what is handed on and still held,
+    /// what is being filled. Up to `num` times `size`, with a single buffer a quarter more; under
+    /// direct I/O a buffer counts up to one alignment less than it takes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let filling = self.filling.as_ref().map_or(0, Filling::size);
+        self.free.free_bytes() as u64 + self.busy.size() + filling as u64
     }
 
     /// The counters of the copies.
@@ -210,31 +257,52 @@ impl OutputChain {
         let mut run = Chain::new();
         let mut given_away = 0;
         while let Some(front) = self.input.front() {
-            match decide(&self.cx, front) {
-                Decision::AsIs => run.extend(self.input.pop_front()),
-                Decision::Drop => self.drop_front(&mut run),
-                Decision::Copy => {
-                    // A new buffer is made only if there is nothing to hand on yet: the filter
-                    // may be done with an old one at once. What is given away never comes back.
-                    let may_make = run.is_empty() || self.cx.need_in_temp;
-                    let target = copy::target(&self.cx, &mut self.free, &self.input, may_make);
-                    let Some(target) = target else { break };
-                    let copied = copy::fill(&self.cx, target, &mut self.input)?;
-                    if self.cx.need_in_temp {
-                        given_away += 1;
-                        let mut whole = copied.whole;
-                        whole.truncate(copied.len);
-                        run.push(self.own(whole.into(), copied.flags - Flags::RECYCLED));
-                    } else {
-                        let window = copied.whole.slice(..copied.len);
-                        copies.push(self.own(copied.whole.into(), Flags::empty()));
-                        run.push(self.own(window.into(), copied.flags));
+            let filling = match self.filling.take() {
+                Some(filling) => filling,
+                None => match decide(&self.cx, front) {
+                    Decision::AsIs => {
+                        run.extend(self.input.pop_front());
+                        continue;
                     }
+                    Decision::Drop => {
+                        self.drop_front(&mut run);
+                        continue;
+                    }
+                    Decision::Copy => {
+                        // A new buffer is made only if there is nothing to hand on yet: the filter
+                        // may be done with an old one at once. What is given away never comes back.
+                        let may_make = run.is_empty() || self.cx.need_in_temp;
+                        let target = copy::target(&self.cx, &mut self.free, &self.input, may_make);
+                        let Some(filling) = target else { break };
+                        filling
+                    }
+                },
+            };
+            match copy::fill(&self.cx, filling, &mut self.input, &mut self.reads)? {
+                Filled::Ready(copied) => {
+                    given_away += usize::from(self.cx.need_in_temp);
+                    self.hand_on(copied, &mut run, copies);
+                }
+                Filled::Reading(filling) => {
+                    self.filling = Some(filling);
+                    break;
                 }
             }
         }
         self.free.forget(given_away);
         Ok(run)
+    }
+
+    fn hand_on(&self, copied: Copied, run: &mut Chain, copies: &mut Chain) {
+        let flags = copied.flags;
+        if self.cx.need_in_temp {
+            let memory = copied.into_window();
+            run.push(self.own(memory.into(), flags - Flags::RECYCLED));
+        } else {
+            let (window, whole) = copied.into_shared();
+            copies.push(self.own(whole.into(), Flags::empty()));
+            run.push(self.own(window.into(), flags));
+        }
     }
 
     /// Drops the empty buf at the front; a mark on it goes on.

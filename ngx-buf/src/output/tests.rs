@@ -111,6 +111,8 @@ fn what_the_filter_says_is_what_the_caller_gets() {
 }
 
 #[cfg(feature = "file")]
+mod direct;
+#[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "file")]
-mod property;
+mod reads;

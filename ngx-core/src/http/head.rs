@@ -1,8 +1,8 @@
 //! The request header a request keeps: bytes and where things lie in them.
 
 use super::parse::{
-    BodyFraming, FieldRange, Host, Known, KnownSet, Method, RequestError, RequestHead, RequestLine,
-    Span, TargetForm, Version,
+    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine, Span,
+    TargetForm, Version, append_host,
 };
 
 /// The header of a request: as the client sent it, but for fields that were changed since.
@@ -187,22 +187,22 @@ impl Head {
     /// # Errors
     /// Either of them is malformed.
     pub(crate) fn find_host(&mut self) -> Result<(), RequestError> {
-        self.host.clear();
-        let bytes = &self.bytes;
-        let field = self.fields.iter().find(|field| field.known == Known::Host);
-        let field = field.map(|field| Host::parse(field.value.of(bytes)));
+        let Self {
+            bytes,
+            fields,
+            host,
+            ..
+        } = self;
+        host.clear();
         let line = self.line.host.of(bytes);
-        let host = if line.is_empty() {
-            field.transpose().map_err(|_| RequestError::InvalidHost)?
-        } else {
-            if let Some(Err(_)) = field {
-                return Err(RequestError::InvalidHost);
-            }
-            let host = Host::parse(line);
-            Some(host.map_err(|_| RequestError::InvalidHostInRequestLine)?)
-        };
-        if let Some(host) = host {
-            self.host.extend_from_slice(host.name.as_bytes());
+        if self.seen.contains(Known::Host)
+            && let Some(field) = fields.iter().find(|field| field.known == Known::Host)
+        {
+            append_host(field.value.of(bytes), host).map_err(|_| RequestError::InvalidHost)?;
+        }
+        if !line.is_empty() {
+            host.clear();
+            append_host(line, host).map_err(|_| RequestError::InvalidHostInRequestLine)?;
         }
         Ok(())
     }

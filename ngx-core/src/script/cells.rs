@@ -42,6 +42,18 @@ impl Cells {
         }
     }
 
+    /// Empties the cells, and makes them those of a table of `len` variables. The memory stays.
+    pub fn reset(&mut self, len: usize) {
+        let Self {
+            values,
+            len: own,
+            depth,
+        } = self;
+        values.get_mut().clear();
+        *own = len;
+        depth.set(0);
+    }
+
     /// Appends the variable's value: out of its cell, else evaluated for `cx`, and then kept if it
     /// may be. `false`, with nothing appended, if there is no value.
     pub fn read<C: ?Sized + 'static>(

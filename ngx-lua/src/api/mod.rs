@@ -1,9 +1,15 @@
 //! The `ngx` table.
 
+mod config;
 mod date;
 pub(crate) mod encode;
+mod libraries;
 mod log;
+mod modules;
+pub(crate) mod re;
+mod shdict;
 mod time;
+mod worker;
 
 use std::rc::Rc;
 
@@ -27,6 +33,12 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     time::install(engine, &ngx)?;
     date::install(engine, &ngx)?;
     encode::install(engine, &ngx)?;
+    re::install(engine, &ngx)?;
+    worker::install(engine, &ngx)?;
+    config::install(engine, &ngx)?;
+    libraries::install(engine)?;
+    modules::install(engine)?;
+    shdict::install(engine, &ngx)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)

@@ -1,5 +1,6 @@
 //! Lua values that Rust keeps.
 
+use std::ffi::c_int;
 use std::fmt;
 use std::rc::Rc;
 
@@ -11,10 +12,18 @@ use super::{Call, Raise, RawVm};
 /// A Lua value, such as the table of `ngx.ctx`, kept alive until this is dropped.
 pub(crate) struct Kept {
     vm: Rc<RawVm>,
-    anchor: std::ffi::c_int,
+    anchor: c_int,
 }
 
 impl Kept {
+    /// What stands at `anchor` in the registry, which is given back with it.
+    pub(super) fn at(vm: &Rc<RawVm>, anchor: c_int) -> Rc<Self> {
+        Rc::new(Self {
+            vm: Rc::clone(vm),
+            anchor,
+        })
+    }
+
     /// A new, empty table.
     pub(crate) fn new_table(vm: &Rc<RawVm>) -> Result<Rc<Self>, Raise> {
         let mut anchor = lua::LUA_NOREF;
@@ -26,10 +35,7 @@ impl Kept {
             }
         })
         .map_err(|_| "not enough memory")?;
-        Ok(Rc::new(Self {
-            vm: Rc::clone(vm),
-            anchor,
-        }))
+        Ok(Self::at(vm, anchor))
     }
 
     /// Pushes the value. Does not raise.
@@ -57,10 +63,7 @@ impl Call<'_> {
                 }
             })
             .map_err(|_| "not enough memory")?;
-        Ok(Rc::new(Kept {
-            vm: Rc::clone(self.vm()),
-            anchor,
-        }))
+        Ok(Kept::at(self.vm(), anchor))
     }
 }
 

@@ -1,22 +1,30 @@
 //! The directives.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ngx_core::conf::{Args, Problem, Setting};
-use ngx_core::cycle::Preparations;
+use ngx_core::cycle::{Cycle, Preparations};
 use ngx_core::http::set_handler;
 use ngx_core::module::{Arity, Contexts, Cx, Directive, Level, Module, Setter, Slot};
-use ngx_core::settings;
+use ngx_core::process::worker_index;
+use ngx_core::{setter, settings};
 
 use super::code::{self, Code};
 use super::set::set_by;
+use super::shdict::{self, set_shared_dict};
 use super::vm::Prepared;
 use super::{phases, vm};
+use crate::Settings;
 
 settings! {
     /// What a location says about Lua.
     pub(super) struct LuaConf {
         code_cache: bool = true,
+        use_default_type: bool = true,
+        http10_buffering: bool = true,
+        transform_underscores: bool = true,
+        check_client_abort: bool = false,
         server_rewrite: Option<Arc<Code>> = None,
         rewrite: Option<Arc<Code>> = None,
         access: Option<Arc<Code>> = None,
@@ -36,6 +44,11 @@ pub(super) struct MainConf {
     /// `lua_package_path` and `lua_package_cpath`
     pub(super) path: Option<String>,
     pub(super) cpath: Option<String>,
+    max_pending_timers: Option<usize>,
+    max_running_timers: Option<usize>,
+    regex_cache_size: Option<usize>,
+    regex_match_limit: Option<usize>,
+    prefix: PathBuf,
     pub(super) init: Option<Arc<Code>>,
     pub(super) init_worker: Option<Arc<Code>>,
     pub(super) exit_worker: Option<Arc<Code>>,
@@ -44,11 +57,43 @@ pub(super) struct MainConf {
 impl MainConf {
     /// There is Lua to run.
     pub(super) fn want(cx: &mut Cx<'_>) {
+        let prefix = cx.prefix().to_owned();
         let main = cx.part::<Self>();
+        main.prefix = prefix;
         if !std::mem::replace(&mut main.wanted, true) {
             let _ = cx.part::<Prepared>();
             cx.part::<Preparations>().0.push(vm::prepare);
         }
+    }
+
+    /// What a VM of this configuration is told.
+    pub(super) fn settings(&self, cycle: &Cycle) -> Settings {
+        let mut settings = Settings {
+            trusted: true,
+            package_path: self.path.clone(),
+            package_cpath: self.cpath.clone(),
+            worker_count: cycle.core().workers(),
+            worker_id: worker_index,
+            prefix: format!(
+                "{}/",
+                self.prefix.display().to_string().trim_end_matches('/')
+            ),
+            shared_dicts: shdict::of(cycle),
+            ..Settings::default()
+        };
+        for (wanted, field) in [
+            (self.max_pending_timers, &mut settings.max_pending_timers),
+            (self.max_running_timers, &mut settings.max_running_timers),
+            (self.regex_cache_size, &mut settings.regex_cache_size),
+        ] {
+            if let Some(wanted) = wanted {
+                *field = wanted;
+            }
+        }
+        if let Some(limit) = self.regex_match_limit {
+            settings.regex_match_limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        }
+        settings
     }
 
     pub(super) fn is_wanted(&self) -> bool {
@@ -104,9 +149,18 @@ const fn block(
 
 #[rustfmt::skip]
 static DIRECTIVES: &[Directive] = &[
+    row("lua_use_default_type", CODE, Arity::FLAG, "on", "Whether a response of Lua's gets the type of its URI, or of default_type.", setter!(LUA, use_default_type, flag)),
+    row("lua_http10_buffering", CODE, Arity::FLAG, "on", "Whether a body for an HTTP/1.0 client is kept until its length is known.", setter!(LUA, http10_buffering, flag)),
+    row("lua_transform_underscores_in_response_headers", CODE, Arity::FLAG, "on", "Whether names of ngx.header mean dashes by underscores.", setter!(LUA, transform_underscores, flag)),
+    row("lua_check_client_abort", CODE, Arity::FLAG, "off", "Whether a client that leaves ends the Lua that works for it, or runs what ngx.on_abort has named.", setter!(LUA, check_client_abort, flag)),
     row("lua_code_cache", ALL, Arity::FLAG, "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", set_code_cache),
+    row("lua_max_pending_timers", MAIN, Arity::ONE, "1024", "Timers of ngx.timer that may wait at once.", set_pending_timers),
+    row("lua_max_running_timers", MAIN, Arity::ONE, "256", "Timers of ngx.timer that may run at once.", set_running_timers),
+    row("lua_regex_cache_max_entries", MAIN, Arity::ONE, "1024", "Compiled patterns of ngx.re that are kept.", set_regex_cache),
+    row("lua_regex_match_limit", MAIN, Arity::ONE, "0", "Steps after which a match of ngx.re is given up; 0 is the library's own limit.", set_match_limit),
     row("lua_package_path", MAIN, Arity::ONE, "", "Where `require` looks for Lua modules; `;;` stands for the usual places.", set_package_path),
     row("lua_package_cpath", MAIN, Arity::ONE, "", "Where `require` looks for C modules; `;;` stands for the usual places.", set_package_cpath),
+    row("lua_shared_dict", MAIN, Arity::TWO, "", "A dictionary that all worker threads share, as ngx.shared.NAME.", set_shared_dict),
     row("set_by_lua", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),
     row("set_by_lua_block", SET, Arity::ONE.raw_block(), "", "Sets a variable to what Lua returns.", set_by),
     row("set_by_lua_file", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),
@@ -167,6 +221,34 @@ fn set_once(
 ) -> Result<(), Problem> {
     let text = args.arg(0).as_str().to_owned();
     match field(cx.part::<MainConf>()).replace(text) {
+        None => Ok(()),
+        Some(_) => Err(Problem::of_directive(args.span(), "is duplicate")),
+    }
+}
+
+fn set_pending_timers(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    set_number(cx, args, |conf| &mut conf.max_pending_timers)
+}
+
+fn set_running_timers(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    set_number(cx, args, |conf| &mut conf.max_running_timers)
+}
+
+fn set_regex_cache(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    set_number(cx, args, |conf| &mut conf.regex_cache_size)
+}
+
+fn set_match_limit(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    set_number(cx, args, |conf| &mut conf.regex_match_limit)
+}
+
+fn set_number(
+    cx: &mut Cx<'_>,
+    args: &Args<'_>,
+    field: impl FnOnce(&mut MainConf) -> &mut Option<usize>,
+) -> Result<(), Problem> {
+    let number = usize::try_from(args.number(0)?).unwrap_or(usize::MAX);
+    match field(cx.part::<MainConf>()).replace(number) {
         None => Ok(()),
         Some(_) => Err(Problem::of_directive(args.span(), "is duplicate")),
     }

@@ -59,12 +59,14 @@ fn header_done(guest: &Guest, outcome: Result<Ended, Failure>) -> Step<()> {
             );
             give_up(guest, 500)
         }
-        Ok(Ended::Returned(_)) => Step::Next(()),
-        Ok(Ended::Exited) => match u16::try_from(guest.state.exit.take().unwrap_or(0)) {
-            Ok(status) if status >= 300 => give_up(guest, status),
-            Ok(_) => Step::Next(()),
-            Err(_) => give_up(guest, 500),
-        },
+        // `ngx.exit` has only noted its status: what stands behind it has run.
+        Ok(Ended::Returned | Ended::Exited) => {
+            match u16::try_from(guest.state.exit.take().unwrap_or(0)) {
+                Ok(status) if status >= 300 => give_up(guest, status),
+                Ok(_) => Step::Next(()),
+                Err(_) => give_up(guest, 500),
+            }
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 //! ```text
 //! conf    directives and what they leave        state   what Lua keeps for a request
 //! code    a piece of Lua of the configuration   phases  running it for a request, phase by phase
-//! vm      the VM of a thread and a generation   api/    ngx.say, ngx.req, ngx.var ...
+//! vm      the VM of a thread and a generation   answer  the response that Lua makes
+//! abort   clients that leave while Lua runs     api/    ngx.say, ngx.req, ngx.var ...
 //! ```
 //!
 //! Each worker thread has one VM per generation of the configuration. A piece of Lua is compiled when
 //! it is first needed and then kept. Running it for a request costs no future unless it waits.
 
+mod abort;
+mod answer;
 mod api;
 mod code;
 mod conf;
@@ -16,6 +19,7 @@ mod filters;
 mod globals;
 mod phases;
 mod set;
+mod shdict;
 mod state;
 mod vm;
 

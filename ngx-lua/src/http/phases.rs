@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use ngx_buf::{Buf, Chain, Flags};
 use ngx_core::error;
-use ngx_core::http::{Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step};
+use ngx_core::http::{Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step, status};
 
-use super::Guest;
 use super::code::Code;
 use super::conf::LUA;
 use super::vm::{self, LoadError};
+use super::{Guest, abort};
 use crate::phase::Phase;
 use crate::sched::{Begun, Ended, Failure, RunKind};
 
@@ -65,8 +64,10 @@ fn run(r: &Request, phase: Phase, code: &Code) -> PhaseStep {
         Err(status) => Step::Finish(status),
         Ok(Begun::Over(outcome)) => conclude(&guest, phase, outcome),
         Ok(Begun::Waiting(waiting)) => Step::wait(async move {
-            let outcome = waiting.finish().await;
-            conclude(&guest, phase, outcome)
+            match abort::finish(&guest, waiting).await {
+                Some(outcome) => conclude(&guest, phase, outcome),
+                None => Step::Finish(status::CLIENT_CLOSED),
+            }
         }),
     }
 }
@@ -112,8 +113,8 @@ pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Res
     })?;
     let entry = vm
         .entry(guest, RunKind::Waiting, phase, &function)
-        .map_err(|error| {
-            error!("{error}");
+        .map_err(|_| {
+            error!("not enough memory");
             500u16
         })?;
     Ok(entry.begin())
@@ -121,7 +122,6 @@ pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Res
 
 /// What becomes of the request when the code of a phase has ended.
 fn conclude(guest: &Guest, phase: Phase, outcome: Result<Ended, Failure>) -> PhaseStep {
-    let r = &guest.request;
     match outcome {
         Err(failure) => {
             error!(
@@ -131,8 +131,8 @@ fn conclude(guest: &Guest, phase: Phase, outcome: Result<Ended, Failure>) -> Pha
             );
             Step::Finish(500)
         }
-        Ok(Ended::Returned(_)) if phase == Phase::Content || r.header_sent() => complete(guest),
-        Ok(Ended::Returned(_)) => PhaseStep::DECLINED,
+        Ok(Ended::Returned) if phase == Phase::Content || guest.has_answered() => complete(guest),
+        Ok(Ended::Returned) => PhaseStep::DECLINED,
         Ok(Ended::Exited) => exited(guest, phase),
     }
 }
@@ -146,34 +146,45 @@ fn exited(guest: &Guest, phase: Phase) -> PhaseStep {
         }
         return r.internal_redirect(&exec.uri, &exec.args);
     }
-    match guest.state.exit.take().unwrap_or(0) {
-        0 if phase == Phase::Access && !r.header_sent() => PhaseStep::ACCEPTED,
-        0 if phase != Phase::Content && !r.header_sent() => PhaseStep::DECLINED,
-        0 => complete(guest),
-        // As after a broken connection: nothing more is said.
-        code if code < 0 => Step::Finish(444),
-        code => match u16::try_from(code) {
-            Ok(status) if status >= 300 && !r.header_sent() => Step::Finish(status),
-            _ => complete(guest),
-        },
+    let code = guest.state.exit.take().unwrap_or(0);
+    let Ok(status) = u16::try_from(code) else {
+        return negative(guest, phase, code);
+    };
+    match status {
+        0 if phase == Phase::Content || guest.has_answered() => complete(guest),
+        0 if phase == Phase::Access => PhaseStep::ACCEPTED,
+        0 => PhaseStep::DECLINED,
+        // These end the connection, whatever was sent.
+        408 | status::CLOSE | status::CLIENT_CLOSED => Step::Finish(status),
+        _ if guest.has_answered() => complete(guest),
+        204 | 300.. => Step::Finish(status),
+        200.. => {
+            if r.response().status() == 0 {
+                r.response().set_status(status);
+            }
+            complete(guest)
+        }
+        _ => Step::Done,
     }
 }
 
+/// `ngx.exit` with a code of nginx's own.
+fn negative(guest: &Guest, phase: Phase, code: i32) -> PhaseStep {
+    if code != DECLINED {
+        return Step::Finish(status::CLOSE);
+    }
+    if guest.has_answered() && phase != Phase::Content {
+        return complete(guest);
+    }
+    PhaseStep::DECLINED
+}
+
+/// `ngx.DECLINED`
+const DECLINED: i32 = -5;
+
 /// The response ends with what was sent.
 fn complete(guest: &Guest) -> PhaseStep {
-    let r = &guest.request;
-    if guest.state.eof.replace(true) {
-        return Step::Done;
-    }
-    if !r.header_sent() {
-        if r.response().status() == 0 {
-            r.response().set_status(200);
-        }
-        if r.send_header().is_err() {
-            return Step::Done;
-        }
-    }
     // What is wrong with it is logged where it was found.
-    let _ = r.output(Chain::from(Buf::special(Flags::LAST_BUF)));
+    let _ = guest.end();
     Step::Done
 }

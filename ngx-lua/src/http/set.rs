@@ -82,7 +82,7 @@ impl SetBy {
             .map_err(vm::LoadError::into_message)?;
         let entry = vm
             .entry(guest.clone(), RunKind::Blocking, Phase::Set, &function)
-            .map_err(|error| error.to_string())?;
+            .map_err(|_| "not enough memory")?;
         let results = entry.block().map_err(|failure| failure.text())?;
         Ok(match results.front() {
             Some(Value::String(text)) => text.as_bytes().to_vec(),

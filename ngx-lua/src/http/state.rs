@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ngx_buf::Chain;
 use ngx_core::http::{CtxSlot, Request};
 
+use super::answer::Answer;
 use super::vm::Vm;
-
 use crate::ffi::Kept;
 
 /// A request as its Lua code sees it.
@@ -23,8 +23,8 @@ pub(crate) struct Guest {
 pub(crate) struct State {
     /// `ngx.ctx`
     pub(crate) ctx: RefCell<Option<Rc<Kept>>>,
-    /// The last buf of the response was sent (`ngx.eof`).
-    pub(crate) eof: Cell<bool>,
+    /// How far the response has come.
+    pub(crate) answer: Answer,
     /// The status that `ngx.exit` or its like has ended the run with.
     pub(crate) exit: Cell<Option<i32>>,
     /// Where `ngx.exec` wants to go on.

@@ -4,7 +4,6 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mlua::{Function, MultiValue};
 use ngx_core::cycle::Cycle;
 use ngx_core::error;
 use ngx_core::error::errno;
@@ -14,18 +13,18 @@ use rustc_hash::FxHashMap;
 use super::code::{Code, Source};
 use super::conf::{LUA, MainConf};
 use super::{Guest, api, globals};
-use crate::ffi::Parcel;
+use crate::ffi::{Exhausted, Kept, Parcel};
 use crate::phase::Phase;
 use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
-use crate::{ChunkName, Error, Host, Settings};
+use crate::{ChunkName, Error, Host};
 
 /// A VM with the code of the configuration that it has compiled.
 pub(super) struct Vm {
     host: Host,
     /// By the numbers of the pieces.
-    inline: RefCell<Vec<Option<Function>>>,
+    inline: RefCell<Vec<Option<Rc<Kept>>>>,
     /// By the names of the files.
-    files: RefCell<FxHashMap<Vec<u8>, Function>>,
+    files: RefCell<FxHashMap<Vec<u8>, Rc<Kept>>>,
 }
 
 /// Why code cannot run.
@@ -145,15 +144,14 @@ impl Prepared {
 impl Vm {
     /// A VM in which `init_by_lua` has run.
     fn new(cycle: &Cycle, init: Init) -> Result<Self, String> {
-        let host = Host::with_settings(Settings::default()).map_err(|error| error.to_string())?;
+        let conf = cycle.part::<MainConf>().unwrap_or_default();
+        let host = Host::with_settings(conf.settings(cycle)).map_err(|error| error.to_string())?;
         api::install(host.engine()).map_err(|error| error.to_string())?;
         let vm = Self {
             host,
             inline: RefCell::default(),
             files: RefCell::default(),
         };
-        let conf = cycle.part::<MainConf>().unwrap_or_default();
-        vm.search(&conf).map_err(|error| error.to_string())?;
         if let Some(code) = &conf.init {
             vm.engine().set_replay(init == Init::Again);
             let ran = vm.run_blocking(code, Phase::Init);
@@ -162,18 +160,6 @@ impl Vm {
         }
         globals::guard(vm.engine()).map_err(|error| error.to_string())?;
         Ok(vm)
-    }
-
-    /// Tells `require` where to look.
-    fn search(&self, conf: &MainConf) -> mlua::Result<()> {
-        let package: mlua::Table = self.host.lua().globals().get("package")?;
-        for (name, wanted) in [("path", &conf.path), ("cpath", &conf.cpath)] {
-            if let Some(wanted) = wanted {
-                let usual: String = package.get(name)?;
-                package.set(name, wanted.replace(";;", &format!(";{usual};")))?;
-            }
-        }
-        Ok(())
     }
 
     /// Packs the VM for another thread, if nothing here refers to it.
@@ -190,7 +176,7 @@ impl Vm {
     }
 
     /// The compiled code, for `r` if the name of its file has variables.
-    pub(super) fn function(&self, code: &Code, r: Option<&Request>) -> Result<Function, LoadError> {
+    pub(super) fn function(&self, code: &Code, r: Option<&Request>) -> Result<Rc<Kept>, LoadError> {
         match &code.source {
             Source::Inline { text, name } => {
                 if let Some(Some(known)) = self.inline.borrow().get(code.id) {
@@ -229,7 +215,7 @@ impl Vm {
         }
     }
 
-    fn compile_file(&self, path: &std::path::Path) -> Result<Function, LoadError> {
+    fn compile_file(&self, path: &std::path::Path) -> Result<Rc<Kept>, LoadError> {
         let shown = path.display();
         let failed = format!("failed to load external Lua file \"{shown}\": ");
         let text = std::fs::read(path).map_err(|error| {
@@ -240,9 +226,12 @@ impl Vm {
             .map_err(|message| LoadError::Other(failed + &message))
     }
 
-    fn compile(&self, name: ChunkName, text: &[u8]) -> Result<Function, String> {
+    fn compile(&self, name: ChunkName, text: &[u8]) -> Result<Rc<Kept>, String> {
         match self.host.load(name, text) {
-            Ok(chunk) => Ok(chunk.into_function()),
+            Ok(chunk) => {
+                let kept = self.engine().raw().keep_function(chunk.into_function());
+                kept.map_err(|error| error.to_string())
+            }
             Err(Error::Syntax { message }) => Err(message),
             Err(other) => Err(other.to_string()),
         }
@@ -252,8 +241,8 @@ impl Vm {
     fn run_blocking(&self, code: &Code, phase: Phase) -> Result<(), String> {
         let function = self.function(code, None).map_err(LoadError::into_message)?;
         let purpose = Purpose::new(RunKind::Blocking, phase);
-        let entry = Entry::new(self.engine(), purpose, &function, MultiValue::new())
-            .map_err(|error| error.to_string())?;
+        let entry =
+            Entry::of_kept(self.engine(), purpose, &function).map_err(|_| "not enough memory")?;
         entry.block().map(drop).map_err(|failure| failure.text())
     }
 
@@ -267,12 +256,9 @@ impl Vm {
             }
         };
         let purpose = Purpose::new(RunKind::Waiting, phase);
-        let entry = match Entry::new(self.engine(), purpose, &function, MultiValue::new()) {
-            Ok(entry) => entry,
-            Err(error) => {
-                error!("{error}");
-                return;
-            }
+        let Ok(entry) = Entry::of_kept(self.engine(), purpose, &function) else {
+            error!("{} error: not enough memory", phase.context());
+            return;
         };
         let context = phase.context();
         match entry.begin() {
@@ -294,14 +280,14 @@ impl Vm {
         guest: Guest,
         kind: RunKind,
         phase: Phase,
-        function: &Function,
-    ) -> mlua::Result<Entry> {
+        function: &Kept,
+    ) -> Result<Entry, Exhausted> {
         let purpose = Purpose {
             kind,
             phase,
             guest: Some(guest),
         };
-        Entry::new(self.engine(), purpose, function, MultiValue::new())
+        Entry::of_kept(self.engine(), purpose, function)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What all runs of a VM share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
+use crate::api::re::Re;
 #[cfg(feature = "http")]
 use crate::cosocket::LentMetas;
 use crate::cosocket::Pools;
@@ -18,11 +19,15 @@ pub(crate) struct Engine {
     raw: Rc<RawVm>,
     settings: Settings,
     /// The threads that stand in a lane, by their ids.
-    busy: RefCell<HashMap<usize, Weak<Lane>>>,
+    busy: RefCell<FxHashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
+    /// Compiled patterns of `ngx.re`.
+    re: Re,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
+    /// The metatable of semaphores.
+    semaphore_meta: Cell<Option<Meta>>,
     /// Those of sockets whose connections are another's.
     #[cfg(feature = "http")]
     pub(crate) lent_metas: Cell<Option<LentMetas>>,
@@ -44,13 +49,16 @@ pub(super) struct Timers {
 
 impl Engine {
     pub(crate) fn new(raw: Rc<RawVm>, settings: Settings) -> Rc<Self> {
+        let re = Re::new(settings.regex_cache_size, settings.regex_match_limit);
         Rc::new(Self {
             raw,
             settings,
+            re,
             busy: RefCell::default(),
             timers: Timers::default(),
             pools: Pools::default(),
             socket_meta: Cell::new(None),
+            semaphore_meta: Cell::new(None),
             #[cfg(feature = "http")]
             lent_metas: Cell::new(None),
             #[cfg(feature = "http")]
@@ -65,6 +73,10 @@ impl Engine {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(crate) fn re(&self) -> &Re {
+        &self.re
     }
 
     pub(crate) fn pools(&self) -> &Pools {
@@ -88,6 +100,18 @@ impl Engine {
 
     pub(crate) fn set_socket_meta(&self, meta: Meta) {
         self.socket_meta.set(Some(meta));
+    }
+
+    pub(crate) fn semaphore_meta(&self) -> Option<Meta> {
+        self.semaphore_meta.get()
+    }
+
+    pub(crate) fn set_semaphore_meta(&self, meta: Meta) {
+        self.semaphore_meta.set(Some(meta));
+    }
+
+    pub(crate) fn is_exiting(&self) -> bool {
+        self.timers.exiting.get()
     }
 
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.

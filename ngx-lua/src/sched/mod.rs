@@ -16,6 +16,7 @@ mod engine;
 mod lane;
 mod light;
 mod run;
+pub(crate) mod semaphore;
 mod sleep;
 mod timer;
 
@@ -26,8 +27,8 @@ use std::rc::Rc;
 pub(crate) use self::engine::Engine;
 pub(crate) use self::lane::{Lane, Op};
 #[cfg(feature = "http")]
-pub(crate) use self::run::Begun;
-pub(crate) use self::run::{Ended, Ending, Entry, Failure, Purpose, Run, RunKind};
+pub(crate) use self::run::{Begun, Ended, Waiting};
+pub(crate) use self::run::{Ending, Entry, Failure, Purpose, Run, RunKind};
 
 use crate::ffi::{Call, Raise, Reply, Values};
 

@@ -1,11 +1,11 @@
 //! A run: one call from outside, with everything that begins and ends with it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use mlua::{Function, MultiValue};
 use ngx_core::log::{self, LogScope};
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::Engine;
@@ -13,6 +13,8 @@ use super::lane::{self, Lane, Step};
 use super::light::Light;
 use crate::error::object_text;
 use crate::ffi::Thread;
+#[cfg(feature = "http")]
+use crate::ffi::{Exhausted, Kept};
 #[cfg(feature = "http")]
 use crate::http::Guest;
 use crate::phase::Phase;
@@ -25,9 +27,15 @@ pub(crate) struct Run {
     /// The request it works for.
     #[cfg(feature = "http")]
     guest: Option<Guest>,
+    /// `ngx.ctx` of a run without a request.
+    #[cfg(feature = "http")]
+    own_ctx: RefCell<Option<Rc<Kept>>>,
+    /// What runs when the client leaves.
+    #[cfg(feature = "http")]
+    on_abort: RefCell<OnAbort>,
     scope: Option<Rc<dyn LogScope>>,
     /// The light threads by the ids of their Lua threads, ended ones too.
-    pub(super) lights: RefCell<HashMap<usize, Rc<Light>>>,
+    pub(super) lights: RefCell<FxHashMap<usize, Rc<Light>>>,
     /// Light threads that have not ended.
     live: Cell<usize>,
     quiet: Notify,
@@ -44,6 +52,18 @@ pub(crate) enum RunKind {
     Blocking,
     /// It may wait for whatever it likes.
     Waiting,
+}
+
+/// What `ngx.on_abort` has left.
+#[cfg(feature = "http")]
+#[derive(Default)]
+enum OnAbort {
+    #[default]
+    Nothing,
+    /// A thread with the callback, and who has asked for it.
+    Callback(Thread, usize),
+    /// The client has left, and the callback was begun.
+    Begun,
 }
 
 /// Something that must not outlive the run that made it.
@@ -85,6 +105,50 @@ impl Run {
     #[cfg(feature = "http")]
     pub(crate) fn guest(&self) -> Option<&Guest> {
         self.guest.as_ref()
+    }
+
+    /// `ngx.ctx` of a run without a request.
+    #[cfg(feature = "http")]
+    pub(crate) fn own_ctx(&self) -> &RefCell<Option<Rc<Kept>>> {
+        &self.own_ctx
+    }
+
+    /// Keeps what is to run as a light thread when the client leaves; false if there is such a thing
+    /// already. `parent` is the thread that asks for it.
+    #[cfg(feature = "http")]
+    pub(crate) fn set_on_abort(&self, callback: Thread, parent: usize) -> bool {
+        let mut on_abort = self.on_abort.borrow_mut();
+        if !matches!(*on_abort, OnAbort::Nothing) {
+            return false;
+        }
+        *on_abort = OnAbort::Callback(callback, parent);
+        true
+    }
+
+    /// Whether there is something to run when the client leaves, or was.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_on_abort(&self) -> bool {
+        !matches!(*self.on_abort.borrow(), OnAbort::Nothing)
+    }
+
+    /// Begins what is to run when the client leaves; false if there is nothing.
+    #[cfg(feature = "http")]
+    pub(crate) fn begin_on_abort(self: &Rc<Self>) -> bool {
+        if !self.has_on_abort() {
+            return false;
+        }
+        let on_abort = self.on_abort.replace(OnAbort::Begun);
+        if let OnAbort::Callback(thread, parent) = on_abort {
+            Light::new(self, thread, parent).begin();
+        }
+        true
+    }
+
+    /// Has the task of the run look at what it waits for: a light thread, which is a task of its
+    /// own, has left something to do.
+    #[cfg(feature = "http")]
+    pub(crate) fn nudge(&self) {
+        self.quiet.notify_waiters();
     }
 
     /// Ends the run as soon as its threads yield: none of them goes on.
@@ -134,6 +198,8 @@ impl Run {
     }
 
     fn close(&self) {
+        #[cfg(feature = "http")]
+        drop(self.on_abort.replace(OnAbort::Begun));
         let lights = std::mem::take(&mut *self.lights.borrow_mut());
         for light in lights.values() {
             light.end();
@@ -170,14 +236,24 @@ pub(crate) struct Entry {
 }
 
 /// How a run ended that did not fail.
+#[cfg(feature = "http")]
 pub(crate) enum Ended {
-    /// The entry thread has returned; its results are on its stack.
-    Returned(Rc<Thread>),
+    /// The entry thread has returned, and all light threads.
+    Returned,
     /// Somebody has ended the run.
     Exited,
 }
 
+/// What is left of a run that did not fail.
+enum Left {
+    /// The entry thread, with its results on its stack.
+    Results(Rc<Thread>),
+    /// Nothing: somebody has ended the run.
+    Nothing,
+}
+
 /// How far a run came without waiting.
+#[cfg(feature = "http")]
 pub(crate) enum Begun {
     Over(Result<Ended, Failure>),
     /// Go on with [`Waiting::finish`].
@@ -185,6 +261,7 @@ pub(crate) enum Begun {
 }
 
 /// A run that waits for something.
+#[cfg(feature = "http")]
 pub(crate) struct Waiting {
     entry: Entry,
     step: Option<Step>,
@@ -202,6 +279,17 @@ impl Entry {
         Ok(Self::with_thread(engine, purpose, thread))
     }
 
+    /// Prepares a run of a function without arguments.
+    #[cfg(feature = "http")]
+    pub(crate) fn of_kept(
+        engine: &Rc<Engine>,
+        purpose: Purpose,
+        function: &Kept,
+    ) -> Result<Self, Exhausted> {
+        let thread = engine.raw().start(function)?;
+        Ok(Self::with_thread(engine, purpose, thread))
+    }
+
     /// Prepares a run of what stands on `thread`.
     pub(crate) fn with_thread(engine: &Rc<Engine>, purpose: Purpose, thread: Thread) -> Self {
         let run = Rc::new(Run {
@@ -210,6 +298,10 @@ impl Entry {
             phase: purpose.phase,
             #[cfg(feature = "http")]
             guest: purpose.guest,
+            #[cfg(feature = "http")]
+            own_ctx: RefCell::default(),
+            #[cfg(feature = "http")]
+            on_abort: RefCell::default(),
             scope: log::current(),
             lights: RefCell::default(),
             live: Cell::new(0),
@@ -224,19 +316,11 @@ impl Entry {
 
     /// Runs to the end, without waiting.
     pub(crate) fn block(self) -> Result<MultiValue, Failure> {
-        match self.run_blocking()? {
-            Ended::Returned(thread) => self.results(thread),
-            Ended::Exited => Ok(MultiValue::new()),
-        }
-    }
-
-    /// Runs to the end, without waiting; results are left where they are.
-    pub(crate) fn run_blocking(&self) -> Result<Ended, Failure> {
         loop {
             match self.lane.step() {
-                Step::Finished(thread) => return Ok(Ended::Returned(thread)),
+                Step::Finished(thread) => return self.results(thread),
                 Step::Failed(thread) => return Err(failure(&thread)),
-                Step::Exited => return Ok(Ended::Exited),
+                Step::Exited => return Ok(MultiValue::new()),
                 // A function of the program's that yields by itself is told to go on.
                 Step::Pause => {}
                 _ => return Err(exhausted()),
@@ -249,7 +333,8 @@ impl Entry {
     pub(crate) fn begin(self) -> Begun {
         match self.lane.step() {
             Step::Finished(thread) if self.lane.run().live.get() == 0 => {
-                Begun::Over(Ok(Ended::Returned(thread)))
+                self.retire(thread);
+                Begun::Over(Ok(Ended::Returned))
             }
             Step::Failed(thread) => Begun::Over(Err(failure(&thread))),
             Step::Exhausted => Begun::Over(Err(exhausted())),
@@ -264,12 +349,12 @@ impl Entry {
     /// Runs to the end of the entry thread and of all its light threads.
     pub(crate) async fn finish(self) -> Result<MultiValue, Failure> {
         match self.drive(None).await? {
-            Ended::Returned(thread) => self.results(thread),
-            Ended::Exited => Ok(MultiValue::new()),
+            Left::Results(thread) => self.results(thread),
+            Left::Nothing => Ok(MultiValue::new()),
         }
     }
 
-    async fn drive(&self, first: Option<Step>) -> Result<Ended, Failure> {
+    async fn drive(&self, first: Option<Step>) -> Result<Left, Failure> {
         let run = Rc::clone(self.lane.run());
         tokio::select! {
             biased;
@@ -277,21 +362,21 @@ impl Entry {
                 lane::Ended::Finished(thread) => {
                     run.quiet().await;
                     Ok(if run.exited.get() {
-                        Ended::Exited
+                        Left::Nothing
                     } else {
-                        Ended::Returned(thread)
+                        Left::Results(thread)
                     })
                 }
-                lane::Ended::Exited => Ok(Ended::Exited),
+                lane::Ended::Exited => Ok(Left::Nothing),
                 lane::Ended::Failed(thread) => Err(failure(&thread)),
                 lane::Ended::Exhausted => Err(exhausted()),
             },
-            () = run.exited() => Ok(Ended::Exited),
+            () = run.exited() => Ok(Left::Nothing),
         }
     }
 
     /// Takes the results, and gives the thread back.
-    pub(crate) fn results(&self, thread: Rc<Thread>) -> Result<MultiValue, Failure> {
+    fn results(&self, thread: Rc<Thread>) -> Result<MultiValue, Failure> {
         let results = thread.take(thread.count());
         self.retire(thread);
         results.map_err(|error| Failure {
@@ -301,7 +386,7 @@ impl Entry {
     }
 
     /// Gives a thread that has returned back, whatever it has returned.
-    pub(crate) fn retire(&self, thread: Rc<Thread>) {
+    fn retire(&self, thread: Rc<Thread>) {
         self.lane.close();
         if let Some(thread) = Rc::into_inner(thread) {
             thread.recycle();
@@ -309,11 +394,23 @@ impl Entry {
     }
 }
 
+#[cfg(feature = "http")]
 impl Waiting {
+    #[cfg(feature = "http")]
+    pub(crate) fn run(&self) -> &Rc<Run> {
+        self.entry.lane.run()
+    }
+
     /// Runs to the end.
     pub(crate) async fn finish(mut self) -> Result<Ended, Failure> {
         let first = self.step.take();
-        self.entry.drive(first).await
+        Ok(match self.entry.drive(first).await? {
+            Left::Results(thread) => {
+                self.entry.retire(thread);
+                Ended::Returned
+            }
+            Left::Nothing => Ended::Exited,
+        })
     }
 }
 

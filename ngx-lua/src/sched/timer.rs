@@ -1,4 +1,4 @@
-//! `ngx.timer.at`: runs of their own, later.
+//! `ngx.timer.at`, `ngx.timer.every`: runs of their own, later.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,6 +13,7 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     let raw = engine.raw();
     let timer = raw.lua().create_table()?;
     timer.set("at", raw.create_function(function(at))?)?;
+    timer.set("every", raw.create_function(function(every))?)?;
     timer.set(
         "running_count",
         raw.create_function(function(running_count))?,
@@ -24,14 +25,32 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     ngx.set("timer", timer)
 }
 
-/// `ok, err = ngx.timer.at(delay, callback, ...)`
+/// `hdl, err = ngx.timer.at(delay, callback, ...)`
 fn at(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    begin(call, Again::No)
+}
+
+/// `hdl, err = ngx.timer.every(delay, callback, ...)`
+fn every(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    begin(call, Again::Yes)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    Yes,
+}
+
+fn begin(call: &mut Call<'_>, again: Again) -> Result<Reply, Raise> {
     if call.count() < 2 {
         let message = format!("expecting at least 2 arguments but got {}", call.count());
         return Err(message.into());
     }
     let delay = duration((call.want_number(1)? * 1000.0).trunc())
         .ok_or_else(|| Raise::Argument(1, "delay out of range".into()))?;
+    if again == Again::Yes && delay.is_zero() {
+        return Err("delay cannot be zero".into());
+    }
     if !call.is_lua_function(2) {
         return Err(Raise::Argument(2, "Lua function expected".into()));
     }
@@ -51,7 +70,10 @@ fn at(call: &mut Call<'_>) -> Result<Reply, Raise> {
         thread,
         place,
     };
-    tokio::task::spawn_local(timer.run(delay, pending));
+    match again {
+        Again::No => drop(tokio::task::spawn_local(timer.run(delay, pending))),
+        Again::Yes => drop(tokio::task::spawn_local(timer.run_again(delay, pending))),
+    }
     Ok(Reply::Values(values([Value::Number(1.0)])))
 }
 
@@ -73,6 +95,40 @@ struct Timer {
 
 impl Timer {
     async fn run(self, delay: Duration, pending: Counted) {
+        self.wait(delay).await;
+        drop(pending);
+        self.fire().await;
+    }
+
+    /// Fires again and again, until the program ends; a callback that takes longer than the delay
+    /// does not put the next one off.
+    async fn run_again(self, delay: Duration, _pending: Counted) {
+        loop {
+            self.wait(delay).await;
+            // Asked now: the callback may be what ends the program.
+            let exiting = self.engine.timers.exiting.get();
+            match self.copy() {
+                Some(once) => drop(tokio::task::spawn_local(once.fire())),
+                None => self.complain(),
+            }
+            if exiting {
+                return;
+            }
+        }
+    }
+
+    /// The same callback and arguments on another thread.
+    fn copy(&self) -> Option<Self> {
+        let thread = self.engine.raw().thread().ok()?;
+        self.thread.copy_all_to(&thread).ok()?;
+        Some(Self {
+            engine: Rc::clone(&self.engine),
+            thread,
+            place: self.place.clone(),
+        })
+    }
+
+    async fn wait(&self, delay: Duration) {
         let timers = &self.engine.timers;
         if !timers.exiting.get() {
             tokio::select! {
@@ -80,7 +136,18 @@ impl Timer {
                 () = tokio::time::sleep(delay) => {}
             }
         }
-        drop(pending);
+    }
+
+    fn complain(&self) {
+        let unknown = ("(unknown)".to_owned(), 0);
+        let (source, line) = self.place.as_ref().unwrap_or(&unknown);
+        ngx_core::error!(
+            "lua failed to run timer with function defined at {source}:{line}: no memory"
+        );
+    }
+
+    async fn fire(self) {
+        let timers = &self.engine.timers;
         let most = self.engine.settings().max_running_timers;
         if timers.running.get() >= most {
             ngx_core::alert!("{most} lua_max_running_timers are not enough");
@@ -89,10 +156,7 @@ impl Timer {
         let _running = Counted::new(Rc::clone(&self.engine), |engine| &engine.timers.running);
         let premature = timers.exiting.get();
         if self.thread.insert_boolean(2, premature).is_err() {
-            let (source, line) = self.place.unwrap_or_else(|| ("(unknown)".to_owned(), 0));
-            ngx_core::error!(
-                "lua failed to run timer with function defined at {source}:{line}: no memory"
-            );
+            self.complain();
             return;
         }
         let purpose = Purpose::new(RunKind::Waiting, Phase::Timer);

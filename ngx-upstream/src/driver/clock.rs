@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::now::now;
 use crate::timeouts::{Timer, TimerTable};
 
 /// A table of timers and the one sleep under it. Moving a deadline on does not touch the sleep: it
@@ -21,7 +22,7 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn new() -> Self {
         Self {
-            base: Instant::now(),
+            base: now(),
             table: TimerTable::default(),
             sleep: None,
         }
@@ -61,7 +62,9 @@ impl Clock {
                 sleep.as_mut().reset(at);
             }
             ready!(sleep.as_mut().poll(cx));
-            if let Some(timer) = self.table.expired(self.now()) {
+            // The sleep's own clock is ahead of the coarse one.
+            let woken = sleep.deadline();
+            if let Some(timer) = self.table.expired(self.now().max(self.at(woken))) {
                 return Poll::Ready(timer);
             }
             if let Some(sleep) = &mut self.sleep {
@@ -70,8 +73,25 @@ impl Clock {
         }
     }
 
+    /// Takes the sleep that a connection has kept, so that none has to be made.
+    pub(super) fn take_sleep(&mut self, kept: &mut Option<Pin<Box<Sleep>>>) {
+        if self.sleep.is_none() {
+            self.sleep = kept.take();
+        }
+    }
+
+    /// Leaves the sleep to the next exchange on the connection. It goes on meanwhile: at worst it
+    /// wakes somebody who goes on waiting.
+    pub(super) fn leave_sleep(&mut self, kept: &mut Option<Pin<Box<Sleep>>>) {
+        *kept = self.sleep.take();
+    }
+
+    fn at(&self, time: Instant) -> u64 {
+        millis(time.saturating_duration_since(self.base))
+    }
+
     fn now(&self) -> u64 {
-        millis(self.base.elapsed())
+        self.at(now())
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::balancer::{Balancer, NoLive, Peer, PeerOutcome, Session};
 use super::fails::Fails;
+use crate::now::now;
 
 /// A `server` of an `upstream` block, one for each address its name has.
 #[derive(Clone, Debug)]
@@ -260,8 +261,8 @@ impl RoundRobinSession {
 impl Shared {
     fn now(&self) -> u64 {
         // The clock begins late enough that a `checked` of zero is long ago.
-        self.base
-            .elapsed()
+        now()
+            .saturating_duration_since(self.base)
             .as_secs()
             .saturating_add(u64::from(u32::MAX))
     }

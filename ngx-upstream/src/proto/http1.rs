@@ -93,7 +93,7 @@ impl Http1 {
             request,
             unsent: 0,
             parser: parser(),
-            fields: Vec::new(),
+            fields: head::empty_fields(),
             keep_alive: false,
             has_length: false,
             rest: Rest::Length(0),

@@ -69,7 +69,7 @@ impl Request {
             collected: Collected::default(),
             in_memory,
         };
-        self.inner().body.building.replace(Some(building));
+        self.parts().body.building.replace(Some(building));
         self.want_body_file_name();
     }
 
@@ -78,10 +78,10 @@ impl Request {
     /// # Errors
     /// None was begun, or its file cannot be written.
     pub fn append_body(&self, bytes: &[u8]) -> Result<(), BuildError> {
-        let mut building = self.inner().body.building.take();
+        let mut building = self.parts().body.building.take();
         let now = building.as_mut().ok_or(BuildError::NotBegun)?;
         let added = now.collected.add(self, bytes, now.in_memory);
-        self.inner().body.building.replace(building);
+        self.parts().body.building.replace(building);
         added.map_err(|_| BuildError::File)
     }
 
@@ -90,14 +90,14 @@ impl Request {
     /// # Errors
     /// None was begun.
     pub fn finish_body(&self) -> Result<(), BuildError> {
-        let building = self.inner().body.building.take();
+        let building = self.parts().body.building.take();
         let building = building.ok_or(BuildError::NotBegun)?;
         let body = building.collected.finish();
         // Its file, if it has one, has its name since it was made.
-        let named = self.inner().body.named.take();
+        let named = self.parts().body.named.take();
         let named = named.filter(|_| body.iter().any(Buf::is_file));
         self.set_body(body);
-        self.inner().body.named.replace(named);
+        self.parts().body.named.replace(named);
         Ok(())
     }
 }

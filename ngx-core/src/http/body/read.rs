@@ -26,7 +26,7 @@ impl Request {
     /// # Cancel safety
     /// Dropping the future loses what was read: the request can only end then.
     pub async fn read_body(&self) -> Result<(), u16> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         match body.stage.get() {
             Stage::Read | Stage::Discarded => return Ok(()),
             Stage::Reading => {
@@ -71,7 +71,7 @@ impl Request {
     }
 
     fn read_at_hand(&self, cx: &mut Context<'_>) -> Result<bool, u16> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         let most = *self.conf(&core::LOCATION).client_body_buffer_size;
         let mut read = BytesMut::new();
         while read.len() < most {
@@ -103,7 +103,7 @@ impl Request {
 
     /// The poll form of [`next_body_piece`](Self::next_body_piece).
     pub fn poll_body_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, u16>> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         if !self.has_body() || matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
             return Poll::Ready(Ok(None));
         }
@@ -132,7 +132,7 @@ impl Request {
 
     /// A chunked body has no announced length to check: it is checked while it grows.
     fn count_body(&self, more: u64) -> Result<(), u16> {
-        let received = &self.inner().body.received;
+        let received = &self.parts().body.received;
         received.set(received.get() + more);
         let max = *self.conf(&core::LOCATION).client_max_body_size;
         if max != 0 && received.get() > max {

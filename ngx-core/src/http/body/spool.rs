@@ -61,7 +61,7 @@ impl Spool {
         };
         let (file, name) = create(&conf.client_body_temp_path, mode).map_err(failed)?;
         let shown = name.display();
-        let wants_name = r.inner().body.wants_name.get();
+        let wants_name = r.parts().body.wants_name.get();
         if named == InFileOnly::Off && wants_name {
             warn!("a client request body is buffered to a temporary file {shown}");
             r.name_body_file(&name, true);
@@ -75,7 +75,7 @@ impl Spool {
                 path: name.clone(),
                 remove: named == InFileOnly::Clean,
             };
-            r.inner().body.named.replace(Some(file));
+            r.parts().body.named.replace(Some(file));
         }
         Ok(Self { file, name, len: 0 })
     }

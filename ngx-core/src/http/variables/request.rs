@@ -71,7 +71,7 @@ const LINE: [(&str, Append); 8] = [
     ("request_completion", |r, out| {
         put(
             out,
-            if r.inner().engine.is_complete() {
+            if r.parts().engine.is_complete() {
                 b"OK"
             } else {
                 b""

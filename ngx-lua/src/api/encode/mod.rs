@@ -11,6 +11,7 @@ use std::rc::Rc;
 #[expect(unused_imports, reason = "for arguments and fields of requests")]
 pub(crate) use self::args::{Arg, Args, args_table, decode_args, encode_args_table, uri_args};
 
+pub(super) use self::base64::{decode_url, encode_url};
 use crate::ffi::{Function, Reply, Value, function, values};
 use crate::sched::Engine;
 

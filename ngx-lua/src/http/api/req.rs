@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ngx_core::http::parse::{Method, Version};
 
-use super::{allowed, live, req_args, req_body, req_headers, req_socket};
+use super::{current, guest_in, req_args, req_body, req_headers, req_socket};
 use crate::ffi::{Call, Function, Kind, Raise, Reply, Value, Values, function, values};
 use crate::phase::Phase;
 use crate::sched::{self, Engine};
@@ -56,7 +56,7 @@ const METHODS: [(Method, u32); 15] = [
 
 /// `name = ngx.req.get_method()`
 fn get_method(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let head = guest.request.head();
     Ok(one(match head.method().name() {
         Some(name) => name.into(),
@@ -66,7 +66,7 @@ fn get_method(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `ngx.req.set_method(ngx.HTTP_X)`
 fn set_method(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     if call.kind(1) != Kind::Number {
         return Err("bad method number".into());
     }
@@ -82,7 +82,7 @@ fn set_method(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `number = ngx.req.http_version()`
 fn http_version(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let number = match guest.request.head().version() {
         Version::HTTP_09 => 0.9,
         Version::HTTP_10 => 1.0,
@@ -95,7 +95,7 @@ fn http_version(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `text = ngx.req.raw_header(no_request_line?)`
 fn raw_header(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let head = guest.request.head();
     let mut text = head.sent();
     if call.boolean(1) {
@@ -107,14 +107,14 @@ fn raw_header(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `yes = ngx.req.is_internal()`
 fn is_internal(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     Ok(one(Value::Boolean(guest.request.is_internal())))
 }
 
 /// `seconds = ngx.req.start_time()`: since 1970, with milliseconds.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn start_time(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let seconds = guest.request.started_unix_ms() as f64 / 1000.0;
     Ok(one(Value::Number(seconds)))
 }
@@ -126,7 +126,7 @@ fn set_uri(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if !(1..=3).contains(&n) {
         return Err(format!("expecting 1, 2 or 3 arguments but seen {n}").into());
     }
-    let guest = live(call)?;
+    let guest = current(call)?;
     let uri = call.want_text(1)?.into_owned();
     if uri.is_empty() {
         return Err("attempt to use zero-length uri".into());
@@ -151,7 +151,7 @@ fn set_uri(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let jump = flag(2)?;
     if jump {
-        allowed(call, &[Phase::Rewrite, Phase::ServerRewrite])?;
+        guest_in(call, &[Phase::Rewrite, Phase::ServerRewrite])?;
         sched::may_wait(call)?;
     }
     let r = &guest.request;

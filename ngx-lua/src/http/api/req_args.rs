@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ngx_buf::Buf;
 
-use super::live;
+use super::current;
 use super::req::{nothing, one};
 use crate::api::encode::{Args, args_table, decode_args, encode_args_table, uri_args};
 use crate::ffi::{Call, Function, Kind, Raise, Reply, TableValue, Value, function, values};
@@ -27,7 +27,7 @@ pub(super) fn install(engine: &Rc<Engine>, req: &mlua::Table) -> mlua::Result<()
 
 /// `args, err = ngx.req.get_uri_args(max?, table?)`
 fn get_uri_args(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let max = limit(call, 1)?;
     let args = uri_args(&guest.request.args(), max);
     if !call.boolean(2) {
@@ -52,7 +52,7 @@ fn set_uri_args(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if n != 1 {
         return Err(format!("expecting 1 argument but seen {n}").into());
     }
-    let guest = live(call)?;
+    let guest = current(call)?;
     let args = match call.kind(1) {
         Kind::Number => call.want_text(1)?.into_owned(),
         Kind::String => without_controls(&call.want_text(1)?),
@@ -78,7 +78,7 @@ fn get_post_args(call: &mut Call<'_>) -> Result<Reply, Raise> {
     } else {
         MAX
     };
-    let guest = live(call)?;
+    let guest = current(call)?;
     let r = &guest.request;
     if r.body_is_discarded() {
         return Ok(one(TableValue::default().into()));

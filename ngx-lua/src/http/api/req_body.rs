@@ -15,7 +15,7 @@ use ngx_core::http::{LOCATION, Request};
 
 use super::req::{nothing, one};
 use super::req_args::whole;
-use super::{WAITING, allowed, live};
+use super::{ANSWERING, current, guest_in};
 use crate::ffi::{Call, Function, Kind, Raise, Reply, Value, Values, function};
 use crate::sched::{self, Engine};
 
@@ -41,7 +41,7 @@ pub(super) fn install(engine: &Rc<Engine>, req: &mlua::Table) -> mlua::Result<()
 /// request.
 fn read_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 0..=0, "0 arguments")?;
-    let guest = allowed(call, WAITING)?;
+    let guest = guest_in(call, ANSWERING)?;
     let r = &guest.request;
     if r.body_is_read() || r.body_is_discarded() {
         return Ok(nothing());
@@ -62,7 +62,7 @@ fn read_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// `ngx.req.discard_body()`
 fn discard_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 0..=0, "0 arguments")?;
-    let guest = live(call)?;
+    let guest = current(call)?;
     guest
         .request
         .discard_body()
@@ -81,7 +81,7 @@ fn get_body_data(call: &mut Call<'_>) -> Result<Reply, Raise> {
             max => max,
         },
     };
-    let guest = live(call)?;
+    let guest = current(call)?;
     let body = guest.request.body_bufs();
     if body.iter().any(Buf::is_file) {
         return Ok(one(Value::Nil));
@@ -101,7 +101,7 @@ fn get_body_data(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// `name = ngx.req.get_body_file()`: nil when the body is not in a file.
 fn get_body_file(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 0..=0, "0 arguments")?;
-    let guest = live(call)?;
+    let guest = current(call)?;
     let r = &guest.request;
     if let Some(path) = r.body_file() {
         return Ok(one(path.as_os_str().as_bytes().to_vec().into()));
@@ -119,7 +119,7 @@ fn get_body_file(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn set_body_data(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 1..=1, "1 arguments")?;
     let data = Bytes::copy_from_slice(&call.want_text(1)?);
-    let guest = live(call)?;
+    let guest = current(call)?;
     check_read(&guest.request)?;
     guest.request.set_body(if data.is_empty() {
         Chain::new()
@@ -133,7 +133,7 @@ fn set_body_data(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn set_body_file(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 1..=2, "1 or 2 arguments")?;
     let name = call.want_text(1)?.into_owned();
-    let guest = live(call)?;
+    let guest = current(call)?;
     let r = &guest.request;
     check_read(r)?;
     let clean = match call.kind(2) {
@@ -156,7 +156,7 @@ fn set_body_file(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// `ngx.req.init_body(buffer_size?)`: begins another body.
 fn init_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 0..=1, "0 or 1 argument")?;
-    let guest = live(call)?;
+    let guest = current(call)?;
     let r = &guest.request;
     check_read(r)?;
     let size = if call.count() == 1 {
@@ -175,7 +175,7 @@ fn init_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// `ngx.req.append_body(data)`
 fn append_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 1..=1, "1 arguments")?;
-    let guest = live(call)?;
+    let guest = current(call)?;
     let data = call.want_text(1)?;
     let appended = guest.request.append_body(&data);
     appended.map_err(|why| Raise::from(why.to_string()))?;
@@ -185,7 +185,7 @@ fn append_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// `ngx.req.finish_body()`
 fn finish_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
     count(call, 0..=0, "0 argument")?;
-    let guest = live(call)?;
+    let guest = current(call)?;
     let finished = guest.request.finish_body();
     finished.map_err(|why| Raise::from(why.to_string()))?;
     Ok(nothing())

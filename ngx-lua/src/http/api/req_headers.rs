@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::live;
+use super::current;
 use super::req::nothing;
 use super::req_args::limit;
 use crate::ffi::{Call, Function, Kind, Raise, Reply, TableValue, Value, function, values};
@@ -40,7 +40,7 @@ return {
 
 /// `headers, err = ngx.req.get_headers(max?, raw?)`
 fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let max = limit(call, 1)?;
     let raw = call.boolean(2);
     let head = guest.request.head();
@@ -112,7 +112,7 @@ fn add_header(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `ngx.req.clear_header(name)`
 fn clear_header(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     guest
         .request
         .clear_header(&escape(&call.tostring(1), is_no_name));
@@ -120,7 +120,7 @@ fn clear_header(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 fn change(call: &Call<'_>, replace: bool) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let r = &guest.request;
     if !call.is_given(1) {
         return Err("bad 'name' argument: string expected, got nil".into());

@@ -10,7 +10,7 @@ use ngx_core::http::parse::BodyFraming;
 use ngx_core::http::{BodyError, BodyPiece, Downstream, Request};
 
 use super::req::one;
-use super::{WAITING, allowed};
+use super::{ANSWERING, guest_in};
 use crate::cosocket::{self, Stream};
 use crate::ffi::{Call, Raise, Reply, Value, function, values};
 use crate::sched::Engine;
@@ -27,7 +27,7 @@ fn socket(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Err(format!("expecting 0 or 1 argument, but got {n}").into());
     }
     let raw = call.boolean(1);
-    let guest = allowed(call, WAITING)?;
+    let guest = guest_in(call, ANSWERING)?;
     let stream = if raw {
         raw_stream(&guest.request)
     } else {

@@ -6,7 +6,7 @@ use ngx_core::http::Request;
 use ngx_core::script::{Context as _, VarId};
 use ngx_core::warn;
 
-use super::live;
+use super::current;
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, function, values};
 use crate::sched::Engine;
 
@@ -22,7 +22,7 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
 
 /// `ngx.var.name`, `ngx.var[1]`
 fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let r = &guest.request;
     let value = match call.kind(2) {
         Kind::Number => capture(r, call.want_number(2)?),
@@ -67,7 +67,7 @@ fn read(r: &Request, name: &str) -> Option<Vec<u8>> {
 
 /// `ngx.var.name = value`
 fn set(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let guest = live(call)?;
+    let guest = current(call)?;
     let r = &guest.request;
     if call.kind(2) != Kind::String {
         return Err("bad variable name".into());
