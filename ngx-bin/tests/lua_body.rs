@@ -249,6 +249,10 @@ fn a_body_can_be_replaced() {
         ("/pieces?size=100", "yes"),
         ("/pieces?size=0", "yes"),
     ] {
+        // nginx sends a body that was in a file from its beginning on without end.
+        if uri.ends_with("=0") && !ours("a body kept in a file alone") {
+            continue;
+        }
         let asked = ask(uri, "some");
         assert_eq!(asked.text(), "0123456789".repeat(100), "{uri}");
         assert_eq!(asked.header("x-file"), Some(file), "{uri}");
