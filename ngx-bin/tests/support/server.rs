@@ -52,6 +52,13 @@ impl Setup {
         setup
     }
 
+    /// With this many workers instead of one.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.template
+            .push_str(&format!("worker_processes {workers};\n"));
+        self
+    }
+
     /// A configuration with this content at its top level, after what every test needs there.
     pub fn main(content: &str) -> Self {
         let user = if geteuid().is_root() {
@@ -384,8 +391,9 @@ impl Server {
 
     /// Puts another `http` block in place of the one the server runs.
     pub fn rewrite(&mut self, content: &str) {
-        let Setup { template, .. } = Setup::http(content);
-        self.setup.write(&template);
+        let has_lua = self.setup.template.starts_with(LUA_MODULES);
+        let setup = if has_lua { Setup::lua } else { Setup::http };
+        self.setup.write(&setup(content).template);
     }
 
     /// Puts another configuration in place of the one the server runs, as [`Setup::main`] does.

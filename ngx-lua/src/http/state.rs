@@ -50,7 +50,7 @@ pub(super) enum Arg {
     /// The arguments of `set_by_lua`.
     Set(Vec<Bytes>),
     /// A piece of the response body.
-    Body(Piece),
+    Body(Box<Piece>),
 }
 
 /// A piece of the response body in `body_filter_by_lua`.

@@ -11,6 +11,7 @@ mod plain;
 mod whole;
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,15 +55,26 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
         meta.set("__index", &meta)?;
         let meta = raw.meta(meta)?;
         for (name, dict) in dicts {
-            let dict = Rc::new(Arc::clone(dict));
+            let dict = Rc::new(Shared(Arc::clone(dict)));
             shared.set(&**name, raw.create(&Value::Wrapped(dict, meta))?)?;
         }
     }
     ngx.set("shared", shared)
 }
 
+/// A dictionary as Lua holds it.
+struct Shared(Arc<Dict>);
+
+impl Deref for Shared {
+    type Target = Dict;
+
+    fn deref(&self) -> &Dict {
+        &self.0
+    }
+}
+
 /// The dictionary of a call.
-fn zone(call: &Call<'_>) -> Result<Rc<Arc<Dict>>, Raise> {
+fn zone(call: &Call<'_>) -> Result<Rc<Shared>, Raise> {
     call.object(1).map_err(|_| "bad \"zone\" argument".into())
 }
 

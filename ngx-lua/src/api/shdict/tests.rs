@@ -11,11 +11,11 @@ fn dict() -> Arc<Dict> {
 }
 
 fn host(dicts: &[&Arc<Dict>]) -> Host {
-    let mut settings = Settings::default();
-    settings.shared_dicts = dicts
-        .iter()
-        .map(|dict| (dict.name().to_owned(), Arc::clone(dict)))
-        .collect();
+    let named = |dict: &&Arc<Dict>| (dict.name().to_owned(), Arc::clone(dict));
+    let settings = Settings {
+        shared_dicts: dicts.iter().map(named).collect(),
+        ..Settings::default()
+    };
     Host::with_settings(settings).unwrap()
 }
 

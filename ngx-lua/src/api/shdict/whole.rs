@@ -1,11 +1,8 @@
 //! What concerns a dictionary as a whole.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use ngx_core::zone::Dict;
-
-use super::{answer, count, is_replay, zone};
+use super::{Shared, answer, count, is_replay, zone};
 use crate::ffi::{Call, Kind, Raise, Reply, TableValue, Value, values};
 
 /// `dict:flush_all()`
@@ -46,7 +43,7 @@ pub(super) fn free_space(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 /// The dictionary, and how many entries to look for, of which 0 is all.
-fn bounded(call: &Call<'_>, default: usize) -> Result<(Rc<Arc<Dict>>, usize), Raise> {
+fn bounded(call: &Call<'_>, default: usize) -> Result<(Rc<Shared>, usize), Raise> {
     let n = call.count();
     if n != 1 && n != 2 {
         return Err(format!("expecting 1 or 2 argument(s), but saw {n}").into());
