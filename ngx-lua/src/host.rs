@@ -10,7 +10,8 @@ use crate::api;
 use crate::error::{Error, error_text};
 use crate::ffi::{RawVm, guard_libraries};
 use crate::name::ChunkName;
-use crate::sched::{Engine, Entry, RunKind};
+use crate::phase::Phase;
+use crate::sched::{Engine, Entry, Purpose, RunKind};
 use crate::settings::Settings;
 
 /// One Lua VM: LuaJIT with the 5.2 extensions, as OpenResty builds it.
@@ -89,6 +90,11 @@ impl Host {
     /// functions raise `no request found`.
     pub fn lua(&self) -> &Lua {
         self.engine.raw().lua()
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn engine(&self) -> &Rc<Engine> {
+        &self.engine
     }
 
     /// Tells timers that the program ends: those that wait run at once, with `premature` true, and
@@ -183,6 +189,11 @@ impl Chunk {
         self.convert(entry.block()?)
     }
 
+    #[cfg(feature = "http")]
+    pub(crate) fn into_function(self) -> Function {
+        self.function
+    }
+
     #[cfg(test)]
     pub(crate) fn busy_threads(&self) -> usize {
         self.engine.busy_threads()
@@ -192,7 +203,13 @@ impl Chunk {
         let arguments = arguments
             .into_lua_multi(self.engine.raw().lua())
             .map_err(vm_error)?;
-        Entry::new(&self.engine, kind, &self.function, arguments).map_err(vm_error)
+        Entry::new(
+            &self.engine,
+            Purpose::new(kind, Phase::Chunk),
+            &self.function,
+            arguments,
+        )
+        .map_err(vm_error)
     }
 
     fn convert<R: FromLuaMulti>(&self, results: MultiValue) -> Result<R, Error> {

@@ -7,7 +7,10 @@ mod error;
 #[expect(unsafe_code, reason = "the raw Lua stack; no other room needs it")]
 mod ffi;
 mod host;
+#[cfg(feature = "http")]
+pub mod http;
 mod name;
+mod phase;
 mod sched;
 mod settings;
 

@@ -42,7 +42,7 @@ pub use generation::Generation;
 pub use head::Head;
 pub use module::{
     BodyFilter, Finish, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase,
-    PhaseHandler, http_registry,
+    PhaseHandler, WorkerHooks, http_registry,
 };
 pub use output::SendError;
 pub use phases::status;

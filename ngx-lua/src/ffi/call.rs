@@ -69,7 +69,7 @@ pub(crate) enum Kind {
 
 /// The arguments of a call, counted from 1, and whose call it is.
 pub(crate) struct Call<'a> {
-    state: *mut lua::lua_State,
+    pub(super) state: *mut lua::lua_State,
     lane: &'a Rc<Lane>,
 }
 
@@ -154,7 +154,7 @@ impl Call<'_> {
         self.lane
     }
 
-    fn vm(&self) -> &Rc<RawVm> {
+    pub(super) fn vm(&self) -> &Rc<RawVm> {
         self.lane.vm()
     }
 
@@ -537,7 +537,8 @@ impl Call<'_> {
 const MAX_DEPTH: usize = 100;
 /// Elements of an array.
 const MAX_LEN: f64 = 2_147_483_646.0;
-fn index(at: usize) -> c_int {
+
+pub(super) fn index(at: usize) -> c_int {
     c_int::try_from(at).unwrap_or(c_int::MAX / 2)
 }
 

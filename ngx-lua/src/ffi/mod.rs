@@ -12,12 +12,21 @@
 
 mod call;
 mod guard;
+mod kept;
+#[cfg(feature = "http")]
+mod parcel;
+mod table;
+mod text;
 mod thread;
 mod value;
 mod vm;
 
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
 pub(crate) use guard::guard_libraries;
+pub(crate) use kept::Kept;
+#[cfg(feature = "http")]
+pub(crate) use parcel::Parcel;
+pub(crate) use table::TableValue;
 pub(crate) use thread::{Resumed, Stage, Thread};
 pub(crate) use value::{Meta, Scalar, Value, Values, number_text, values};
 pub(crate) use vm::{Exhausted, RawVm};

@@ -220,7 +220,7 @@ impl Thread {
         }
         self.clear();
         self.vm.restore_globals(self.state);
-        if self.stage() == Stage::Dead && self.vm.keep(self.state, self.anchor) {
+        if self.stage() == Stage::Dead && self.vm.take_back(self.state, self.anchor) {
             self.anchor = lua::LUA_NOREF;
         }
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use smallvec::SmallVec;
 
-use super::{Function, RawVm, Thread};
+use super::{Function, Kept, RawVm, TableValue, Thread};
 
 /// What functions return; three are the most that is common.
 pub(crate) type Values = SmallVec<[Value; 3]>;
@@ -31,6 +31,10 @@ pub(crate) enum Value {
     Closure(Function, Rc<dyn Any>),
     /// A coroutine.
     Thread(Rc<Thread>),
+    /// A new table.
+    Table(Box<TableValue>),
+    /// A value that was kept.
+    Kept(Rc<Kept>),
 }
 
 /// The registry's place of a metatable.
@@ -104,6 +108,8 @@ impl Value {
                     vm.push_holder(state, value);
                     lua::lua_pushcclosure(state, function.pointer(), 1);
                 }
+                Self::Table(table) => table.push(vm, state),
+                Self::Kept(kept) => kept.push(state),
                 Self::Thread(thread) => {
                     // A thread can push itself alone.
                     if lua::lua_checkstack(thread.state(), 1) == 0 {

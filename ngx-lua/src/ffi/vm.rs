@@ -9,7 +9,7 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use mlua::{Function as LuaFunction, Lua, MultiValue};
 
-use super::{Function, Meta, Thread};
+use super::{Function, Kept, Meta, Thread};
 
 /// Finished threads that are kept for the next run (`lua_thread_cache_max_entries`).
 const CACHE_MAX: usize = 1024;
@@ -133,6 +133,31 @@ impl RawVm {
         }
     }
 
+    /// A thread on which `function` waits for its first resume.
+    pub(crate) fn start(self: &Rc<Self>, function: &Kept) -> Result<Thread, Exhausted> {
+        let thread = self.thread()?;
+        // SAFETY: the thread is empty and of this VM; room is made by a call that does not raise.
+        unsafe {
+            if lua::lua_checkstack(thread.state(), 2) == 0 {
+                return Err(Exhausted);
+            }
+            function.push(thread.state());
+        }
+        Ok(thread)
+    }
+
+    /// Keeps a function.
+    pub(crate) fn keep_function(self: &Rc<Self>, function: LuaFunction) -> mlua::Result<Rc<Kept>> {
+        let mut anchor = lua::LUA_NOREF;
+        // SAFETY: as in `new`; the function is the only value on the stack, and is consumed.
+        unsafe {
+            self.lua.exec_raw::<()>(function, |state| {
+                anchor = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+            })?;
+        }
+        Ok(Kept::at(self, anchor))
+    }
+
     /// Runs `body`, which may raise, on an auxiliary stack that is empty before and after.
     ///
     /// `body` must own nothing that has to be dropped when it is left by an error, and must not
@@ -180,7 +205,7 @@ impl RawVm {
     }
 
     /// Takes back an empty, idle thread.
-    pub(super) fn keep(&self, state: *mut lua::lua_State, anchor: c_int) -> bool {
+    pub(super) fn take_back(&self, state: *mut lua::lua_State, anchor: c_int) -> bool {
         let mut cache = self.cache.borrow_mut();
         if cache.len() >= CACHE_MAX {
             return false;

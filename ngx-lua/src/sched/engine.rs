@@ -1,9 +1,9 @@
 //! What all runs of a VM share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
@@ -16,11 +16,13 @@ pub(crate) struct Engine {
     raw: Rc<RawVm>,
     settings: Settings,
     /// The threads that stand in a lane, by their ids.
-    busy: RefCell<HashMap<usize, Weak<Lane>>>,
+    busy: RefCell<FxHashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
+    /// What runs has run before, in another VM: what it logs was logged.
+    replay: Cell<bool>,
 }
 
 /// Counts of `ngx.timer`.
@@ -41,6 +43,7 @@ impl Engine {
             timers: Timers::default(),
             pools: Pools::default(),
             socket_meta: Cell::new(None),
+            replay: Cell::new(false),
         })
     }
 
@@ -54,6 +57,17 @@ impl Engine {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    /// Whether what runs has run before, in another VM, so that its effects outside of this VM are
+    /// there already.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.replay.get()
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn set_replay(&self, replay: bool) {
+        self.replay.set(replay);
     }
 
     pub(crate) fn socket_meta(&self) -> Option<Meta> {

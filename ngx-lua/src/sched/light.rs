@@ -149,12 +149,13 @@ impl Light {
                 let failure = failure(&thread);
                 ngx_core::error!(
                     multiline = true,
-                    "lua user thread aborted: runtime error: {}\n{}",
-                    failure.message,
-                    failure.traceback
+                    "lua user thread aborted: runtime error: {}",
+                    failure.text()
                 );
                 kept
             }
+            // Nobody is left to wait for it.
+            Ended::Exited => return,
             Ended::Exhausted => {
                 outcome.push(values([Value::Boolean(false), "not enough memory".into()]))
             }
@@ -222,7 +223,7 @@ fn spawn(call: &mut Call<'_>) -> Result<Reply, Raise> {
         lane: Lane::new(Rc::clone(&run), Rc::clone(&thread)),
     };
     *light.work.borrow_mut() = Some(Box::pin(async move {
-        let ended = alive.lane.drive().await;
+        let ended = alive.lane.drive(None).await;
         alive.light.leave(ended);
     }));
     let old = run

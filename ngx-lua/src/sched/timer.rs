@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::sleep::duration;
-use super::{Engine, Entry, RunKind};
+use super::{Engine, Entry, Purpose, RunKind};
 use crate::ffi::{Call, Raise, Reply, Thread, Value, function, values};
+use crate::phase::Phase;
 
 pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
     let raw = engine.raw();
@@ -94,13 +95,13 @@ impl Timer {
             );
             return;
         }
-        let entry = Entry::with_thread(&self.engine, RunKind::Waiting, self.thread);
+        let purpose = Purpose::new(RunKind::Waiting, Phase::Timer);
+        let entry = Entry::with_thread(&self.engine, purpose, self.thread);
         if let Err(failure) = entry.finish().await {
             ngx_core::error!(
                 multiline = true,
-                "lua entry thread aborted: runtime error: {}\n{}, context: ngx.timer",
-                failure.message,
-                failure.traceback
+                "lua entry thread aborted: runtime error: {}, context: ngx.timer",
+                failure.text()
             );
         }
     }

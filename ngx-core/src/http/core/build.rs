@@ -51,6 +51,8 @@ pub(super) fn http(
     let stages: Vec<&Ordered<BodyStage>> = body_filters.iter().chain([&COPY]).collect();
     http.body_filters = in_order("body filters", &stages).map_err(order)?;
 
+    http.workers = modules.0.iter().filter_map(|m| m.worker).collect();
+
     let mut addresses = Addresses::default();
     for server in servers {
         add_server(cx, &mut http, &mut addresses, server);
