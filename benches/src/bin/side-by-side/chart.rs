@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use crate::results::{Goal, Kind, Results, RowResult, Unit};
 
 const WIDTH: f64 = 760.0;
-/// Where bars begin, and how long the longest may be.
+/// Where bars begin, how long the longest may be, and where numbers end.
 const LEFT: f64 = 290.0;
 const LONGEST: f64 = 400.0;
+const RIGHT: f64 = 744.0;
 const TOP: f64 = 64.0;
 const BAR: f64 = 16.0;
 const GAP: f64 = 14.0;
@@ -52,16 +53,18 @@ pub(crate) fn svg(results: &Results) -> String {
         TOP - 8.0,
         TOP - 14.0,
     );
-    let height = bottom + 30.0;
+    let height = bottom + 46.0;
+    let [colours, versions] = legend(results);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" \
          width=\"{WIDTH}\" height=\"{height:.0}\" role=\"img\" \
          aria-label=\"ngx in relation to nginx\">\n<style>{STYLE}</style>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
          <text class=\"title\" x=\"16\" y=\"26\">ngx in relation to nginx, longer is better</text>\n\
-         {body}\n<text class=\"small\" x=\"16\" y=\"{:.1}\">{}</text>\n</svg>\n",
+         {body}\n<text class=\"small\" x=\"16\" y=\"{:.1}\">{colours}</text>\n\
+         <text class=\"small\" x=\"16\" y=\"{:.1}\">{versions}</text>\n</svg>\n",
         bottom + 16.0,
-        legend(results),
+        bottom + 32.0,
     )
 }
 
@@ -108,10 +111,9 @@ fn draw_row(out: &mut String, row: &RowResult, bars: &[Bar], (y, scale): (f64, f
             out,
             "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{:.1}\" width=\"{length:.1}\" \
              height=\"{:.1}\" rx=\"2\"/>\
-             <text class=\"small\" x=\"{:.1}\" y=\"{:.1}\">{:.2}</text>",
+             <text class=\"small\" x=\"{RIGHT}\" y=\"{:.1}\" text-anchor=\"end\">{:.2}</text>",
             top + 1.0,
             BAR - 2.0,
-            LEFT + length + 6.0,
             top + 12.0,
             bar.ratio,
         );
@@ -127,19 +129,21 @@ fn draw_row(out: &mut String, row: &RowResult, bars: &[Bar], (y, scale): (f64, f
     }
 }
 
-fn legend(results: &Results) -> String {
-    let versions: Vec<&str> = results.programs.values().map(String::as_str).collect();
+/// What the colours are, and whose figures these are.
+fn legend(results: &Results) -> [String; 2] {
+    let has_haproxy = results.programs.contains_key(&Kind::Haproxy);
+    let haproxy = if has_haproxy { " · grey: HAProxy" } else { "" };
     let noisy = if results.machine.was_busy() {
         " · noisy: the machine was busy"
     } else {
         ""
     };
-    let text = format!(
-        "blue: ngx, goal met · orange: missed · grey: HAProxy · red mark: goal · {} · {}{noisy}",
-        versions.join(", "),
-        results.machine.date,
-    );
-    escaped(&text)
+    let versions: Vec<&str> = results.programs.values().map(String::as_str).collect();
+    let versions = versions.join(", ");
+    [
+        format!("red mark: goal · blue: ngx, goal met · orange: ngx, missed{haproxy}"),
+        escaped(&format!("{versions} · {}{noisy}", results.machine.date)),
+    ]
 }
 
 /// Text without Markdown that XML can hold.

@@ -225,4 +225,16 @@ mod tests {
         let gone = || Ok(proc::group(leader).is_empty().then_some(()));
         assert_eq!(interrupt::wait_for(PATIENCE, gone).unwrap(), Some(()));
     }
+
+    #[test]
+    fn a_panic_ends_what_was_started() {
+        let process = Process::start("sleep", shell("exec sleep 60"), None).unwrap();
+        let leader = process.child.id();
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _process = process;
+            panic!("for the test");
+        }));
+        assert!(ended.is_err());
+        assert!(proc::group(leader).is_empty());
+    }
 }
