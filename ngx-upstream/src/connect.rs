@@ -11,6 +11,8 @@ use ngx_core::net::{Addr, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
+use crate::driver::Alarm;
+use crate::now::now_ms;
 use crate::peer::Peer;
 
 /// A connection a driver can use.
@@ -89,10 +91,10 @@ pub struct Connection<S> {
     pub stream: S,
     /// Exchanges it has served before.
     pub requests: u64,
-    /// When it was made.
-    pub since: tokio::time::Instant,
-    /// The sleep under the timers of the last exchange.
-    pub(crate) timer: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// When it was made, in milliseconds of `now_ms`.
+    pub(crate) begun: u64,
+    /// What the timers of the last exchange have left.
+    pub(crate) alarm: Option<Alarm>,
 }
 
 impl<S> Connection<S> {
@@ -101,8 +103,8 @@ impl<S> Connection<S> {
         Self {
             stream,
             requests: 0,
-            since: tokio::time::Instant::now(),
-            timer: None,
+            begun: now_ms(),
+            alarm: None,
         }
     }
 
