@@ -5,13 +5,14 @@ use std::sync::Arc;
 use ngx_core::http::{HttpWorker, http_registry, modules};
 use ngx_core::log::LogFiles;
 use ngx_core::module::{Registry, RegistryError};
-use ngx_upstream::http::MODULES;
+use ngx_lua::http::MODULES as LUA;
+use ngx_upstream::http::MODULES as UPSTREAM;
 
 /// What threads do with connections.
 pub(crate) type Worker = HttpWorker;
 
 /// The modules of the binary.
 pub(crate) fn registry(log_files: Arc<LogFiles>) -> Result<Registry, RegistryError> {
-    let http = modules::ALL.iter().chain(MODULES).copied();
+    let http = modules::ALL.iter().chain(UPSTREAM).chain(LUA).copied();
     Ok(http_registry(http)?.with_extension(log_files))
 }

@@ -141,7 +141,9 @@ fn run(
         early.refuse(&error);
         match error {
             CycleError::Listen(_) => Failure::Listen,
-            CycleError::Config(_) | CycleError::TempPath { .. } => Failure::Other,
+            CycleError::Config(_) | CycleError::TempPath { .. } | CycleError::Prepare(_) => {
+                Failure::Other
+            }
         }
     })?;
     early.warnings(&cycle);

@@ -16,6 +16,7 @@ use crate::module::{LoadOptions, Registry, SharedParts, Slots, load};
 use crate::net::listener::{ListenError, ListenRules};
 use crate::net::{ListenOptions, Listeners};
 use crate::notice;
+use crate::zone::Zones;
 
 /// One generation of the configuration, shared by all threads and by everything that began under
 /// it.
@@ -45,6 +46,7 @@ pub struct Cycle {
     number: u64,
     global: Slots,
     parts: SharedParts,
+    zones: Zones,
     record: Record,
     warnings: Diagnostics,
     error_log: Option<Arc<ErrorLog>>,
@@ -91,6 +93,15 @@ pub struct WantedListeners(pub Vec<ListenOptions>);
 #[derive(Debug, Clone, Default)]
 pub struct TempPaths(pub Vec<PathBuf>);
 
+/// What modules do with a generation before it may serve, such as running code of the
+/// configuration; a part that modules fill. It may take long, and an error keeps the generation
+/// from being used.
+#[derive(Clone, Default)]
+pub struct Preparations(pub Vec<Preparation>);
+
+/// One of the [`Preparations`]. Its error is the whole message.
+pub type Preparation = fn(&Arc<Cycle>) -> Result<(), String>;
+
 /// Why there is no new generation. The old one is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum CycleError {
@@ -108,6 +119,9 @@ pub enum CycleError {
         #[source]
         error: io::Error,
     },
+    /// A module could not prepare the generation.
+    #[error("{0}")]
+    Prepare(String),
     /// Addresses cannot be listened on. [`Listeners::prepare`] has logged each already.
     #[error("{0}")]
     Listen(#[from] ListenError),
@@ -119,6 +133,7 @@ impl CycleError {
         match self {
             Self::Config(diagnostics) => log_problems(diagnostics),
             Self::TempPath { .. } => crate::emerg!("{self}"),
+            Self::Prepare(message) => crate::error!(multiline = true, "{message}"),
             Self::Listen(_) => {}
         }
     }
@@ -154,28 +169,40 @@ impl Cycle {
         let workers = core.workers();
         let owner = core.user().map(|user| (user.uid, user.gid));
         let pid_file = options.pid_file(core);
+        let zones = loaded.parts.take::<Zones>().unwrap_or_default();
+        let zones = zones.open(old.map(Self::zones));
         let parts = loaded.parts.share();
         for path in &parts.get::<TempPaths>().unwrap_or_default().0 {
             temp_folder(path, owner)?;
         }
-        let listeners = if options.test {
-            Listeners::default()
-        } else {
-            let wanted = parts.get::<WantedListeners>().unwrap_or_default();
-            let kept = old.map(Self::listeners).unwrap_or_default();
-            Listeners::prepare(&kept, &wanted.0, ListenRules::new(workers))?
-        };
-        Ok(Arc::new(Self {
+        let cycle = Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             global: loaded.global,
             parts,
+            zones,
             record: loaded.record,
             warnings: loaded.warnings,
             error_log,
-            listeners: Mutex::new(Arc::new(listeners)),
+            listeners: Mutex::default(),
             pid_file,
             test: options.test,
-        }))
+        });
+        for prepare in cycle.part::<Preparations>().unwrap_or_default().0.iter() {
+            prepare(&cycle).map_err(CycleError::Prepare)?;
+        }
+        if !options.test {
+            let wanted = cycle.part::<WantedListeners>().unwrap_or_default();
+            let kept = old.map(Self::listeners).unwrap_or_default();
+            let listeners = Listeners::prepare(&kept, &wanted.0, ListenRules::new(workers))?;
+            *cycle.lock_listeners() = Arc::new(listeners);
+        }
+        Ok(cycle)
+    }
+
+    /// Whether it only answers if the configuration is good (`-t`).
+    #[must_use]
+    pub const fn is_test(&self) -> bool {
+        self.test
     }
 
     /// Counts the generations of this process, from 1.
@@ -206,6 +233,12 @@ impl Cycle {
     #[must_use]
     pub fn part<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.parts.get()
+    }
+
+    /// The zones, with what they hold: the generation before shares those that are the same.
+    #[must_use]
+    pub const fn zones(&self) -> &Zones {
+        &self.zones
     }
 
     /// The listening sockets; none when the generation is not the current one any more.

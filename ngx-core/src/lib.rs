@@ -10,6 +10,7 @@
 //! * [`time`]: coarse clocks, and times as text in the forms that nginx writes;
 //! * [`log`]: the error log, with `tracing` as its façade;
 //! * [`net`]: addresses, listening sockets, connections, deadlines;
+//! * [`zone`]: memory that threads and generations share, such as the dictionaries of Lua;
 //! * [`resolver`]: names at run time, from the name servers of the `resolver` directive.
 
 #![forbid(unsafe_code)]
@@ -40,3 +41,4 @@ pub mod resolver;
 #[cfg(feature = "conf")]
 pub mod script;
 pub mod time;
+pub mod zone;

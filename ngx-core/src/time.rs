@@ -1,11 +1,13 @@
 //! Coarse clocks, and times as text.
 //!
 //! The clocks are those which the kernel advances at its own tick (1 to 10 ms): reading one costs
-//! a few nanoseconds. The texts are kept per thread and made anew only when the second changes.
+//! a few nanoseconds. A thread that is busy with one thing at a time can [`hold`] them still, then
+//! they cost nothing. The texts are kept per thread and made anew only when the second changes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::Write as _;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::LazyLock;
 
@@ -17,19 +19,84 @@ use rustix::time::{ClockId, clock_gettime};
 /// Milliseconds on a clock that never goes back; its zero means nothing.
 #[must_use]
 pub fn now_ms() -> u64 {
-    millis(ClockId::MonotonicCoarse)
+    HELD.with(|held| held.read(&held.monotonic, || millis(ClockId::MonotonicCoarse)))
 }
 
 /// Milliseconds since 1970-01-01 00:00 UTC.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    millis(ClockId::RealtimeCoarse)
+    HELD.with(|held| held.read(&held.real, || millis(ClockId::RealtimeCoarse)))
 }
 
 /// Seconds since 1970-01-01 00:00 UTC.
 #[must_use]
 pub fn unix_seconds() -> i64 {
-    clock_gettime(ClockId::RealtimeCoarse).tv_sec
+    i64::try_from(unix_ms() / 1000).unwrap_or(i64::MAX)
+}
+
+/// Keeps the clocks of this thread still until the guard is dropped: each is read at most once.
+///
+/// For one turn of an event loop, as nginx does: not across anything that waits. Inner guards
+/// change nothing.
+///
+/// ```
+/// use ngx_core::time;
+///
+/// let _still = time::hold();
+/// let before = time::now_ms();
+/// std::thread::sleep(std::time::Duration::from_millis(20));
+/// assert_eq!(time::now_ms(), before);
+/// time::refresh();
+/// assert!(time::now_ms() > before);
+/// ```
+pub fn hold() -> Hold {
+    HELD.with(|held| held.depth.set(held.depth.get() + 1));
+    Hold(PhantomData)
+}
+
+/// Lets held clocks go on to the present (`ngx.update_time`).
+pub fn refresh() {
+    HELD.with(Held::forget);
+}
+
+/// The guard that [`hold`] returns.
+#[derive(Debug)]
+#[must_use = "the clocks go on when the guard is dropped"]
+pub struct Hold(PhantomData<*const ()>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        HELD.with(|held| {
+            held.depth.set(held.depth.get() - 1);
+            if held.depth.get() == 0 {
+                held.forget();
+            }
+        });
+    }
+}
+
+/// What the clocks of a thread said when they were first read, in milliseconds; 0 if they were not.
+struct Held {
+    depth: Cell<u32>,
+    monotonic: Cell<u64>,
+    real: Cell<u64>,
+}
+
+impl Held {
+    fn read(&self, clock: &Cell<u64>, now: impl FnOnce() -> u64) -> u64 {
+        if self.depth.get() == 0 {
+            return now();
+        }
+        if clock.get() == 0 {
+            clock.set(now());
+        }
+        clock.get()
+    }
+
+    fn forget(&self) {
+        self.monotonic.set(0);
+        self.real.set(0);
+    }
 }
 
 /// The current time as HTTP writes it ([RFC 9110 §5.6.7]): `Sat, 21 Nov 2026 02:00:33 GMT`.
@@ -232,6 +299,13 @@ const MONTHS: [&str; 12] = [
 static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 
 thread_local! {
+    static HELD: Held = const {
+        Held {
+            depth: Cell::new(0),
+            monotonic: Cell::new(0),
+            real: Cell::new(0),
+        }
+    };
     static TEXTS: RefCell<Option<Texts>> = const { RefCell::new(None) };
 }
 

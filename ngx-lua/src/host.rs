@@ -4,13 +4,14 @@ use std::fmt;
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, MultiValue, StdLib};
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue};
 
 use crate::api;
 use crate::error::{Error, error_text};
-use crate::ffi::{RawVm, guard_libraries};
+use crate::ffi::{RawVm, guard_libraries, open};
 use crate::name::ChunkName;
-use crate::sched::{Engine, Entry, RunKind};
+use crate::phase::Phase;
+use crate::sched::{Engine, Entry, Purpose, RunKind};
 use crate::settings::Settings;
 
 /// One Lua VM: LuaJIT with the 5.2 extensions, as OpenResty builds it.
@@ -20,7 +21,7 @@ use crate::settings::Settings;
 /// tokio, keep it in a `LocalSet` or a current-thread runtime.
 ///
 /// The libraries `debug` and `ffi` are absent, as are C modules and precompiled chunks: with any
-/// of them a script could break memory safety.
+/// of them a script could break memory safety. [`Settings::trusted`] lets them in.
 ///
 /// ```
 /// use ngx_lua::Host;
@@ -49,7 +50,7 @@ impl Host {
     /// # Errors
     /// [`Error::Vm`] when the VM cannot be set up.
     pub fn with_settings(settings: Settings) -> Result<Self, Error> {
-        let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default()).map_err(vm_error)?;
+        let lua = open(settings.trusted).map_err(vm_error)?;
         guard_libraries(&lua).map_err(vm_error)?;
         let raw = RawVm::new(lua).map_err(vm_error)?;
         let engine = Engine::new(raw, settings);
@@ -60,18 +61,25 @@ impl Host {
     /// Compiles source text. Nothing runs yet; a chunk may be run many times.
     ///
     /// # Errors
-    /// [`Error::Syntax`] with the chunk's name and the line, also for bytecode, which is refused.
+    /// [`Error::Syntax`] with the chunk's name and the line, also for bytecode unless scripts are
+    /// [trusted](Settings::trusted).
     pub fn load(
         &self,
         name: impl Into<ChunkName>,
         source: impl AsRef<[u8]>,
     ) -> Result<Chunk, Error> {
         let name = name.into();
+        let source = source.as_ref();
+        let trusted = self.engine.settings().trusted;
+        let mode = match source.first() {
+            Some(0x1b) if trusted => ChunkMode::Binary,
+            _ => ChunkMode::Text,
+        };
         let function = self
             .lua()
-            .load(source.as_ref())
+            .load(source)
             .set_name(name.as_str())
-            .set_mode(ChunkMode::Text)
+            .set_mode(mode)
             .into_function()
             .map_err(|error| Error::Syntax {
                 message: error_text(&error),
@@ -89,6 +97,11 @@ impl Host {
     /// functions raise `no request found`.
     pub fn lua(&self) -> &Lua {
         self.engine.raw().lua()
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn engine(&self) -> &Rc<Engine> {
+        &self.engine
     }
 
     /// Tells timers that the program ends: those that wait run at once, with `premature` true, and
@@ -183,6 +196,11 @@ impl Chunk {
         self.convert(entry.block()?)
     }
 
+    #[cfg(feature = "http")]
+    pub(crate) fn into_function(self) -> Function {
+        self.function
+    }
+
     #[cfg(test)]
     pub(crate) fn busy_threads(&self) -> usize {
         self.engine.busy_threads()
@@ -192,7 +210,13 @@ impl Chunk {
         let arguments = arguments
             .into_lua_multi(self.engine.raw().lua())
             .map_err(vm_error)?;
-        Entry::new(&self.engine, kind, &self.function, arguments).map_err(vm_error)
+        Entry::new(
+            &self.engine,
+            Purpose::new(kind, Phase::Chunk),
+            &self.function,
+            arguments,
+        )
+        .map_err(vm_error)
     }
 
     fn convert<R: FromLuaMulti>(&self, results: MultiValue) -> Result<R, Error> {

@@ -7,7 +7,10 @@ mod error;
 #[expect(unsafe_code, reason = "the raw Lua stack; no other room needs it")]
 mod ffi;
 mod host;
+#[cfg(feature = "http")]
+pub mod http;
 mod name;
+mod phase;
 mod sched;
 mod settings;
 
@@ -16,4 +19,6 @@ pub use host::{Chunk, Host};
 /// The Lua bindings that arguments and results are converted with.
 pub use mlua;
 pub use name::ChunkName;
+/// The dictionaries of [`Settings::shared_dicts`].
+pub use ngx_core::zone::Dict;
 pub use settings::{Resolve, Resolving, Settings};

@@ -5,7 +5,10 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ngx_core::zone::Dict;
 
 /// Limits, timeouts and the resolver of a [`Host`](crate::Host); the defaults are those of
 /// lua-nginx-module.
@@ -44,6 +47,41 @@ pub struct Settings {
     pub keepalive_timeout: Duration,
     /// Whether what goes wrong on cosockets is logged (`lua_socket_log_errors`, on).
     pub log_socket_errors: bool,
+    /// Compiled patterns that are kept for the option `o` (`lua_regex_cache_max_entries`, 1024).
+    pub regex_cache_size: usize,
+    /// After how many steps matching a pattern is given up (`lua_regex_match_limit`); 0 leaves it to
+    /// PCRE2, which has ten million.
+    pub regex_match_limit: u32,
+    /// Whether scripts are trusted as the program itself is (not unless said so): they get `debug`,
+    /// `ffi`, modules written in C, and precompiled chunks, and can do with them whatever the
+    /// process can. A server whose configuration names the scripts sets it, for OpenResty's have
+    /// them.
+    ///
+    /// Modules in C find Lua's functions in the program if it exports them: link it with
+    /// `-rdynamic`.
+    pub trusted: bool,
+    /// Where `require` looks for Lua files (`lua_package_path`); `;;` stands for where it looks by
+    /// itself.
+    pub package_path: Option<String>,
+    /// Where `require` looks for modules written in C (`lua_package_cpath`), if scripts are
+    /// [trusted](Self::trusted).
+    pub package_cpath: Option<String>,
+    /// What `ngx.worker.count()` says (`worker_processes`, 1).
+    pub worker_count: usize,
+    /// Asked for `ngx.worker.id()` each time, for a VM may be made by another thread than the one it
+    /// serves on: the number of the thread's worker, from 0, or `None` outside of workers.
+    pub worker_id: fn() -> Option<usize>,
+    /// What `ngx.config.prefix()` says: a folder, with a slash at its end.
+    pub prefix: String,
+    /// Whose behaviour scripts may expect, for `ngx.config.nginx_version`: 1.31.5 is 1031005.
+    pub nginx_version: u32,
+    /// What `ngx.config.nginx_configure()` says.
+    pub nginx_configure: String,
+    /// What `ngx.config.debug` says.
+    pub debug: bool,
+    /// The dictionaries of `ngx.shared`, by name (`lua_shared_dict`, none). Hosts of several threads
+    /// may have the same ones.
+    pub shared_dicts: Vec<(String, Arc<Dict>)>,
     /// Who knows the addresses of names. Without one, connecting to a name fails with
     /// `no resolver defined to resolve "…"`.
     pub resolver: Option<Rc<dyn Resolve>>,
@@ -95,6 +133,18 @@ impl Default for Settings {
             pool_size: 30,
             keepalive_timeout: MINUTE,
             log_socket_errors: true,
+            regex_cache_size: 1024,
+            regex_match_limit: 0,
+            trusted: false,
+            package_path: None,
+            package_cpath: None,
+            worker_count: 1,
+            worker_id: || Some(0),
+            prefix: String::new(),
+            nginx_version: 1_031_005,
+            nginx_configure: String::new(),
+            debug: false,
+            shared_dicts: Vec::new(),
             resolver: None,
         }
     }

@@ -94,6 +94,7 @@ pub struct Exchange<P: Protocol> {
 
 impl<P: Protocol> Exchange<P> {
     /// An exchange that has not begun.
+    #[inline(always)]
     pub fn new(protocol: P, limits: Limits) -> Self {
         Self {
             protocol,
@@ -201,23 +202,40 @@ impl<P: Protocol> Exchange<P> {
             self.process_header()
         } else if self.state.is_body() && self.fresh {
             self.input_filter()
-        } else if let Some(reuse) = self.state.done() {
-            // What came behind the response was not asked for.
-            let quiet = self.input.is_empty() && !self.eof;
-            return Ok(Event::Done(if quiet { reuse } else { Reuse::Close }));
         } else {
-            return Ok(Event::Again);
+            return Ok(self.done_or_again());
         };
-        if let Err(error) = advanced {
-            // What came before the error is handed out before it.
-            if let Some(event) = self.events.pop_front() {
-                self.error = Some(error);
-                return Ok(event);
+        match advanced {
+            // Nearly always there is one event at a time, which need not be queued.
+            Ok(event) if self.events.is_empty() => Ok(event),
+            Ok(event) => {
+                let first = self.events.pop_front().unwrap_or(Event::Again);
+                if !matches!(event, Event::Again) {
+                    self.events.push_back(event);
+                }
+                Ok(first)
             }
-            self.state.fail();
-            return Err(error);
+            // What came before the error is handed out before it.
+            Err(error) => match self.events.pop_front() {
+                Some(event) => {
+                    self.error = Some(error);
+                    Ok(event)
+                }
+                None => {
+                    self.state.fail();
+                    Err(error)
+                }
+            },
         }
-        Ok(self.events.pop_front().unwrap_or(Event::Again))
+    }
+
+    fn done_or_again(&self) -> Event<P::Head> {
+        match self.state.done() {
+            // What came behind the response was not asked for.
+            Some(_) if !self.input.is_empty() || self.eof => Event::Done(Reuse::Close),
+            Some(reuse) => Event::Done(reuse),
+            None => Event::Again,
+        }
     }
 
     /// Takes what the peer sent and no hook has taken: the first bytes of a tunnel.
@@ -270,7 +288,7 @@ impl<P: Protocol> Exchange<P> {
         &self.protocol
     }
 
-    fn process_header(&mut self) -> Result<(), ProtocolError> {
+    fn process_header(&mut self) -> Result<Event<P::Head>, ProtocolError> {
         let mut interim = Vec::new();
         let before = self.input.len();
         let mut input = Input::new(&mut self.input, self.eof);
@@ -287,48 +305,64 @@ impl<P: Protocol> Exchange<P> {
                 if self.eof {
                     return Err(ProtocolError::PrematureClose);
                 }
+                Ok(Event::Again)
             }
             Step::Ready(_) | Step::Upgrade(_) if self.head_taken > self.limits.head => {
-                return Err(ProtocolError::TooBigHeader);
+                Err(ProtocolError::TooBigHeader)
             }
             Step::Ready(head) => {
                 self.state.ready();
-                self.events.push_back(Event::Head(head));
+                Ok(Event::Head(head))
             }
             Step::Upgrade(head) => {
                 self.state.upgrade();
-                self.events.push_back(Event::Upgrade(head));
+                Ok(Event::Upgrade(head))
             }
         }
-        Ok(())
     }
 
-    fn input_filter(&mut self) -> Result<(), ProtocolError> {
+    /// The first event of what has come, or that nothing has. The others are queued, but for the
+    /// end, which the state knows.
+    fn input_filter(&mut self) -> Result<Event<P::Head>, ProtocolError> {
         let mut body = Chain::new();
         let mut trailers = Trailers::new();
         let mut input = Input::new(&mut self.input, self.eof);
         let mut sink = BodySink::new(&mut self.out, &mut body, &mut trailers);
         let step = self.protocol.input_filter(&mut input, &mut sink);
         self.fresh = false;
-        if !body.is_empty() {
-            self.events.push_back(Event::Body(body));
-        }
+        let failed = match step {
+            Ok(BodyStep::Again) if self.eof => Some(ProtocolError::PrematureClose),
+            Ok(BodyStep::Again) => None,
+            // A connection that said more than it was asked cannot be trusted with another exchange.
+            Ok(BodyStep::Keep) if self.input.is_empty() && !self.eof => {
+                self.state.finish(Reuse::Keep);
+                None
+            }
+            Ok(BodyStep::Keep | BodyStep::Close) => {
+                self.state.finish(Reuse::Close);
+                None
+            }
+            Err(error) => Some(error),
+        };
         if !trailers.is_empty() {
             self.events.push_back(Event::Trailers(trailers));
         }
-        match step? {
-            BodyStep::Again if self.eof => return Err(ProtocolError::PrematureClose),
-            BodyStep::Again => {}
-            // A connection that said more than it was asked cannot be trusted with another exchange.
-            BodyStep::Keep if self.input.is_empty() && !self.eof => self.finish(Reuse::Keep),
-            BodyStep::Keep | BodyStep::Close => self.finish(Reuse::Close),
+        match failed {
+            Some(error) if body.is_empty() => Err(error),
+            Some(error) => {
+                self.events.push_front(Event::Body(body));
+                Err(error)
+            }
+            None if !body.is_empty() => {
+                // Before the trailers.
+                if !self.events.is_empty() {
+                    self.events.push_front(Event::Body(body));
+                    return Ok(Event::Again);
+                }
+                Ok(Event::Body(body))
+            }
+            None => Ok(self.done_or_again()),
         }
-        Ok(())
-    }
-
-    fn finish(&mut self, reuse: Reuse) {
-        self.state.finish(reuse);
-        self.events.push_back(Event::Done(reuse));
     }
 }
 

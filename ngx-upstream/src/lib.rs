@@ -7,6 +7,7 @@ pub mod error;
 pub mod exchange;
 #[cfg(feature = "http")]
 pub mod http;
+mod now;
 pub mod peer;
 pub mod pipe;
 pub mod pool;

@@ -1,5 +1,6 @@
 //! The binary under test: its prefix folder, its configuration, its process.
 
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,6 +11,10 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use super::{Client, PATIENCE, Port, Response, binary, wait_until};
+
+/// Where Debian keeps nginx's Lua module and what it stands on.
+const LUA_MODULES: &str = "load_module /usr/lib/nginx/modules/ndk_http_module.so;\n\
+     load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;\n";
 
 /// What a server will be started with.
 ///
@@ -36,6 +41,22 @@ impl Setup {
                  {content}\n\
              }}\n"
         ))
+    }
+
+    /// As [`http`](Self::http), for content with Lua in it: an nginx under test loads its module.
+    pub fn lua(content: &str) -> Self {
+        let mut setup = Self::http(content);
+        if env::var_os("NGX_TEST_BINARY").is_some() {
+            setup.template.insert_str(0, LUA_MODULES);
+        }
+        setup
+    }
+
+    /// With this many workers instead of one.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.template
+            .push_str(&format!("worker_processes {workers};\n"));
+        self
     }
 
     /// A configuration with this content at its top level, after what every test needs there.
@@ -370,8 +391,9 @@ impl Server {
 
     /// Puts another `http` block in place of the one the server runs.
     pub fn rewrite(&mut self, content: &str) {
-        let Setup { template, .. } = Setup::http(content);
-        self.setup.write(&template);
+        let has_lua = self.setup.template.starts_with(LUA_MODULES);
+        let setup = if has_lua { Setup::lua } else { Setup::http };
+        self.setup.write(&setup(content).template);
     }
 
     /// Puts another configuration in place of the one the server runs, as [`Setup::main`] does.

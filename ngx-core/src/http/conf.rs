@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::location::{LocationId, LocationTree};
-use super::module::{BodyFilter, HeaderFilter};
+use super::module::{BodyFilter, HeaderFilter, WorkerHooks};
 use super::phases::PhaseTable;
 use super::request::Request;
 use super::server::{ListenGroup, ServerId, Vhosts};
@@ -23,6 +23,7 @@ pub struct HttpConf {
     pub(crate) header_filters: Vec<HeaderFilter>,
     pub(crate) body_filters: Vec<BodyStage>,
     pub(crate) variables: VariableTable<Request>,
+    pub(crate) workers: Vec<WorkerHooks>,
     /// Settings of the block itself.
     pub slots: Slots,
     nowhere: (Server, Location),

@@ -32,6 +32,22 @@ impl Generation {
         }
     }
 
+    /// The view of `cycle`, with what modules want to do before the first request.
+    pub(crate) fn start(cycle: Arc<Cycle>) -> Rc<Self> {
+        let generation = Rc::new(Self::new(cycle));
+        for hooks in &generation.http.workers {
+            (hooks.start)(&generation);
+        }
+        generation
+    }
+
+    /// Tells modules that no new requests come.
+    pub(crate) fn retire(self: &Rc<Self>) {
+        for hooks in &self.http.workers {
+            (hooks.retire)(self);
+        }
+    }
+
     /// The configuration it belongs to.
     pub fn cycle(&self) -> &Arc<Cycle> {
         &self.cycle

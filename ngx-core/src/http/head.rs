@@ -1,13 +1,15 @@
 //! The request header a request keeps: bytes and where things lie in them.
 
 use super::parse::{
-    BodyFraming, FieldRange, Host, Known, KnownSet, Method, RequestError, RequestHead, RequestLine,
-    Span, TargetForm, Version,
+    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine, Span,
+    TargetForm, Version, append_host,
 };
 
-/// The header of a request as the client sent it.
+/// The header of a request: as the client sent it, but for fields that were changed since.
 pub struct Head {
+    /// What was sent, and behind it the fields that were set.
     bytes: Vec<u8>,
+    sent: usize,
     fields: Vec<FieldRange>,
     seen: KnownSet,
     line: RequestLine,
@@ -21,6 +23,7 @@ impl Default for Head {
     fn default() -> Self {
         Self {
             bytes: Vec::new(),
+            sent: 0,
             fields: Vec::new(),
             seen: KnownSet::EMPTY,
             line: UNPARSED,
@@ -36,6 +39,7 @@ impl Head {
         self.bytes.clear();
         self.bytes
             .extend_from_slice(bytes.get(..head.len).unwrap_or(bytes));
+        self.sent = self.bytes.len();
         self.fields.clear();
         self.fields.extend_from_slice(fields);
         self.seen = head.seen;
@@ -53,12 +57,14 @@ impl Head {
     pub(crate) fn set_unparsed(&mut self, line: &[u8]) {
         self.clear();
         self.bytes.extend_from_slice(line);
+        self.sent = line.len();
         let end = u32::try_from(line.len()).unwrap_or(u32::MAX);
         self.line.line = Span::new(0, end);
     }
 
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.sent = 0;
         self.fields.clear();
         self.seen = KnownSet::EMPTY;
         self.line = UNPARSED;
@@ -87,6 +93,69 @@ impl Head {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Bytes of the header as the client sent it.
+    pub(crate) fn sent_len(&self) -> usize {
+        self.sent
+    }
+
+    /// Request line and fields as the client sent them, with the empty line behind them; nothing of
+    /// a header that could not be parsed.
+    pub fn sent(&self) -> &[u8] {
+        if self.line.version == Version::HTTP_10 && self.line.protocol.is_empty() {
+            return &[];
+        }
+        let start = self.line.line.range().start;
+        self.bytes.get(start..self.sent).unwrap_or_default()
+    }
+
+    /// Replaces the fields of this name by one, in the place of the first; no value is no field.
+    pub(crate) fn set_field(&mut self, name: &[u8], value: &[u8]) {
+        let place = self.position(name);
+        let place = place.filter(|_| !value.is_empty());
+        let span = place.map(|_| self.append(value));
+        let bytes = &self.bytes;
+        let mut at = 0;
+        self.fields.retain_mut(|field| {
+            let stays = !field.name.of(bytes).eq_ignore_ascii_case(name) || Some(at) == place;
+            if let Some(span) = span.filter(|_| Some(at) == place) {
+                field.value = span;
+            }
+            at += 1;
+            stays
+        });
+        if place.is_none() && !value.is_empty() {
+            self.add_field(name, value);
+        }
+        self.seen = KnownSet::EMPTY;
+        for field in &self.fields {
+            let _ = self.seen.insert(field.known);
+        }
+    }
+
+    /// Adds a field behind the others.
+    pub(crate) fn add_field(&mut self, name: &[u8], value: &[u8]) {
+        let known = Known::from_name(name);
+        let (name, value) = (self.append(name), self.append(value));
+        self.fields.push(FieldRange { name, value, known });
+        let _ = self.seen.insert(known);
+    }
+
+    pub(crate) fn set_host(&mut self, host: &[u8]) {
+        self.host.clear();
+        self.host.extend_from_slice(host);
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        let mut fields = self.iter();
+        fields.position(|(field, _)| field.eq_ignore_ascii_case(name))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Span {
+        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(bytes);
+        Span::new(start, u32::try_from(self.bytes.len()).unwrap_or(u32::MAX))
     }
 
     /// The protocol version of the request.
@@ -118,22 +187,22 @@ impl Head {
     /// # Errors
     /// Either of them is malformed.
     pub(crate) fn find_host(&mut self) -> Result<(), RequestError> {
-        self.host.clear();
-        let bytes = &self.bytes;
-        let field = self.fields.iter().find(|field| field.known == Known::Host);
-        let field = field.map(|field| Host::parse(field.value.of(bytes)));
+        let Self {
+            bytes,
+            fields,
+            host,
+            ..
+        } = self;
+        host.clear();
         let line = self.line.host.of(bytes);
-        let host = if line.is_empty() {
-            field.transpose().map_err(|_| RequestError::InvalidHost)?
-        } else {
-            if let Some(Err(_)) = field {
-                return Err(RequestError::InvalidHost);
-            }
-            let host = Host::parse(line);
-            Some(host.map_err(|_| RequestError::InvalidHostInRequestLine)?)
-        };
-        if let Some(host) = host {
-            self.host.extend_from_slice(host.name.as_bytes());
+        if self.seen.contains(Known::Host)
+            && let Some(field) = fields.iter().find(|field| field.known == Known::Host)
+        {
+            append_host(field.value.of(bytes), host).map_err(|_| RequestError::InvalidHost)?;
+        }
+        if !line.is_empty() {
+            host.clear();
+            append_host(line, host).map_err(|_| RequestError::InvalidHostInRequestLine)?;
         }
         Ok(())
     }
@@ -198,3 +267,65 @@ const UNPARSED: RequestLine = RequestLine {
     protocol: Span::new(0, 0),
     version: Version::HTTP_10,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::parse::{Progress, RequestOptions, RequestParser};
+
+    const SENT: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nRange: r\r\nx-a: 2\r\n\r\n";
+
+    fn head() -> Head {
+        let mut fields = Vec::new();
+        let mut parser = RequestParser::new(RequestOptions::default());
+        let Ok(Progress::Done(parsed)) = parser.parse(SENT, &mut fields) else {
+            panic!("it is a whole header");
+        };
+        let mut head = Head::default();
+        head.set(SENT, &parsed, &fields);
+        head
+    }
+
+    fn fields(head: &Head) -> String {
+        let shown = head.iter().map(|(name, value)| {
+            let (name, value) = (name.escape_ascii(), value.escape_ascii());
+            format!("{name}={value}")
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_field_that_is_set_takes_the_place_of_all_of_its_name() {
+        let mut head = head();
+        head.set_field(b"x-A", b"new");
+        assert_eq!(fields(&head), "Host=a X-A=new Range=r");
+        head.set_field(b"X-B", b"3");
+        head.add_field(b"X-B", b"4");
+        assert_eq!(fields(&head), "Host=a X-A=new Range=r X-B=3 X-B=4");
+        head.set_field(b"X-B", b"");
+        assert_eq!(fields(&head), "Host=a X-A=new Range=r");
+    }
+
+    #[test]
+    fn known_fields_are_known_while_they_are_there() {
+        let mut head = head();
+        assert_eq!(head.get(Known::Range), Some(&b"r"[..]));
+        head.set_field(b"RANGE", b"s");
+        assert_eq!(head.get(Known::Range), Some(&b"s"[..]));
+        head.set_field(b"Range", b"");
+        head.set_field(b"User-Agent", b"mine");
+        assert_eq!(head.get(Known::Range), None);
+        assert_eq!(head.get(Known::UserAgent), Some(&b"mine"[..]));
+    }
+
+    #[test]
+    fn what_was_sent_stays_known() {
+        let mut head = head();
+        head.set_field(b"Host", b"another");
+        assert_eq!((head.sent(), head.sent_len()), (SENT, SENT.len()));
+        head.clear();
+        assert!(head.sent().is_empty());
+        head.set_unparsed(b"nonsense");
+        assert!(head.sent().is_empty());
+    }
+}

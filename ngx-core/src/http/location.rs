@@ -14,6 +14,8 @@ pub(crate) struct LocationId(pub(crate) u32);
 pub(crate) struct LocationTree {
     /// Asked by clients, filled by the configuration alone: no need of a hash against attackers.
     exact: FxHashMap<Box<[u8]>, LocationId>,
+    /// Those of them that ask for a redirect when only their final slash is missing, without it.
+    exact_redirects: FxHashMap<Box<[u8]>, LocationId>,
     prefixes: Prefixes,
     regexes: Vec<(Pattern, LocationId)>,
 }
@@ -61,12 +63,16 @@ pub(crate) struct Entry {
 
 impl LocationTree {
     pub(crate) fn new(
-        exact: FxHashMap<Box<[u8]>, LocationId>,
+        exact: Vec<Entry>,
         prefixes: Vec<Entry>,
         regexes: Vec<(Pattern, LocationId)>,
     ) -> Self {
+        let redirects = exact.iter().filter(|entry| entry.auto_redirect);
+        let without_slash =
+            redirects.filter_map(|entry| Some((entry.name.strip_suffix(b"/")?.into(), entry.id)));
         Self {
-            exact,
+            exact_redirects: without_slash.collect(),
+            exact: exact.into_iter().map(|e| (e.name, e.id)).collect(),
             prefixes: Prefixes::new(prefixes),
             regexes,
         }
@@ -76,6 +82,12 @@ impl LocationTree {
     pub(crate) fn find_static(&self, path: &[u8]) -> Found {
         if let Some(&id) = self.exact.get(path) {
             return Found::Exact(id);
+        }
+        if !self.exact_redirects.is_empty()
+            && let Some(&id) = self.exact_redirects.get(path)
+            && !self.prefixes.has(path)
+        {
+            return Found::SlashMissing(id);
         }
         self.prefixes.find(path)
     }
@@ -125,6 +137,13 @@ impl Prefixes {
             list,
             auto_redirects,
         }
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        let found = self
+            .list
+            .binary_search_by(|prefix| (*prefix.name).cmp(name));
+        found.is_ok()
     }
 
     fn find(&self, path: &[u8]) -> Found {
@@ -180,7 +199,24 @@ mod tests {
                 auto_redirect: name.len() > 1 && name.ends_with('/'),
             })
             .collect();
-        LocationTree::new(FxHashMap::default(), entries, Vec::new())
+        LocationTree::new(Vec::new(), entries, Vec::new())
+    }
+
+    #[test]
+    fn an_exact_location_asks_for_its_slash() {
+        let entry = |name: &str, id: u32| Entry {
+            name: name.as_bytes().into(),
+            id: LocationId(id),
+            no_regex: false,
+            auto_redirect: name.ends_with('/'),
+        };
+        let exact = vec![entry("/a/", 0), entry("/b/", 1), entry("/c", 2)];
+        let tree = LocationTree::new(exact, vec![entry("/", 3), entry("/b", 4)], Vec::new());
+        assert_eq!(tree.find_static(b"/a/"), Found::Exact(LocationId(0)));
+        assert_eq!(tree.find_static(b"/a"), Found::SlashMissing(LocationId(0)));
+        assert_eq!(tree.find_static(b"/b"), prefix(4));
+        assert_eq!(tree.find_static(b"/c"), Found::Exact(LocationId(2)));
+        assert_eq!(tree.find_static(b"/d"), prefix(3));
     }
 
     fn prefix(id: u32) -> Found {

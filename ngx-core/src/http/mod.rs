@@ -10,6 +10,7 @@ mod connection;
 mod core;
 mod ctx;
 mod downstream;
+mod edit;
 mod filter;
 mod generation;
 mod head;
@@ -30,6 +31,7 @@ mod testing;
 mod variables;
 mod worker;
 
+pub use body::BuildError;
 pub use conf::{Handler, HttpConf, Location, Server};
 pub use core::{
     Amount, ErrorPage, ErrorTarget, IfModifiedSince, InFileOnly, KeepaliveDisable, LOCATION,
@@ -38,13 +40,14 @@ pub use core::{
 };
 pub use ctx::CtxSlot;
 pub use downstream::{BodyError, BodyPiece, Downstream, Peer};
+pub use edit::InvalidField;
 pub use generation::Generation;
 pub use head::Head;
 pub use module::{
     BodyFilter, Finish, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase,
-    PhaseHandler, http_registry,
+    PhaseHandler, WorkerHooks, http_registry,
 };
-pub use output::SendError;
+pub use output::{SendError, TakeError};
 pub use phases::status;
 pub use regex::{Pattern, PatternError};
 pub use request::Request;

@@ -1,9 +1,11 @@
 //! HTTP modules as data: directives, phase handlers, filters and variables of one file.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ngx_buf::Chain;
 
+use super::generation::Generation;
 use super::request::Request;
 use super::step::{PhaseStep, Step};
 use crate::conf::Problem;
@@ -48,6 +50,16 @@ pub type BodyFilter = fn(&Request, Chain) -> Step<Chain>;
 /// Checks and completes what a module's directives have left, once the `http` block is read.
 pub type Finish = fn(&mut Cx<'_>) -> Result<(), Problem>;
 
+/// What a module does in each worker thread, beside serving requests.
+#[derive(Clone, Copy)]
+pub struct WorkerHooks {
+    /// The thread takes a generation and serves nothing yet. Called inside the thread's `LocalSet`.
+    pub start: fn(&Rc<Generation>),
+    /// The generation gets no new requests any more: another has taken its place, or the thread
+    /// ends.
+    pub retire: fn(&Rc<Generation>),
+}
+
 /// An entry of an ordered list: who it is and between whom it stands.
 ///
 /// The order of the modules in the program's list means nothing; these constraints are all.
@@ -88,6 +100,8 @@ pub struct HttpModule {
     pub variables: Option<fn(&mut Variables<Request>)>,
     /// Called when the `http` block was read, before its blocks are merged.
     pub finish: Option<Finish>,
+    /// Called in each worker thread.
+    pub worker: Option<WorkerHooks>,
 }
 
 impl HttpModule {
@@ -100,6 +114,7 @@ impl HttpModule {
             body_filters: &[],
             variables: None,
             finish: None,
+            worker: None,
         }
     }
 }

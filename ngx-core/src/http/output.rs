@@ -10,12 +10,15 @@
 //! A filter that waits keeps its place: what comes behind it is queued in front of it, so that
 //! order holds, and [`Request::output`] answers [`Flow::Again`] so that the producer waits too.
 
+mod take;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
+pub use self::take::TakeError;
 use super::conf::BodyStage;
 use super::filter::copy;
 use super::parse::Method;
@@ -45,13 +48,21 @@ pub enum SendError {
     /// The response has already failed.
     #[error("the response has already failed")]
     Failed,
+    /// Somebody else speaks to the client: see [`Request::take_over`].
+    #[error("the connection of the client was taken over")]
+    Taken,
 }
 
 impl SendError {
+    /// Whether the client has taken nothing for `send_timeout`.
+    fn is_timeout(&self) -> bool {
+        matches!(self, Self::Write(WriteError::Io(error)) if error.raw_os_error() == Some(TIMED_OUT))
+    }
+
     /// Writes it to the error log, once: what follows from it is not worth a line.
-    pub(crate) fn log(&self) {
+    pub fn log(&self) {
         match self {
-            Self::Replaced(_) | Self::Failed | Self::Write(WriteError::Ended) => {}
+            Self::Replaced(_) | Self::Failed | Self::Taken | Self::Write(WriteError::Ended) => {}
             Self::Copy(error) => alert!("{error} while sending response to client"),
             Self::Write(error @ WriteError::File(_)) => {
                 alert!("{error} while sending response to client");
@@ -84,6 +95,8 @@ enum Header {
     /// A filter wants another response instead.
     Replaced(u16),
     Failed,
+    /// Somebody speaks to the client past all filters.
+    Taken,
 }
 
 /// The output state of one request.
@@ -100,6 +113,8 @@ pub(crate) struct Output {
     last_seen: Cell<bool>,
     /// A filter behind the copy filter looks at the bytes.
     needs_memory: Cell<bool>,
+    /// The client has taken nothing for `send_timeout`.
+    timed_out: Cell<bool>,
 }
 
 impl Output {
@@ -107,14 +122,48 @@ impl Output {
         self.needs_memory.get()
     }
 
+    /// Forgets everything.
+    pub(crate) fn reset(&mut self) {
+        let Self {
+            header,
+            header_wait,
+            early,
+            waits,
+            copy,
+            copy_pending,
+            last_seen,
+            needs_memory,
+            timed_out,
+        } = self;
+        header.set(Header::Unsent);
+        *header_wait.get_mut() = None;
+        early.get_mut().clear();
+        waits.get_mut().clear();
+        *copy.get_mut() = None;
+        copy_pending.set(None);
+        last_seen.set(false);
+        needs_memory.set(false);
+        timed_out.set(false);
+    }
+
     /// Drops what waits, which may hold the request itself.
     pub(crate) fn release(&self) {
+        if !self.holds_anything() {
+            return;
+        }
         let header_wait = self.header_wait.take();
         let (early, waits) = (self.early.take(), self.waits.take());
         let copy = self.copy.take();
         self.copy_pending.set(None);
         // Only now: futures that end may look at the output.
         drop((header_wait, early, waits, copy));
+    }
+
+    fn holds_anything(&self) -> bool {
+        self.header_wait.borrow().is_some()
+            || !self.early.borrow().is_empty()
+            || !self.waits.borrow().is_empty()
+            || self.copy.borrow().is_some()
     }
 
     /// Whether a filter with a higher index than `at` waits.
@@ -137,11 +186,11 @@ impl Request {
     /// When the client is gone, or a filter ends the response with a status of its own: the
     /// handler just returns then, what it sends is dropped.
     pub fn send_header(&self) -> Result<Flow, SendError> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         match output.header.get() {
             Header::Unsent => {
                 // Before the filters, which decide by the status.
-                match self.inner().engine.error_status() {
+                match self.parts().engine.error_status() {
                     0 => {}
                     status => {
                         self.response().set_status(status);
@@ -152,6 +201,7 @@ impl Request {
             }
             Header::Replaced(status) => Err(SendError::Replaced(status)),
             Header::Failed => Err(SendError::Failed),
+            Header::Taken => Err(SendError::Taken),
             Header::Waiting | Header::Sent => {
                 alert!("header already sent");
                 Err(SendError::Failed)
@@ -161,20 +211,41 @@ impl Request {
 
     /// Asks for the body in memory: for header filters whose body filter looks at the bytes.
     pub fn need_body_in_memory(&self) {
-        self.inner().output.needs_memory.set(true);
+        self.parts().output.needs_memory.set(true);
     }
 
     /// Whether the response header has begun to go out.
     pub fn header_sent(&self) -> bool {
         matches!(
-            self.inner().output.header.get(),
-            Header::Waiting | Header::Sent
+            self.parts().output.header.get(),
+            Header::Waiting | Header::Sent | Header::Taken
         )
+    }
+
+    /// Whether the response has failed because the client took nothing for `send_timeout`.
+    pub fn output_timed_out(&self) -> bool {
+        self.parts().output.timed_out.get()
+    }
+
+    /// The status that the response has, or will have: what `error_page` has made of it, if that is
+    /// something else. 0 as long as there is none.
+    pub fn status(&self) -> u16 {
+        match self.parts().engine.error_status() {
+            0 => self.response().status(),
+            status => status,
+        }
+    }
+
+    /// Gives the response this status whatever `error_page` says, with its usual reason phrase.
+    pub fn set_status(&self, status: u16) {
+        self.parts().engine.forget_error_status();
+        self.response().set_status(status);
+        self.response().set_reason(None);
     }
 
     /// Whether a response can still be made.
     pub(crate) fn is_unanswered(&self) -> bool {
-        self.inner().output.header.get() == Header::Unsent
+        self.parts().output.header.get() == Header::Unsent
     }
 
     /// Sends body bufs through the filters. The last buf of a response bears
@@ -186,7 +257,7 @@ impl Request {
     /// # Errors
     /// As [`send_header`](Self::send_header).
     pub fn output(&self, chain: Chain) -> Result<Flow, SendError> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         match output.header.get() {
             Header::Sent => {}
             Header::Waiting => {
@@ -195,6 +266,7 @@ impl Request {
             }
             Header::Replaced(status) => return Err(SendError::Replaced(status)),
             Header::Failed => return Err(SendError::Failed),
+            Header::Taken => return Err(SendError::Taken),
             Header::Unsent => {
                 alert!("body sent before the header");
                 return Err(SendError::Failed);
@@ -234,17 +306,20 @@ impl Request {
     /// The poll form of [`output_ready`](Self::output_ready); also what moves waiting filters and
     /// unwritten bytes on.
     pub fn poll_output(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         match output.header.get() {
             Header::Unsent => return Poll::Ready(Ok(())),
             Header::Replaced(status) => return Poll::Ready(Err(SendError::Replaced(status))),
             Header::Failed => return Poll::Ready(Err(SendError::Failed)),
+            // Who has taken it writes all that is his before he ends.
+            Header::Taken => return Poll::Ready(Ok(())),
             Header::Waiting | Header::Sent => {}
         }
         let polled = self.poll_output_inner(cx);
         if let Poll::Ready(Err(error)) = &polled
             && !matches!(error, SendError::Replaced(_))
         {
+            output.timed_out.set(error.is_timeout());
             output.header.set(Header::Failed);
         }
         polled
@@ -252,12 +327,12 @@ impl Request {
 
     /// Whether the end of the response was given to [`output`](Self::output).
     pub(crate) fn last_sent(&self) -> bool {
-        self.inner().output.last_seen.get()
+        self.parts().output.last_seen.get()
     }
 
     /// The status of a filter that wants another response, which the engine makes now.
     pub(crate) fn take_replacement(&self) -> Option<u16> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         let Header::Replaced(status) = output.header.get() else {
             return None;
         };
@@ -267,7 +342,7 @@ impl Request {
     }
 
     fn poll_output_inner(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         let mut stuck = 0;
         loop {
             self.poll_header_wait(cx)?;
@@ -297,7 +372,7 @@ impl Request {
 
     /// Goes on with what the copy filter has kept; whether that was of any use.
     fn resume_copy(&self, at: usize) -> Result<bool, SendError> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         let pending = || output.copy.borrow().as_ref().map(OutputChain::pending);
         let before = pending();
         let _ = self.run_copy(at, Chain::new())?;
@@ -317,7 +392,7 @@ impl Request {
     }
 
     fn header_step(&self, at: usize, step: Step<()>) -> Result<Flow, SendError> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         match step {
             Step::Next(()) => self.run_header_filters(at + 1),
             // The filter has written a header of its own.
@@ -339,7 +414,7 @@ impl Request {
     }
 
     fn write_header(&self) -> Result<Flow, SendError> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         output.header.set(Header::Sent);
         // The filters have seen what a GET would have been answered (RFC 9110 §9.3.2).
         if self.method() == Method::Head {
@@ -354,7 +429,7 @@ impl Request {
     }
 
     fn poll_header_wait(&self, cx: &mut Context<'_>) -> Result<(), SendError> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         // Taken out while it is polled: a filter may look at the output it waits in.
         while let Some((at, mut future)) = output.header_wait.take() {
             match future.as_mut().poll(cx) {
@@ -376,7 +451,7 @@ impl Request {
 
     /// Hands `chain` to the body filters from index `from` on, and what is left to the client.
     fn run_body(&self, from: usize, mut chain: Chain) -> Result<Flow, SendError> {
-        let waits = &self.inner().output.waits;
+        let waits = &self.parts().output.waits;
         for (at, stage) in self.http().body_filters.iter().enumerate().skip(from) {
             if let Some(wait) = waits.borrow_mut().iter_mut().find(|wait| wait.filter == at) {
                 wait.queue.append(chain);
@@ -405,7 +480,7 @@ impl Request {
                 Err(SendError::Failed)
             }
             Step::Wait(future) => {
-                let mut waits = self.inner().output.waits.borrow_mut();
+                let mut waits = self.parts().output.waits.borrow_mut();
                 waits.push(BodyWait {
                     filter: at,
                     future: Some(future),
@@ -418,7 +493,7 @@ impl Request {
 
     /// Polls every waiting body filter, the last first, and says whether one still waits.
     fn poll_body_waits(&self, cx: &mut Context<'_>) -> Result<bool, SendError> {
-        let waits = &self.inner().output.waits;
+        let waits = &self.parts().output.waits;
         let mut at = waits.borrow().len();
         while at > 0 {
             at -= 1;
@@ -449,7 +524,7 @@ impl Request {
     /// Gives a filter that has ended its wait what was queued in front of it, unless the end of
     /// the wait has made it wait again.
     fn refill(&self, wait: BodyWait) -> Result<(), SendError> {
-        let waits = &self.inner().output.waits;
+        let waits = &self.parts().output.waits;
         if let Some(again) = waits
             .borrow_mut()
             .iter_mut()
@@ -463,7 +538,7 @@ impl Request {
 
     /// The copy filter: what later filters or the client cannot take as it is, is copied.
     fn run_copy(&self, at: usize, chain: Chain) -> Result<Flow, SendError> {
-        let output = &self.inner().output;
+        let output = &self.parts().output;
         if output.copy.borrow().is_none() && chain.iter().all(|buf| !buf.is_file()) {
             // Memory has nothing to be copied for: most responses need no output chain at all.
             return self.run_body(at + 1, chain);

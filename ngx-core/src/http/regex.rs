@@ -114,6 +114,12 @@ impl Captures {
         self.spans.extend(spans);
     }
 
+    /// Whether a group behind `n` has captured something.
+    pub(crate) fn reaches(&self, n: usize) -> bool {
+        let mut behind = self.spans.iter().skip(n);
+        behind.any(Option::is_some)
+    }
+
     /// Appends what group `n` has captured; `false` if it has captured nothing.
     pub(crate) fn append(&self, n: usize, out: &mut Vec<u8>) -> bool {
         let Some(&Some((from, to))) = self.spans.get(n) else {

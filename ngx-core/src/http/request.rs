@@ -32,7 +32,8 @@ use crate::script::{Cells, Context, VarId};
 #[derive(Clone)]
 pub struct Request(Rc<Inner>);
 
-pub(crate) struct Inner {
+/// What is made anew for each request: small, for the rest is used again.
+struct Inner {
     generation: Rc<Generation>,
     peer: Rc<Peer>,
     /// Nobody once the response is over: the log phase must not hold the connection.
@@ -44,14 +45,8 @@ pub(crate) struct Inner {
     sent: Sent,
     limit_rate: Cell<Option<u64>>,
     pipelined: Cell<bool>,
-    log_upstream: RefCell<Option<Rc<dyn fmt::Display>>>,
     uri: Cell<UriIs>,
     parts: Rc<Parts>,
-    cells: Cells,
-    pub(crate) response: Response,
-    pub(crate) engine: Engine,
-    pub(crate) output: Output,
-    pub(crate) body: BodyState,
 }
 
 /// What has become of the URI that the client sent.
@@ -68,6 +63,8 @@ struct UriIs {
 struct Started {
     /// Coarse monotonic milliseconds.
     monotonic: u64,
+    /// Milliseconds since 1970.
+    unix: u64,
 }
 
 /// What went out, as far as the downstream cannot be asked.
@@ -81,14 +78,20 @@ struct Sent {
     keeps_alive: Cell<bool>,
 }
 
-/// The storage of a request that the next one uses again.
+/// The state of a request, in memory that the next one uses again.
 #[derive(Default)]
-struct Parts {
+pub(crate) struct Parts {
     head: RefCell<Head>,
     path: RefCell<Vec<u8>>,
     args: RefCell<Vec<u8>>,
     captures: RefCell<Captures>,
     contexts: RefCell<Contexts>,
+    log_upstream: RefCell<Option<Rc<dyn fmt::Display>>>,
+    cells: Cells,
+    pub(crate) response: Response,
+    pub(crate) engine: Engine,
+    pub(crate) output: Output,
+    pub(crate) body: BodyState,
 }
 
 thread_local! {
@@ -107,10 +110,10 @@ impl Request {
         peer: Rc<Peer>,
         server: ServerId,
     ) -> Self {
-        let parts = SPARE
-            .with(|spare| spare.borrow_mut().pop())
-            .unwrap_or_default();
-        let cells = Cells::new(generation.http().variables.len());
+        let mut parts = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        if let Some(parts) = Rc::get_mut(&mut parts) {
+            parts.cells.reset(generation.http().variables.len());
+        }
         let location = generation.http().server(server).root;
         Self(Rc::new(Inner {
             generation,
@@ -121,28 +124,23 @@ impl Request {
             internal: Cell::new(false),
             started: Started {
                 monotonic: crate::time::now_ms(),
+                unix: crate::time::unix_ms(),
             },
             sent: Sent::default(),
             limit_rate: Cell::new(None),
             pipelined: Cell::new(false),
-            log_upstream: RefCell::default(),
             uri: Cell::default(),
             parts,
-            cells,
-            response: Response::default(),
-            engine: Engine::default(),
-            output: Output::default(),
-            body: BodyState::default(),
         }))
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0.parts
     }
 
     /// The response so far.
     pub fn response(&self) -> &Response {
-        &self.0.response
+        &self.0.parts.response
     }
 
     /// The configuration this request runs with, and what its thread keeps for it.
@@ -196,6 +194,11 @@ impl Request {
         self.0.downstream.borrow().clone()
     }
 
+    /// Whether there is no downstream any more.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.0.downstream.borrow().is_none()
+    }
+
     /// Lets go of the downstream; what the log phase wants to know of it is kept.
     pub(crate) fn detach(&self) {
         if let Some(downstream) = self.0.downstream.take() {
@@ -203,7 +206,7 @@ impl Request {
             self.0.sent.keeps_alive.set(downstream.keeps_alive());
         }
         // A filter that still waits holds the request, which would hold the filter for ever.
-        self.0.output.release();
+        self.0.parts.output.release();
     }
 
     /// Bytes of the response that the client was sent, header included (`$bytes_sent`).
@@ -260,6 +263,11 @@ impl Request {
         crate::time::now_ms().saturating_sub(self.0.started.monotonic)
     }
 
+    /// When the request line was seen, in milliseconds since 1970.
+    pub fn started_unix_ms(&self) -> u64 {
+        self.0.started.unix
+    }
+
     /// The request header.
     pub fn head(&self) -> Ref<'_, Head> {
         self.0.parts.head.borrow()
@@ -275,7 +283,7 @@ impl Request {
         self.0.parts.head.borrow_mut().set_method(method);
     }
 
-    /// Gives the header storage to the parser. Only before the first phase.
+    /// Gives the header storage to the parser, before the first phase, and to those who change it.
     pub(crate) fn with_head_mut<R>(&self, f: impl FnOnce(&mut Head) -> R) -> R {
         f(&mut self.0.parts.head.borrow_mut())
     }
@@ -371,13 +379,21 @@ impl Request {
     /// It is appended to every line of the error log until it is set anew; it is asked for its
     /// text only when there is such a line.
     pub fn set_log_upstream(&self, upstream: Option<Rc<dyn fmt::Display>>) {
-        self.0.log_upstream.replace(upstream);
+        self.0.parts.log_upstream.replace(upstream);
     }
 
     pub(crate) fn write_log_context(&self, out: &mut String) {
-        if let Some(upstream) = &*self.0.log_upstream.borrow() {
+        if let Some(upstream) = &*self.0.parts.log_upstream.borrow() {
             let _ = write!(out, ", upstream: \"{upstream}\"");
         }
+    }
+
+    /// What group `n` of the last match has captured; nothing of a group within the match that took
+    /// no part in it, and `None` beyond the last group that did.
+    pub fn captured(&self, n: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let captures = self.0.parts.captures.borrow();
+        (captures.append(n, &mut out) || captures.reaches(n)).then_some(out)
     }
 
     pub(crate) fn captures(&self) -> &RefCell<Captures> {
@@ -389,13 +405,28 @@ impl Request {
     pub fn set_variable(&self, id: VarId, value: &[u8]) {
         let table = &self.http().variables;
         if !table.set(id, self, value) {
-            self.0.cells.set(id, Some(Bytes::copy_from_slice(value)));
+            self.0
+                .parts
+                .cells
+                .set(id, Some(Bytes::copy_from_slice(value)));
         }
     }
 
     /// Forgets what is known of a variable, so that it is evaluated anew.
     pub fn forget_variable(&self, id: VarId) {
-        self.0.cells.forget(id);
+        self.0.parts.cells.forget(id);
+    }
+
+    /// The variable has no value from here on, whatever it had.
+    pub fn unset_variable(&self, id: VarId) {
+        if !self.http().variables.set(id, self, b"") {
+            self.0.parts.cells.set(id, None);
+        }
+    }
+
+    /// Whether the variable was said to have no value.
+    pub fn is_variable_unset(&self, id: VarId) -> bool {
+        self.0.parts.cells.is_unset(id)
     }
 
     /// The value of a variable as bytes of its own.
@@ -407,7 +438,10 @@ impl Request {
 
 impl Context for Request {
     fn variable(&self, id: VarId, out: &mut Vec<u8>) -> bool {
-        self.0.cells.read(&self.http().variables, id, self, out)
+        self.0
+            .parts
+            .cells
+            .read(&self.http().variables, id, self, out)
     }
 
     fn capture(&self, n: usize, out: &mut Vec<u8>) -> bool {
@@ -415,21 +449,42 @@ impl Context for Request {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The next request must not seem to have anything of this one.
-        let Parts {
+impl Parts {
+    /// Forgets everything: the next request must not seem to have anything of this one.
+    fn reset(&mut self) {
+        let Self {
             head,
             path,
             args,
             captures,
             contexts,
-        } = &*self.parts;
-        contexts.borrow_mut().clear();
-        captures.borrow_mut().clear();
-        head.borrow_mut().clear();
-        path.borrow_mut().clear();
-        args.borrow_mut().clear();
+            log_upstream,
+            // Emptied when it is known how many there are.
+            cells: _,
+            response,
+            engine,
+            output,
+            body,
+        } = self;
+        head.get_mut().clear();
+        path.get_mut().clear();
+        args.get_mut().clear();
+        captures.get_mut().clear();
+        contexts.get_mut().clear();
+        *log_upstream.get_mut() = None;
+        response.reset();
+        *engine = Engine::default();
+        output.reset();
+        body.reset();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(parts) = Rc::get_mut(&mut self.parts) else {
+            return;
+        };
+        parts.reset();
         // The thread may be ending, and its storage gone.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();

@@ -41,9 +41,53 @@ pub struct Response {
 struct Own {
     date: bool,
     server: bool,
+    last_modified: bool,
+}
+
+impl Own {
+    /// Somebody has set lines of this name, or `false`, no longer does.
+    fn mark(&mut self, name: &[u8], set: bool) {
+        // The lengths tell nearly all other names apart.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"date") => self.date = set,
+            6 if name.eq_ignore_ascii_case(b"server") => self.server = set,
+            13 if name.eq_ignore_ascii_case(b"last-modified") => self.last_modified = set,
+            _ => {}
+        }
+    }
 }
 
 impl Response {
+    /// Forgets everything, but not the memory for header lines.
+    pub(crate) fn reset(&mut self) {
+        let Self {
+            status,
+            reason,
+            fields,
+            content_length,
+            content_type,
+            charset,
+            location,
+            etag,
+            last_modified,
+            own_lines,
+            ranges_allowed,
+            no_body,
+            chunked,
+        } = self;
+        fields.get_mut().clear();
+        for text in [reason, content_type, charset, location, etag] {
+            *text.get_mut() = None;
+        }
+        status.set(0);
+        content_length.set(None);
+        last_modified.set(None);
+        own_lines.set(Own::default());
+        for mark in [ranges_allowed, no_body, chunked] {
+            mark.set(false);
+        }
+    }
+
     /// Forgets header lines, length, type and validators, but not the status: what an error
     /// response starts with.
     pub fn clear_header(&self) {
@@ -75,6 +119,11 @@ impl Response {
         self.reason.borrow().clone()
     }
 
+    /// Looks at the [`reason`](Self::reason) where it is.
+    pub(crate) fn with_reason<R>(&self, f: impl FnOnce(Option<&[u8]>) -> R) -> R {
+        f(self.reason.borrow().as_deref())
+    }
+
     /// Sets the whole text after the HTTP version, such as `404 Gone Fishing`.
     pub fn set_reason(&self, reason: Option<Bytes>) {
         self.reason.replace(reason);
@@ -100,19 +149,41 @@ impl Response {
             name: name.into(),
             value: value.into(),
         };
-        let mut own = self.own_lines.get();
-        own.date |= field.name.eq_ignore_ascii_case(b"date");
-        own.server |= field.name.eq_ignore_ascii_case(b"server");
-        self.own_lines.set(own);
+        self.mark_own(&field.name, true);
         self.fields.borrow_mut().push(field);
+    }
+
+    /// Makes this the only line of its name: the first that there is gets the value, the others go.
+    pub fn set_field(&self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
+        let (name, value) = (name.into(), value.into());
+        let mut value = Some(value);
+        self.fields.borrow_mut().retain_mut(|field| {
+            if !field.name.eq_ignore_ascii_case(&name) {
+                return true;
+            }
+            value.take().map(|value| field.value = value).is_some()
+        });
+        if let Some(value) = value {
+            self.push_field(name, value);
+        }
+    }
+
+    /// Removes all lines of this name, and keeps the server from writing one of its own, as it does
+    /// for `Server` and `Date`.
+    pub fn suppress_field(&self, name: &[u8]) {
+        self.remove_field(name);
+        self.mark_own(name, true);
+    }
+
+    fn mark_own(&self, name: &[u8], set: bool) {
+        let mut own = self.own_lines.get();
+        own.mark(name, set);
+        self.own_lines.set(own);
     }
 
     /// Removes all lines of this name and says whether there were any.
     pub fn remove_field(&self, name: &[u8]) -> bool {
-        let mut own = self.own_lines.get();
-        own.date &= !name.eq_ignore_ascii_case(b"date");
-        own.server &= !name.eq_ignore_ascii_case(b"server");
-        self.own_lines.set(own);
+        self.mark_own(name, false);
         let mut fields = self.fields.borrow_mut();
         let before = fields.len();
         fields.retain(|field| !field.name.eq_ignore_ascii_case(name));
@@ -122,6 +193,12 @@ impl Response {
     /// Whether somebody has set a `Date` line.
     pub(crate) fn has_date(&self) -> bool {
         self.own_lines.get().date
+    }
+
+    /// Whether somebody has set a `Last-Modified` line, which says it as
+    /// [`last_modified`](Self::last_modified) need not.
+    pub(crate) fn has_last_modified(&self) -> bool {
+        self.own_lines.get().last_modified
     }
 
     /// Whether somebody has set a `Server` line.
@@ -142,6 +219,13 @@ impl Response {
     /// The media type, without a charset added by configuration.
     pub fn content_type(&self) -> Option<Bytes> {
         self.content_type.borrow().clone()
+    }
+
+    /// Looks at media type and charset where they are, if there is a media type.
+    pub(crate) fn with_content_type(&self, f: impl FnOnce(&[u8], Option<&[u8]>)) {
+        if let Some(media) = &*self.content_type.borrow() {
+            f(media, self.charset.borrow().as_deref());
+        }
     }
 
     /// Sets or forgets the media type.
@@ -238,6 +322,22 @@ mod tests {
         assert_eq!(response.fields().len(), 1);
         assert!(response.remove_field(b"server"));
         assert!(!response.has_server());
+    }
+
+    #[test]
+    fn a_line_replaces_all_of_its_name() {
+        let response = Response::default();
+        response.push_field("X-One", "1");
+        response.push_field("X-Two", "2");
+        response.push_field("x-one", "3");
+        response.set_field("x-ONE", "4");
+        response.set_field("X-Three", "5");
+        let lines: Vec<_> = response.fields().iter().map(|f| f.value.clone()).collect();
+        assert_eq!(lines, ["4", "2", "5"]);
+        response.set_field("Date", "now");
+        response.suppress_field(b"server");
+        assert!(response.has_date() && response.has_server());
+        assert_eq!(response.field(b"Server"), None);
     }
 
     #[test]

@@ -16,6 +16,12 @@ pub const SERVER: &str = concat!("ngx/", env!("CARGO_PKG_VERSION"));
 /// The same with `server_tokens off`.
 pub const SERVER_SHORT: &str = "ngx";
 
+/// The header line with [`SERVER`], and the one with [`SERVER_SHORT`].
+pub(crate) const SERVER_LINES: [&[u8]; 2] = [
+    concat!("Server: ngx/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes(),
+    b"Server: ngx\r\n",
+];
+
 /// The version of nginx whose behaviour is the measure (`$nginx_version`).
 pub const NGINX_VERSION: &str = "1.31.5";
 

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
 use ngx_buf::{Chain, Flow, WriteError};
 
 use super::filter::header;
@@ -18,7 +17,7 @@ use crate::net::addr::Addr;
 /// A client that keeps what it gets.
 pub(super) struct Client {
     peer: Rc<Peer>,
-    got: RefCell<BytesMut>,
+    got: RefCell<Vec<u8>>,
     aborted: Cell<bool>,
 }
 
@@ -65,7 +64,7 @@ impl Client {
 
     /// Everything it got; nothing if the connection was aborted.
     pub(super) fn got(&self) -> Option<String> {
-        let text = || String::from_utf8(self.got.borrow().to_vec()).unwrap();
+        let text = || String::from_utf8(self.got.borrow().clone()).unwrap();
         (!self.aborted.get()).then(text)
     }
 }

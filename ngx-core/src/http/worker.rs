@@ -95,7 +95,7 @@ impl HttpWorker {
 impl Service for HttpWorker {
     fn new(cycle: Arc<Cycle>, connections: usize) -> Rc<Self> {
         Rc::new(Self {
-            current: RefCell::new(Rc::new(Generation::new(cycle))),
+            current: RefCell::new(Generation::start(cycle)),
             connections: RefCell::default(),
             free: RefCell::default(),
             count: Cell::new(0),
@@ -109,7 +109,8 @@ impl Service for HttpWorker {
     fn swap(&self, cycle: Arc<Cycle>, connections: usize) {
         self.limit.set(connections);
         self.limit_logged.set(false);
-        let old = self.current.replace(Rc::new(Generation::new(cycle)));
+        let old = self.current.replace(Generation::start(cycle));
+        old.retire();
         // Dropped outside of the borrow: ending a generation runs code of modules.
         drop(old);
         self.wake_all();
@@ -129,6 +130,7 @@ impl Service for HttpWorker {
 
     fn close_gracefully(&self) {
         self.closing.set(true);
+        self.current().retire();
         self.wake_all();
     }
 

@@ -136,6 +136,18 @@ impl Transport {
         }
     }
 
+    /// Writes what the socket takes of `buf`.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write_vectored`](Self::try_write_vectored), with `send(2)`.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.once(Interest::WRITABLE, |fd| {
+            let n = rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?;
+            Ok((n, n < buf.len()))
+        })
+    }
+
     /// Writes several slices with one system call; less than all when the socket is full. With
     /// `more`, the kernel may hold an incomplete segment back, for something follows.
     ///

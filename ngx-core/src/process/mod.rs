@@ -41,6 +41,7 @@ use crate::net::{Addr, Transport};
 pub use self::master::run;
 pub use self::panics::install_panic_hook;
 pub use self::pid::{PidError, read_pid_file};
+pub use self::worker::worker_index;
 pub use self::workers::Workers;
 
 /// What a worker thread does with connections. It lives on its thread and within a

@@ -1,5 +1,6 @@
 //! One worker thread.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -114,7 +115,18 @@ impl Post {
     }
 }
 
+thread_local! {
+    static INDEX: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The number, from 0, of the worker thread that calls; `None` in other threads.
+#[must_use]
+pub fn worker_index() -> Option<usize> {
+    INDEX.get()
+}
+
 fn run<S: Service>(post: Post, rights: &ThreadRights, cycle: Arc<Cycle>) -> Result<(), RunError> {
+    INDEX.set(Some(post.index));
     rights.apply()?;
     let system = |call| move |error| RunError::System { call, error };
     let runtime = Builder::new_current_thread()

@@ -42,6 +42,18 @@ impl Cells {
         }
     }
 
+    /// Empties the cells, and makes them those of a table of `len` variables. The memory stays.
+    pub fn reset(&mut self, len: usize) {
+        let Self {
+            values,
+            len: own,
+            depth,
+        } = self;
+        values.get_mut().clear();
+        *own = len;
+        depth.set(0);
+    }
+
     /// Appends the variable's value: out of its cell, else evaluated for `cx`, and then kept if it
     /// may be. `false`, with nothing appended, if there is no value.
     pub fn read<C: ?Sized + 'static>(
@@ -70,7 +82,8 @@ impl Cells {
         let found = table.eval(id, cx, out);
         self.depth.set(self.depth.get() - 1);
 
-        if table.is_cacheable(id) {
+        // A cell that nobody has filled stays what it is: it must not seem to be emptied.
+        if table.is_cacheable(id) && (found || !table.is_cell(id)) {
             let value = match out.get(start..) {
                 Some(bytes) if found => Value::Known(Bytes::copy_from_slice(bytes)),
                 _ => Value::Missing,
@@ -93,6 +106,13 @@ impl Cells {
             Some(Value::Known(bytes)) => Some(bytes.clone()),
             _ => None,
         }
+    }
+
+    /// Whether the cell says that there is no value.
+    #[must_use]
+    pub fn is_unset(&self, id: VarId) -> bool {
+        let values = self.values.borrow();
+        matches!(values.get(id.index()), Some(Value::Missing))
     }
 
     /// Empties one cell: the next read evaluates.

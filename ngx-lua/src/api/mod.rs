@@ -1,7 +1,16 @@
 //! The `ngx` table.
 
+mod cjson;
+mod config;
+mod date;
+pub(crate) mod encode;
+mod libraries;
 mod log;
+mod modules;
+pub(crate) mod re;
+mod shdict;
 mod time;
+mod worker;
 
 use std::rc::Rc;
 
@@ -23,6 +32,15 @@ pub(crate) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     )?;
     log::install(engine, &ngx)?;
     time::install(engine, &ngx)?;
+    date::install(engine, &ngx)?;
+    encode::install(engine, &ngx)?;
+    re::install(engine, &ngx)?;
+    worker::install(engine, &ngx)?;
+    config::install(engine, &ngx)?;
+    libraries::install(engine)?;
+    modules::install(engine)?;
+    shdict::install(engine, &ngx)?;
+    cjson::install(engine)?;
     sched::install(engine, &ngx)?;
     cosocket::install(engine, &ngx)?;
     lua.globals().set("ngx", ngx)
@@ -36,3 +54,6 @@ const CODES: &[(&str, i32)] = &[
     ("DONE", -4),
     ("DECLINED", -5),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! `ngx.now`, `ngx.time`, `ngx.update_time`.
+//! Clocks: `ngx.now`, `ngx.time`, `ngx.update_time`, and what the calendar says.
 
 use std::rc::Rc;
 
@@ -9,7 +9,10 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     let raw = engine.raw();
     ngx.set("now", raw.create_function(function(now))?)?;
     ngx.set("time", raw.create_function(function(time))?)?;
-    ngx.set("update_time", raw.create_function(function(update_time))?)
+    ngx.set("update_time", raw.create_function(function(update_time))?)?;
+    ngx.set("today", raw.create_function(function(today))?)?;
+    ngx.set("localtime", raw.create_function(function(localtime))?)?;
+    ngx.set("utctime", raw.create_function(function(utctime))?)
 }
 
 /// Seconds since 1970, with milliseconds.
@@ -32,6 +35,34 @@ fn time(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn update_time(call: &mut Call<'_>) -> Result<Reply, Raise> {
     no_arguments(call)?;
     Ok(Reply::Values(values([])))
+}
+
+/// `ngx.today()`: `2026-11-21`, local.
+fn today(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    no_arguments(call)?;
+    Ok(text(ngx_core::time::iso8601().get(..10)))
+}
+
+/// `ngx.localtime()`: `2026-11-21 02:00:33`.
+fn localtime(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    no_arguments(call)?;
+    let now = ngx_core::time::iso8601().replacen('T', " ", 1);
+    Ok(text(now.get(..19)))
+}
+
+/// `ngx.utctime()`: `2026-11-21 02:00:33`.
+fn utctime(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    no_arguments(call)?;
+    let now = jiff::Timestamp::from_second(ngx_core::time::unix_seconds())
+        .unwrap_or_default()
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string();
+    Ok(text(Some(&now)))
+}
+
+fn text(text: Option<&str>) -> Reply {
+    let text = text.unwrap_or_default().to_owned();
+    Reply::Values(values([Value::from(text)]))
 }
 
 fn no_arguments(call: &Call<'_>) -> Result<(), Raise> {

@@ -69,7 +69,7 @@ pub(crate) enum Kind {
 
 /// The arguments of a call, counted from 1, and whose call it is.
 pub(crate) struct Call<'a> {
-    state: *mut lua::lua_State,
+    pub(super) state: *mut lua::lua_State,
     lane: &'a Rc<Lane>,
 }
 
@@ -154,7 +154,7 @@ impl Call<'_> {
         self.lane
     }
 
-    fn vm(&self) -> &Rc<RawVm> {
+    pub(super) fn vm(&self) -> &Rc<RawVm> {
         self.lane.vm()
     }
 
@@ -432,7 +432,7 @@ impl Call<'_> {
     }
 
     /// The greatest key of a table that has only array keys.
-    fn array_len(&self, i: c_int, at: usize) -> Result<i32, Raise> {
+    pub(super) fn array_len(&self, i: c_int, at: usize) -> Result<i32, Raise> {
         let mut len = 0;
         // SAFETY: `lua_next` raises for keys that are not in the table alone, and these come from
         // it; the stack is put back on both ways out.
@@ -519,7 +519,7 @@ impl Call<'_> {
     }
 
     /// The bytes of a string, which stay where they are while it is on the stack.
-    fn string(&self, i: c_int) -> &[u8] {
+    pub(super) fn string(&self, i: c_int) -> &[u8] {
         let mut len = 0;
         // SAFETY: callers have seen that it is a string, so that nothing is converted; arguments
         // stay on the stack for the whole call, others until the caller pops them.
@@ -534,14 +534,15 @@ impl Call<'_> {
 }
 
 /// Tables in tables.
-const MAX_DEPTH: usize = 100;
+pub(super) const MAX_DEPTH: usize = 100;
 /// Elements of an array.
 const MAX_LEN: f64 = 2_147_483_646.0;
-fn index(at: usize) -> c_int {
+
+pub(super) fn index(at: usize) -> c_int {
     c_int::try_from(at).unwrap_or(c_int::MAX / 2)
 }
 
-fn type_name(kind: c_int) -> &'static str {
+pub(super) fn type_name(kind: c_int) -> &'static str {
     match kind {
         lua::LUA_TNIL => "nil",
         lua::LUA_TBOOLEAN => "boolean",

@@ -181,6 +181,23 @@ impl Thread {
         self.move_to(other, 1)
     }
 
+    /// Copies all that is on the stack to the top of another thread of the VM.
+    pub(crate) fn copy_all_to(&self, other: &Self) -> Result<(), Exhausted> {
+        let n = c_int::try_from(self.count()).map_err(|_| Exhausted)?;
+        // SAFETY: the values exist, and room for one more of each is made first, by a call that does
+        // not raise; `move_to` checks the rest.
+        unsafe {
+            if lua::lua_checkstack(self.state, n + 1) == 0 {
+                return Err(Exhausted);
+            }
+            for at in 1..=n {
+                lua::lua_pushvalue(self.state, at);
+            }
+        }
+        let copied = self.count() / 2;
+        self.move_to(other, copied)
+    }
+
     /// Takes the `n` values on top, for the safe bindings.
     pub(crate) fn take(&self, n: usize) -> mlua::Result<MultiValue> {
         let n = c_int::try_from(n.min(self.count())).unwrap_or(0);
@@ -220,7 +237,7 @@ impl Thread {
         }
         self.clear();
         self.vm.restore_globals(self.state);
-        if self.stage() == Stage::Dead && self.vm.keep(self.state, self.anchor) {
+        if self.stage() == Stage::Dead && self.vm.take_back(self.state, self.anchor) {
             self.anchor = lua::LUA_NOREF;
         }
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use smallvec::SmallVec;
 
-use super::{Function, RawVm, Thread};
+use super::{Function, Kept, RawVm, TableValue, Thread};
 
 /// What functions return; three are the most that is common.
 pub(crate) type Values = SmallVec<[Value; 3]>;
@@ -31,6 +31,14 @@ pub(crate) enum Value {
     Closure(Function, Rc<dyn Any>),
     /// A coroutine.
     Thread(Rc<Thread>),
+    /// A new table.
+    Table(Box<TableValue>),
+    /// A new table with a metatable.
+    Dressed(Box<TableValue>, Meta),
+    /// `ngx.null`.
+    Null,
+    /// A value that was kept.
+    Kept(Rc<Kept>),
 }
 
 /// The registry's place of a metatable.
@@ -104,6 +112,14 @@ impl Value {
                     vm.push_holder(state, value);
                     lua::lua_pushcclosure(state, function.pointer(), 1);
                 }
+                Self::Table(table) => table.push(vm, state),
+                Self::Dressed(table, meta) => {
+                    table.push(vm, state);
+                    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, meta.0.into());
+                    lua::lua_setmetatable(state, -2);
+                }
+                Self::Null => lua::lua_pushlightuserdata(state, std::ptr::null_mut()),
+                Self::Kept(kept) => kept.push(state),
                 Self::Thread(thread) => {
                     // A thread can push itself alone.
                     if lua::lua_checkstack(thread.state(), 1) == 0 {
@@ -133,7 +149,11 @@ pub(super) unsafe fn push_text(state: *mut lua::lua_State, text: &[u8]) {
 
 /// A number as Lua writes it (`%.14g`).
 pub(crate) fn number_text(number: f64) -> String {
-    const DIGITS: i32 = 14;
+    number_digits(number, 14)
+}
+
+/// A number with at most so many digits, from 1 on (`%.*g`).
+pub(crate) fn number_digits(number: f64, digits: u8) -> String {
     if number.is_nan() {
         return if number.is_sign_negative() {
             "-nan"
@@ -145,18 +165,19 @@ pub(crate) fn number_text(number: f64) -> String {
     if number.is_infinite() {
         return if number < 0.0 { "-inf" } else { "inf" }.to_owned();
     }
-    if number == number.trunc() && number.abs() < 1e14 {
+    if number == number.trunc() && number.abs() < 10f64.powi(digits.into()) {
         return if number == 0.0 && number.is_sign_negative() {
             "-0".to_owned()
         } else {
             format!("{number:.0}")
         };
     }
-    let scientific = format!("{number:.13e}");
+    let scientific = format!("{number:.*e}", usize::from(digits.saturating_sub(1)));
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..DIGITS).contains(&exponent) {
-        let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+    let digits = i32::from(digits);
+    if (-4..digits).contains(&exponent) {
+        let decimals = usize::try_from(digits - 1 - exponent).unwrap_or(0);
         return without_zeros(&format!("{number:.decimals$}")).to_owned();
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -205,6 +226,15 @@ mod tests {
         ] {
             let theirs: String = tostring.call(number).unwrap();
             assert_eq!(number_text(number), theirs, "{number:e}");
+            for digits in 1..=17 {
+                let format: mlua::Function = lua.load("return string.format").eval().unwrap();
+                let theirs: String = format.call((format!("%.{digits}g"), number)).unwrap();
+                assert_eq!(
+                    number_digits(number, digits),
+                    theirs,
+                    "{number:e}, {digits}"
+                );
+            }
         }
     }
 }

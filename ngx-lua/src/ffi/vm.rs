@@ -9,7 +9,7 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use mlua::{Function as LuaFunction, Lua, MultiValue};
 
-use super::{Function, Meta, Thread};
+use super::{Function, Kept, Meta, Thread, Value};
 
 /// Finished threads that are kept for the next run (`lua_thread_cache_max_entries`).
 const CACHE_MAX: usize = 1024;
@@ -50,7 +50,8 @@ impl RawVm {
                 lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
                 lua::lua_createtable(state, 0, 2);
                 vm.holder = lua::lua_topointer(state, -1);
-                lua::lua_pushcclosure(state, drop_holder, 0);
+                lua::lua_pushvalue(state, -1);
+                lua::lua_pushcclosure(state, drop_holder, 1);
                 lua::lua_setfield(state, -2, c"__gc".as_ptr());
                 // What getmetatable shows of it to scripts.
                 lua::lua_pushboolean(state, 0);
@@ -73,6 +74,15 @@ impl RawVm {
         // SAFETY: a trampoline keeps the rules of a Lua C function: it takes its arguments from the
         // state it is given and raises with nothing left to drop.
         unsafe { self.lua.create_c_function(function.pointer()) }
+    }
+
+    /// Makes a value, for the safe bindings.
+    pub(crate) fn create(&self, value: &Value) -> mlua::Result<mlua::Value> {
+        // SAFETY: as in `new`; one value is left, which is returned.
+        unsafe {
+            self.lua
+                .exec_raw::<mlua::Value>((), |state| value.push(self, state))
+        }
     }
 
     /// A place in the registry that metatables of wrapped values are found by.
@@ -133,6 +143,31 @@ impl RawVm {
         }
     }
 
+    /// A thread on which `function` waits for its first resume.
+    pub(crate) fn start(self: &Rc<Self>, function: &Kept) -> Result<Thread, Exhausted> {
+        let thread = self.thread()?;
+        // SAFETY: the thread is empty and of this VM; room is made by a call that does not raise.
+        unsafe {
+            if lua::lua_checkstack(thread.state(), 2) == 0 {
+                return Err(Exhausted);
+            }
+            function.push(thread.state());
+        }
+        Ok(thread)
+    }
+
+    /// Keeps a function.
+    pub(crate) fn keep_function(self: &Rc<Self>, function: LuaFunction) -> mlua::Result<Rc<Kept>> {
+        let mut anchor = lua::LUA_NOREF;
+        // SAFETY: as in `new`; the function is the only value on the stack, and is consumed.
+        unsafe {
+            self.lua.exec_raw::<()>(function, |state| {
+                anchor = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+            })?;
+        }
+        Ok(Kept::at(self, anchor))
+    }
+
     /// Runs `body`, which may raise, on an auxiliary stack that is empty before and after.
     ///
     /// `body` must own nothing that has to be dropped when it is left by an error, and must not
@@ -180,7 +215,7 @@ impl RawVm {
     }
 
     /// Takes back an empty, idle thread.
-    pub(super) fn keep(&self, state: *mut lua::lua_State, anchor: c_int) -> bool {
+    pub(super) fn take_back(&self, state: *mut lua::lua_State, anchor: c_int) -> bool {
         let mut cache = self.cache.borrow_mut();
         if cache.len() >= CACHE_MAX {
             return false;
@@ -247,15 +282,18 @@ type Holder = Option<Rc<dyn Any>>;
 
 const _: () = assert!(align_of::<Holder>() <= 8);
 
-/// `__gc` of the holders.
+/// `__gc` of the holders; their metatable is its upvalue.
 unsafe extern "C-unwind" fn drop_holder(state: *mut lua::lua_State) -> c_int {
-    // SAFETY: Lua calls this with the userdata alone; nobody else can, for the metatable is hidden.
+    // SAFETY: `debug` lets scripts call this with anything, so that it looks whether it was given a
+    // holder; one that is empty already stays so. Two of the slots of a C function are used.
     let value = unsafe {
-        let place = lua::lua_touserdata(state, 1).cast::<Holder>();
-        if place.is_null() {
-            None
+        let is_holder = lua::lua_type(state, 1) == lua::LUA_TUSERDATA
+            && lua::lua_getmetatable(state, 1) != 0
+            && lua::lua_rawequal(state, -1, lua::lua_upvalueindex(1)) != 0;
+        if is_holder {
+            (*lua::lua_touserdata(state, 1).cast::<Holder>()).take()
         } else {
-            (*place).take()
+            None
         }
     };
     // A panic must not go through the collector; its message has been printed already.

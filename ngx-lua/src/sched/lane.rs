@@ -30,6 +30,8 @@ pub(crate) enum Op {
     Spawn(Rc<Light>),
     /// Wait for one of these, and return what it left.
     Join(Vec<Rc<Light>>),
+    /// End the whole run here.
+    Exit,
 }
 
 /// A line of execution.
@@ -47,6 +49,8 @@ pub(super) enum Step {
     Pause,
     Spawn(Rc<Light>),
     Join(Vec<Rc<Light>>),
+    /// A coroutine has ended the run.
+    Exited,
     /// The bottom thread has returned; its results are on its stack.
     Finished(Rc<Thread>),
     /// The bottom thread has raised; the error object is on top of its stack.
@@ -59,6 +63,7 @@ pub(super) enum Step {
 pub(super) enum Ended {
     Finished(Rc<Thread>),
     Failed(Rc<Thread>),
+    Exited,
     Exhausted,
 }
 
@@ -110,13 +115,14 @@ impl Lane {
         }
     }
 
-    /// Runs until the bottom thread ends.
+    /// Runs until the bottom thread ends, going on behind the `first` step if that was taken.
     ///
     /// Dropping the future drops what the lane waits for; the lane can then only be closed.
-    pub(super) async fn drive(self: &Rc<Self>) -> Ended {
+    pub(super) async fn drive(self: &Rc<Self>, mut first: Option<Step>) -> Ended {
         loop {
-            let answered = match self.step() {
+            let answered = match first.take().unwrap_or_else(|| self.step()) {
                 Step::Finished(thread) => return Ended::Finished(thread),
+                Step::Exited => return Ended::Exited,
                 Step::Failed(thread) => return Ended::Failed(thread),
                 Step::Exhausted => return Ended::Exhausted,
                 Step::Wait(future) => self.answer(future.await),
@@ -155,6 +161,10 @@ impl Lane {
                 (Resumed::Yielded, Some(Op::Wait(future))) => return Step::Wait(future),
                 (Resumed::Yielded, Some(Op::Spawn(light))) => return Step::Spawn(light),
                 (Resumed::Yielded, Some(Op::Join(lights))) => return Step::Join(lights),
+                (Resumed::Yielded, Some(Op::Exit)) => {
+                    self.run.exit();
+                    return Step::Exited;
+                }
                 // A C module that yields by itself means its caller, too.
                 (Resumed::Yielded, Some(Op::Yield) | None) => {
                     if self.is_bottom() {

@@ -62,18 +62,55 @@ pub(super) async fn first_ended(lights: &[Rc<Light>]) -> Rc<Light> {
 }
 
 impl Light {
+    /// A light thread of `run` that has not begun; `thread` has its function and the arguments.
+    pub(super) fn new(run: &Rc<Run>, thread: Thread, parent: usize) -> Rc<Self> {
+        thread.show();
+        let thread = Rc::new(thread);
+        let light = Rc::new(Self {
+            run: Rc::clone(run),
+            thread: RefCell::new(Some(Rc::clone(&thread))),
+            parent,
+            state: Cell::new(State::Running),
+            outcome: RefCell::new(None),
+            work: RefCell::new(None),
+            started: Cell::new(false),
+            watcher: Cell::new(None),
+            task: Cell::new(None),
+        });
+        run.light_began();
+        let alive = Alive {
+            light: Rc::clone(&light),
+            lane: Lane::new(Rc::clone(run), Rc::clone(&thread)),
+        };
+        *light.work.borrow_mut() = Some(Box::pin(async move {
+            let ended = alive.lane.drive(None).await;
+            alive.light.leave(ended);
+        }));
+        let old = run
+            .lights
+            .borrow_mut()
+            .insert(thread.id(), Rc::clone(&light));
+        drop(old);
+        light
+    }
+
+    /// Lets it run, as a task of its own.
+    pub(super) fn begin(self: Rc<Self>) {
+        let scope = self.run.scope();
+        let task = poll_fn(move |cx| self.poll(cx));
+        match scope {
+            Some(scope) => drop(tokio::task::spawn_local(log::scoped(scope, task))),
+            None => drop(tokio::task::spawn_local(task)),
+        }
+    }
+
     /// Lets it run until it waits for the first time or ends.
     pub(super) async fn start(self: Rc<Self>) -> Rc<Thread> {
         let Some(thread) = self.thread.borrow().clone() else {
             // It is new: nobody can have ended it.
             return std::future::pending().await;
         };
-        let light = Rc::clone(&self);
-        let task = poll_fn(move |cx| light.poll(cx));
-        match self.run.scope() {
-            Some(scope) => drop(tokio::task::spawn_local(log::scoped(scope, task))),
-            None => drop(tokio::task::spawn_local(task)),
-        }
+        Rc::clone(&self).begin();
         poll_fn(|cx| {
             if self.started.get() {
                 return Poll::Ready(());
@@ -149,12 +186,13 @@ impl Light {
                 let failure = failure(&thread);
                 ngx_core::error!(
                     multiline = true,
-                    "lua user thread aborted: runtime error: {}\n{}",
-                    failure.message,
-                    failure.traceback
+                    "lua user thread aborted: runtime error: {}",
+                    failure.text()
                 );
                 kept
             }
+            // Nobody is left to wait for it.
+            Ended::Exited => return,
             Ended::Exhausted => {
                 outcome.push(values([Value::Boolean(false), "not enough memory".into()]))
             }
@@ -202,34 +240,8 @@ fn spawn(call: &mut Call<'_>) -> Result<Reply, Raise> {
         .raw()
         .thread()
         .map_err(|_| "not enough memory")?;
-    thread.show();
     call.move_arguments(1, &thread)?;
-    let thread = Rc::new(thread);
-    let light = Rc::new(Light {
-        run: Rc::clone(&run),
-        thread: RefCell::new(Some(Rc::clone(&thread))),
-        parent: call.thread_id(),
-        state: Cell::new(State::Running),
-        outcome: RefCell::new(None),
-        work: RefCell::new(None),
-        started: Cell::new(false),
-        watcher: Cell::new(None),
-        task: Cell::new(None),
-    });
-    run.light_began();
-    let alive = Alive {
-        light: Rc::clone(&light),
-        lane: Lane::new(Rc::clone(&run), Rc::clone(&thread)),
-    };
-    *light.work.borrow_mut() = Some(Box::pin(async move {
-        let ended = alive.lane.drive().await;
-        alive.light.leave(ended);
-    }));
-    let old = run
-        .lights
-        .borrow_mut()
-        .insert(thread.id(), Rc::clone(&light));
-    drop(old);
+    let light = Light::new(&run, thread, call.thread_id());
     call.lane().ask(Op::Spawn(light));
     Ok(Reply::Yield)
 }

@@ -16,6 +16,7 @@ mod engine;
 mod lane;
 mod light;
 mod run;
+pub(crate) mod semaphore;
 mod sleep;
 mod timer;
 
@@ -25,7 +26,9 @@ use std::rc::Rc;
 
 pub(crate) use self::engine::Engine;
 pub(crate) use self::lane::{Lane, Op};
-pub(crate) use self::run::{Ending, Entry, Failure, Run, RunKind};
+#[cfg(feature = "http")]
+pub(crate) use self::run::{Begun, Ended, Waiting};
+pub(crate) use self::run::{Ending, Endings, Entry, Failure, Purpose, Run, RunKind};
 
 use crate::ffi::{Call, Raise, Reply, Values};
 
@@ -54,11 +57,26 @@ pub(crate) fn wait(
 
 /// Whether the call may wait here.
 pub(crate) fn may_wait(call: &Call<'_>) -> Result<(), Raise> {
-    let kind = call.lane().run().kind();
-    if kind == RunKind::Blocking {
-        return Err("API disabled in the context of a run that cannot wait".into());
-    }
+    may_ever_wait(call)?;
     may_yield(call)
+}
+
+/// Whether anything may wait in the run of the call.
+pub(crate) fn may_ever_wait(call: &Call<'_>) -> Result<(), Raise> {
+    let run = call.lane().run();
+    if run.kind() == RunKind::Blocking {
+        let context = run.phase().context();
+        return Err(format!("API disabled in the context of {context}").into());
+    }
+    Ok(())
+}
+
+/// Ends the run: nothing of it goes on behind this call.
+#[cfg(feature = "http")]
+pub(crate) fn exit(call: &Call<'_>) -> Result<Reply, Raise> {
+    may_yield(call)?;
+    call.lane().ask(Op::Exit);
+    Ok(Reply::Yield)
 }
 
 /// Whether the call may hand control to the scheduler.

@@ -5,6 +5,9 @@ use mlua::MultiValue;
 
 use crate::{Error, Host, Settings};
 
+mod every;
+mod semaphore;
+
 /// Runs a future as a program would.
 fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,18 +1,19 @@
 //! The connection of one try.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
-use tokio::io::AsyncReadExt as _;
-use tokio::time::Instant;
+use bytes::{BufMut as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::report::Try;
 use super::sender::Sender;
 use super::settings::Settings;
 use crate::connect::{Connection, Stream};
 use crate::error::ErrorKind;
+use crate::now::{now_ms, since};
 use crate::peer::Peer;
 
 /// A peer, the connection to it if there is one yet, and what has happened on it.
@@ -24,7 +25,7 @@ pub(super) struct Link<S> {
     pub(super) attempt: Try,
     /// A copy of `attempt` stands in the list of tries.
     pub(super) noted: bool,
-    begun: Instant,
+    begun: u64,
     /// Bytes to ask for. Invariant: `read_min <= size <= read_max`.
     size: usize,
     read_min: usize,
@@ -53,7 +54,7 @@ impl<S: Stream> Link<S> {
             sender: Sender::new(),
             attempt,
             noted: false,
-            begun: Instant::now(),
+            begun: now_ms(),
             size: settings.read_min,
             read_min: settings.read_min,
             read_max: settings.read_max.max(settings.read_min),
@@ -64,12 +65,12 @@ impl<S: Stream> Link<S> {
 
     pub(super) fn connected(&mut self, connection: Connection<S>) {
         self.attempt.reused = connection.is_reused();
-        self.attempt.connect_time = Some(self.begun.elapsed());
+        self.attempt.connect_time = Some(since(self.begun));
         self.connection = Some(connection);
     }
 
     pub(super) fn head_came(&mut self) {
-        self.attempt.header_time = Some(self.begun.elapsed());
+        self.attempt.header_time = Some(since(self.begun));
         self.attempt.sent = self.sender.sent();
     }
 
@@ -88,7 +89,7 @@ impl<S: Stream> Link<S> {
     }
 
     pub(super) fn into_try(mut self, status: u16) -> Try {
-        self.attempt.response_time = Some(self.begun.elapsed());
+        self.attempt.response_time = Some(since(self.begun));
         self.attempt.sent = self.sender.sent();
         self.attempt.status = status;
         self.attempt
@@ -141,11 +142,12 @@ impl<S: Stream> Link<S> {
             return Poll::Ready(Ok(true));
         };
         let wanted = self.size.min(room).max(1);
-        if input.capacity() - input.len() < wanted.div_ceil(2) {
+        let read = ready!(if input.is_empty() {
+            poll_read_block(cx, &mut connection.stream, input, wanted)
+        } else {
             input.reserve(wanted);
-        }
-        let spare = input.capacity() - input.len();
-        let read = ready!(pin!(connection.stream.read_buf(input)).poll(cx));
+            pin!(connection.stream.read_buf(&mut input.limit(wanted))).poll(cx)
+        });
         let n = match read {
             Ok(n) => n,
             Err(e) => return Poll::Ready(Err(ErrorKind::Recv(e))),
@@ -156,11 +158,38 @@ impl<S: Stream> Link<S> {
             if let Some(error) = self.broken.take() {
                 return Poll::Ready(Err(ErrorKind::Send(error)));
             }
-        } else if n == spare {
+        } else if n == wanted {
             self.size = (self.size * 4).min(self.read_max);
         } else if n < self.size / 4 {
             self.size = (self.size / 2).max(self.read_min);
         }
         Poll::Ready(Ok(n == 0))
     }
+}
+
+thread_local! {
+    /// What peers say is read into memory of the thread, and handed on without a copy: it is used
+    /// again when nobody looks at it any more.
+    static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+const BLOCK_SIZE: usize = 64 * 1024;
+
+/// Reads at most `wanted` bytes into `input`, which is empty.
+fn poll_read_block<S: AsyncRead + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    input: &mut BytesMut,
+    wanted: usize,
+) -> Poll<io::Result<usize>> {
+    // Nothing is borrowed meanwhile: a stream may be anything.
+    let mut block = BLOCK.take();
+    if block.capacity() < wanted {
+        block.reserve(wanted.max(BLOCK_SIZE));
+    }
+    let read = pin!(stream.read_buf(&mut (&mut block).limit(wanted))).poll(cx);
+    if !block.is_empty() {
+        *input = block.split();
+    }
+    BLOCK.replace(block);
+    read
 }

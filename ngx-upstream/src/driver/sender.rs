@@ -2,31 +2,44 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use ngx_buf::{
-    Chain, ChainWriter, Flow, OutputChain, OutputContext, OutputError, Sink, Tag, WriteError,
+    Buf, Chain, ChainWriter, Flow, OutputChain, OutputContext, OutputError, Sink, Tag, WriteError,
 };
+use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
 use crate::error::ErrorKind;
 
-/// Queues the request, reads what of it is in files, and writes: output chain and chain writer on one
-/// connection.
+/// Queues the request and writes it on one connection.
+///
+/// A request that is memory alone, as most are, goes out as it is. From the first file on it goes
+/// through an output chain, which reads it, and a chain writer.
 #[derive(Debug)]
 pub(super) struct Sender {
+    /// What waits to be written or, if there are `files`, what came since these were last called.
+    queued: Chain,
+    files: Option<Box<Files>>,
+    /// Bytes written without `files`.
+    sent: u64,
+    /// Bytes were written since the connection was last flushed.
+    unflushed: bool,
+}
+
+#[derive(Debug)]
+struct Files {
     output: OutputChain,
     writer: ChainWriter,
-    /// What came since the output chain was last called.
-    queued: Chain,
 }
 
 impl Sender {
     pub(super) fn new() -> Self {
         Self {
-            output: OutputChain::new(OutputContext::new(TAG)),
-            writer: ChainWriter::new(),
             queued: Chain::new(),
+            files: None,
+            sent: 0,
+            unflushed: false,
         }
     }
 
@@ -37,18 +50,24 @@ impl Sender {
     /// Drops what is queued after an error: nobody will read it.
     pub(super) fn clear(&mut self) {
         self.queued.clear();
-        if !self.output.is_empty() {
-            self.output = OutputChain::new(OutputContext::new(TAG));
+        self.unflushed = false;
+        if let Some(files) = &mut self.files
+            && !files.output.is_empty()
+        {
+            files.output = OutputChain::new(OutputContext::new(TAG));
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queued.is_empty() && self.output.is_empty() && self.writer.is_empty()
+        let files = self.files.as_ref();
+        self.queued.is_empty()
+            && !self.unflushed
+            && files.is_none_or(|files| files.output.is_empty() && files.writer.is_empty())
     }
 
     /// Bytes that the connection has taken.
     pub(super) fn sent(&self) -> u64 {
-        self.writer.sent()
+        self.sent + self.files.as_ref().map_or(0, |files| files.writer.sent())
     }
 
     /// Writes; ready when all of it is out.
@@ -63,18 +82,75 @@ impl Sender {
         if self.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let Self {
-            output,
-            writer,
-            queued,
-        } = self;
+        if self.files.is_none() && self.queued.iter().any(Buf::is_file) {
+            self.files = Some(Box::new(Files {
+                output: OutputChain::new(OutputContext::new(TAG)),
+                writer: ChainWriter::new(),
+            }));
+        }
+        match &mut self.files {
+            Some(files) => files.poll_write(cx, stream, std::mem::take(&mut self.queued)),
+            None => self.poll_memory(cx, stream).map_err(ErrorKind::Send),
+        }
+    }
+
+    fn poll_memory<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<()>> {
+        let mut stream = Pin::new(stream);
+        loop {
+            // Marks have their turn when everything before them has gone.
+            self.queued.advance(0);
+            let mut pieces = self.queued.iter().filter_map(Buf::as_slice);
+            let written = match (pieces.next(), pieces.next()) {
+                (None, _) => break,
+                (Some(only), None) => stream.as_mut().poll_write(cx, only),
+                (Some(_), Some(_)) => {
+                    let pieces = self.queued.iter().filter_map(Buf::as_slice);
+                    let pieces: SmallVec<[IoSlice<'_>; PIECES]> =
+                        pieces.take(PIECES).map(IoSlice::new).collect();
+                    stream.as_mut().poll_write_vectored(cx, &pieces)
+                }
+            };
+            match ready!(written) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(n) => {
+                    self.queued.advance(n as u64);
+                    self.sent += n as u64;
+                    self.unflushed = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if self.unflushed {
+            ready!(stream.poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Pieces in one vectored write.
+const PIECES: usize = 16;
+
+impl Files {
+    fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        queued: Chain,
+    ) -> Poll<Result<(), ErrorKind>> {
+        let Self { output, writer } = self;
         let waker = cx.waker().clone();
         let mut sink = StreamSink {
             stream,
             waker: &waker,
             blocked: false,
         };
-        let sent = output.send::<Failed>(std::mem::take(queued), &mut |run| {
+        let sent = output.send::<Failed>(queued, &mut |run| {
             writer.push(run);
             Ok(match writer.poll_write(cx, &mut sink) {
                 Poll::Ready(written) => written.map(|()| Flow::Done)?,

@@ -59,7 +59,8 @@ impl Drive {
     }
 }
 
-const READ_MIN: usize = 4 * 1024;
+/// Reads go into memory of the thread: asking for more than comes costs nothing.
+const READ_MIN: usize = 16 * 1024;
 const READ_MAX: usize = 256 * 1024;
 
 /// The default of `*_next_upstream`.

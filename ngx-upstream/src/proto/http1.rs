@@ -88,12 +88,13 @@ enum Rest {
 
 impl Http1 {
     /// An exchange of this request.
+    #[inline(always)]
     pub fn new(request: Request) -> Self {
         Self {
             request,
             unsent: 0,
             parser: parser(),
-            fields: Vec::new(),
+            fields: head::empty_fields(),
             keep_alive: false,
             has_length: false,
             rest: Rest::Length(0),

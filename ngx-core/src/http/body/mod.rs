@@ -1,10 +1,11 @@
 //! Request bodies: read into memory or a temporary file, streamed, or skipped.
 
+mod build;
 mod read;
 mod spool;
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use ngx_buf::Chain;
@@ -12,6 +13,7 @@ use ngx_buf::Chain;
 use super::parse::{BodyFraming, Known, Version};
 use super::request::Request;
 use crate::info;
+pub use build::BuildError;
 use spool::NamedFile;
 
 /// What a request knows of its body.
@@ -25,6 +27,10 @@ pub(crate) struct BodyState {
     ahead: RefCell<BytesMut>,
     /// Its file, if that is to have a name.
     named: RefCell<Option<NamedFile>>,
+    /// Somebody will ask for the name of its file.
+    wants_name: Cell<bool>,
+    /// A body that is put together piece by piece.
+    building: RefCell<Option<build::Building>>,
     received: Cell<u64>,
 }
 
@@ -50,12 +56,38 @@ impl Default for BodyState {
             bufs: RefCell::default(),
             ahead: RefCell::default(),
             named: RefCell::default(),
+            wants_name: Cell::new(false),
+            building: RefCell::default(),
             received: Cell::new(0),
         }
     }
 }
 
 impl BodyState {
+    /// Forgets everything.
+    pub(crate) fn reset(&mut self) {
+        let Self {
+            framing,
+            stage,
+            expect_tested,
+            bufs,
+            ahead,
+            named,
+            wants_name,
+            building,
+            received,
+        } = self;
+        framing.set(BodyFraming::None);
+        stage.set(Stage::Unread);
+        expect_tested.set(false);
+        bufs.get_mut().clear();
+        *ahead.get_mut() = BytesMut::new();
+        *named.get_mut() = None;
+        wants_name.set(false);
+        *building.get_mut() = None;
+        received.set(0);
+    }
+
     /// Whether nobody wants the body, so that its length is of no interest any more.
     pub(crate) fn is_discarded(&self) -> bool {
         self.stage.get() == Stage::Discarded
@@ -72,12 +104,12 @@ impl BodyState {
 
 impl Request {
     pub(crate) fn set_body_framing(&self, framing: BodyFraming) {
-        self.inner().body.framing.set(framing);
+        self.parts().body.framing.set(framing);
     }
 
     /// How the body of the request is delimited on the wire.
     pub fn body_framing(&self) -> BodyFraming {
-        self.inner().body.framing.get()
+        self.parts().body.framing.get()
     }
 
     /// Whether there is, or was, anything to read.
@@ -91,19 +123,66 @@ impl Request {
     /// The body as it was read, shared: sending it again costs no copy. Empty before it was read.
     pub fn body_bufs(&self) -> Chain {
         let mut chain = Chain::new();
-        chain.add_copy(&self.inner().body.bufs.borrow());
+        chain.add_copy(&self.parts().body.bufs.borrow());
         chain
     }
 
     /// The file that has the body, if `client_body_in_file_only` wants one that has a name.
     pub fn body_file(&self) -> Option<PathBuf> {
-        let named = self.inner().body.named.borrow();
+        let named = self.parts().body.named.borrow();
         named.as_ref().map(|file| file.path.clone())
+    }
+
+    /// A body that is kept in a file will be asked for by the name of the file: it has one until the
+    /// request ends. Before the body is read.
+    pub fn want_body_file_name(&self) {
+        self.parts().body.wants_name.set(true);
+    }
+
+    /// Whether the whole body was read, or replaced.
+    pub fn body_is_read(&self) -> bool {
+        self.parts().body.stage.get() == Stage::Read
+    }
+
+    /// Somebody is about to read the body piece by piece: nobody else may.
+    pub fn begin_reading_body(&self) {
+        self.parts().body.stage.set(Stage::Reading);
+    }
+
+    /// Whether somebody has begun to read the body and not come to its end.
+    pub fn body_is_being_read(&self) -> bool {
+        self.parts().body.stage.get() == Stage::Reading
+    }
+
+    /// Whether the body is not wanted.
+    pub fn body_is_discarded(&self) -> bool {
+        self.parts().body.is_discarded()
+    }
+
+    /// Nobody reads the body as one any more.
+    pub(super) fn forget_body(&self) {
+        self.parts().body.stage.set(Stage::Read);
+    }
+
+    pub(super) fn replace_body(&self, bufs: Chain) {
+        let body = &self.parts().body;
+        let named = body.named.take();
+        let before = body.bufs.replace(bufs);
+        body.stage.set(Stage::Read);
+        drop((named, before));
+    }
+
+    pub(super) fn name_body_file(&self, path: &Path, remove: bool) {
+        let named = NamedFile {
+            path: path.to_owned(),
+            remove,
+        };
+        self.parts().body.named.replace(Some(named));
     }
 
     /// Bytes of body received so far.
     pub fn body_received(&self) -> u64 {
-        self.inner().body.received.get()
+        self.parts().body.received.get()
     }
 
     /// The body is not wanted. What has not been read is skipped, or ends the connection; a body
@@ -112,7 +191,7 @@ impl Request {
     /// # Errors
     /// The status to end the request with: what has come of the body already is malformed.
     pub fn discard_body(&self) -> Result<(), u16> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         if matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
             return Ok(());
         }
@@ -130,7 +209,7 @@ impl Request {
 
     /// Tells a client that waits for it that its body is welcome (RFC 9110 §10.1.1).
     pub(crate) fn test_expect(&self) {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         if body.expect_tested.replace(true) || !self.has_body() {
             return;
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain};
 
-use super::spool::Spool;
+use super::build::Collected;
 use super::{BodyFraming, Stage};
 use crate::http::core::{self, InFileOnly};
 use crate::http::downstream::{BodyError, BodyPiece};
@@ -26,7 +26,7 @@ impl Request {
     /// # Cancel safety
     /// Dropping the future loses what was read: the request can only end then.
     pub async fn read_body(&self) -> Result<(), u16> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         match body.stage.get() {
             Stage::Read | Stage::Discarded => return Ok(()),
             Stage::Reading => {
@@ -44,13 +44,10 @@ impl Request {
             InFileOnly::Off => *conf.client_body_buffer_size,
             InFileOnly::On | InFileOnly::Clean => 0,
         };
-        let mut collected = Collected {
-            memory: BytesMut::new(),
-            spool: None,
-        };
+        let mut collected = Collected::default();
         if let BodyFraming::Length(length) = self.body_framing() {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
-            collected.memory.reserve(length.min(in_memory));
+            collected.reserve(length.min(in_memory));
         }
         while let Some(piece) = self.next_body_piece().await? {
             collected.add(self, &piece, in_memory)?;
@@ -74,7 +71,7 @@ impl Request {
     }
 
     fn read_at_hand(&self, cx: &mut Context<'_>) -> Result<bool, u16> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         let most = *self.conf(&core::LOCATION).client_body_buffer_size;
         let mut read = BytesMut::new();
         while read.len() < most {
@@ -106,7 +103,7 @@ impl Request {
 
     /// The poll form of [`next_body_piece`](Self::next_body_piece).
     pub fn poll_body_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, u16>> {
-        let body = &self.inner().body;
+        let body = &self.parts().body;
         if !self.has_body() || matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
             return Poll::Ready(Ok(None));
         }
@@ -135,7 +132,7 @@ impl Request {
 
     /// A chunked body has no announced length to check: it is checked while it grows.
     fn count_body(&self, more: u64) -> Result<(), u16> {
-        let received = &self.inner().body.received;
+        let received = &self.parts().body.received;
         received.set(received.get() + more);
         let max = *self.conf(&core::LOCATION).client_max_body_size;
         if max != 0 && received.get() > max {
@@ -148,37 +145,5 @@ impl Request {
             return Err(BodyError::TooLarge.status());
         }
         Ok(())
-    }
-}
-
-/// A body that is being collected.
-struct Collected {
-    memory: BytesMut,
-    spool: Option<Spool>,
-}
-
-impl Collected {
-    fn add(&mut self, r: &Request, piece: &[u8], in_memory: usize) -> Result<(), u16> {
-        if let Some(spool) = &mut self.spool {
-            return spool.write(piece);
-        }
-        if self.memory.len() + piece.len() <= in_memory {
-            self.memory.extend_from_slice(piece);
-            return Ok(());
-        }
-        let mut spool = Spool::create(r)?;
-        spool.write(&self.memory)?;
-        spool.write(piece)?;
-        self.memory = BytesMut::new();
-        self.spool = Some(spool);
-        Ok(())
-    }
-
-    fn finish(self) -> Chain {
-        match self.spool {
-            Some(spool) => spool.finish(),
-            None if self.memory.is_empty() => Chain::new(),
-            None => Chain::from(Buf::from(self.memory.freeze())),
-        }
     }
 }

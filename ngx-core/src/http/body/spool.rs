@@ -30,7 +30,7 @@ pub(super) struct Spool {
 /// A body's file that has a name, and goes with this unless it is to stay.
 pub(super) struct NamedFile {
     pub(super) path: PathBuf,
-    remove: bool,
+    pub(super) remove: bool,
 }
 
 impl Drop for NamedFile {
@@ -61,7 +61,11 @@ impl Spool {
         };
         let (file, name) = create(&conf.client_body_temp_path, mode).map_err(failed)?;
         let shown = name.display();
-        if named == InFileOnly::Off {
+        let wants_name = r.parts().body.wants_name.get();
+        if named == InFileOnly::Off && wants_name {
+            warn!("a client request body is buffered to a temporary file {shown}");
+            r.name_body_file(&name, true);
+        } else if named == InFileOnly::Off {
             // The open file is all that is needed; nothing is left behind by a crash.
             std::fs::remove_file(&name).map_err(|error| failed((name.clone(), error)))?;
             warn!("a client request body is buffered to a temporary file {shown}");
@@ -71,7 +75,7 @@ impl Spool {
                 path: name.clone(),
                 remove: named == InFileOnly::Clean,
             };
-            r.inner().body.named.replace(Some(file));
+            r.parts().body.named.replace(Some(file));
         }
         Ok(Self { file, name, len: 0 })
     }

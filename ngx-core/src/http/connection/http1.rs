@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, WriteError};
+use ngx_buf::{Buf, Chain, Flags, Flow, Limit, WriteError};
 
-use super::writers::{self, Turn};
+use super::writers::{self, Out, Turn};
 use crate::http::core::{self, LocationConf};
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
@@ -27,7 +27,7 @@ pub(crate) struct Http1 {
     peer: Rc<Peer>,
     pub(super) deadline: Deadline,
     /// Nothing while the connection is idle: it is the largest part of all this.
-    writer: RefCell<Option<Box<ChainWriter>>>,
+    out: RefCell<Option<Box<Out>>>,
     /// Bytes that were read but not used yet: a head in parts, pipelined requests, a body.
     pub(super) unread: RefCell<BytesMut>,
     body: RefCell<Body>,
@@ -35,13 +35,11 @@ pub(crate) struct Http1 {
     allowed: Cell<Allowed>,
     aborted: Cell<bool>,
     timeouts: Cell<Timeouts>,
-    /// The writer has a limit of its speed.
-    limited: Cell<bool>,
     /// Bytes written since others had their turn, and how many that may be.
     turn: Cell<Turn>,
-    /// Bytes the writer had sent when the current response began.
+    /// Bytes that were sent when the current response began.
     sent_before: Cell<u64>,
-    /// Bytes the writer had sent when `send_timeout` was last started.
+    /// Bytes that were sent when `send_timeout` was last started.
     sent_at_timer: Cell<Option<u64>>,
 }
 
@@ -82,11 +80,8 @@ struct Timeouts {
 thread_local! {
     /// Heads and bodies are read into memory of the thread; what a connection must keep it copies.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
-    /// Response heads are built in one growing buffer, given back when the client has them.
-    static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 const SCRATCH_SIZE: usize = 64 * 1024;
-const HEADS_SIZE: usize = 16 * 1024;
 /// How often an unwanted body is read from before its response.
 const DISCARD_READS: usize = 16;
 
@@ -104,14 +99,13 @@ impl Http1 {
             transport,
             peer,
             deadline: Deadline::new(),
-            writer: RefCell::default(),
+            out: RefCell::default(),
             unread: RefCell::default(),
             body: RefCell::new(Body::Ended),
             keepalive: Cell::new(false),
             allowed: Cell::default(),
             aborted: Cell::new(false),
             timeouts: Cell::default(),
-            limited: Cell::new(false),
             turn: Cell::default(),
             sent_before: Cell::new(0),
             sent_at_timer: Cell::new(None),
@@ -192,27 +186,25 @@ impl Http1 {
         if unread.is_empty() {
             *unread = BytesMut::new();
         }
-        self.give_writer_back();
+        self.give_out_back();
     }
 
-    fn with_writer<R>(&self, f: impl FnOnce(&mut ChainWriter) -> R) -> R {
-        let mut writer = self.writer.borrow_mut();
-        f(writer.get_or_insert_with(writers::take))
+    fn with_out<R>(&self, f: impl FnOnce(&mut Out) -> R) -> R {
+        let mut out = self.out.borrow_mut();
+        f(out.get_or_insert_with(writers::take))
     }
 
-    fn give_writer_back(&self) {
-        let mut writer = self.writer.borrow_mut();
-        let Some(idle) = writer.take_if(|writer| writer.is_empty() && !writer.has_ended()) else {
+    fn give_out_back(&self) {
+        let mut out = self.out.borrow_mut();
+        let Some(idle) = out.take_if(|out| out.is_empty() && !out.has_ended()) else {
             return;
         };
-        self.limited.set(false);
         writers::give_back(idle);
     }
 
-    /// Bytes that the current writer has written.
+    /// Bytes that were written since the connection was idle.
     fn written(&self) -> u64 {
-        let writer = self.writer.borrow();
-        writer.as_ref().map_or(0, |writer| writer.sent())
+        self.out.borrow().as_ref().map_or(0, |out| out.sent())
     }
 
     /// Reads once into the thread's memory and hands the bytes to `f`; 0 bytes are the end.
@@ -301,15 +293,17 @@ impl Http1 {
         Ok(Some(BodyPiece::Data(piece)))
     }
 
-    fn write(&self) -> Result<Flow, WriteError> {
+    /// Queues what `push` does, and writes what the client takes.
+    fn write(&self, push: impl FnOnce(&mut Out)) -> Result<Flow, WriteError> {
         if self.aborted.get() {
             return Ok(Flow::Done);
         }
         let mut turn = self.turn.get();
-        let flow = self.with_writer(|writer| {
-            let before = writer.sent();
-            let flow = writer.try_write(&mut &self.transport);
-            turn.written += writer.sent() - before;
+        let flow = self.with_out(|out| {
+            push(out);
+            let before = out.sent();
+            let flow = out.try_write(&self.transport);
+            turn.written += out.sent() - before;
             flow
         })?;
         self.turn.set(turn);
@@ -329,25 +323,18 @@ impl Downstream for Http1 {
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
         let conf = r.conf(&core::LOCATION);
         let rate = r.limit_rate();
-        if rate > 0 || self.limited.get() {
-            // The limit of the response before on this connection is none of this one.
+        // The limit of the response before on this connection is none of this one.
+        if rate > 0 || self.with_out(|out| out.is_limited()) {
             let now = Instant::now();
             let limit = (rate > 0).then(|| Limit::new(rate, conf.limit_rate_after.of(r), now));
-            self.limited.set(limit.is_some());
-            self.with_writer(|writer| writer.set_limit(limit, now));
+            self.with_out(|out| out.set_limit(limit, now));
         }
-        let head = HEADS.with_borrow_mut(|heads| {
-            heads.reserve(HEADS_SIZE);
-            header::write(r, heads);
-            heads.split().freeze()
-        });
-        r.set_header_size(head.len() as u64);
-        let mut buf = Buf::from(head);
-        if r.response().is_header_only() {
-            buf.insert_flags(Flags::LAST_BUF);
-        }
-        self.with_writer(|writer| writer.push(Chain::from(buf)));
-        self.write().map(|_| ())
+        let last = r.response().is_header_only();
+        self.write(|out| {
+            let len = out.push_head(last, |head| header::write(r, head));
+            r.set_header_size(len as u64);
+        })
+        .map(|_| ())
     }
 
     fn send_body(&self, chain: Chain) -> Result<Flow, WriteError> {
@@ -355,8 +342,7 @@ impl Downstream for Http1 {
             // What is to go out now must not wait for the client's word that it has the last.
             self.set_nodelay();
         }
-        self.with_writer(|writer| writer.push(chain));
-        self.write()
+        self.write(|out| out.push(chain))
     }
 
     fn send_interim(&self, head: &[u8]) -> Result<(), WriteError> {
@@ -374,19 +360,18 @@ impl Downstream for Http1 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut writer = self.writer.borrow_mut();
-        let Some(writer) = writer.as_mut().filter(|writer| !writer.is_empty()) else {
+        let mut out = self.out.borrow_mut();
+        let Some(out) = out.as_mut().filter(|out| !out.is_postponed()) else {
             // It may have gone out with what came behind it.
             if self.sent_at_timer.take().is_some() {
                 self.deadline.clear();
             }
             return Poll::Ready(Ok(()));
         };
-        let polled = writer.poll_write(cx, &mut &self.transport);
-        let polled = match polled {
+        let polled = match out.poll_write(cx, &self.transport) {
             Poll::Pending => {
-                if let Some(ngx_buf::Pause::Until(at)) = writer.pause() {
-                    return self.poll_limited(cx, writer, at);
+                if let Some(ngx_buf::Pause::Until(at)) = out.pause() {
+                    return self.poll_limited(cx, out, at);
                 }
                 Poll::Pending
             }
@@ -398,8 +383,8 @@ impl Downstream for Http1 {
             }
             return polled;
         }
-        if self.sent_at_timer.get() != Some(writer.sent()) {
-            self.sent_at_timer.set(Some(writer.sent()));
+        if self.sent_at_timer.get() != Some(out.sent()) {
+            self.sent_at_timer.set(Some(out.sent()));
             self.deadline.set(self.timeouts.get().send);
         }
         if self.deadline.poll_expired(cx).is_ready() {
@@ -491,10 +476,7 @@ impl Downstream for Http1 {
             most => most,
         };
         self.turn.set(Turn { written: 0, most });
-        self.with_writer(|writer| {
-            writer.set_postpone(*conf.postpone_output);
-            writer.set_turn(most);
-        });
+        self.with_out(|out| out.set_location(*conf.postpone_output, most));
     }
 
     fn discard_body(&self) -> Result<(), BodyError> {
@@ -557,7 +539,7 @@ impl Http1 {
     fn poll_limited(
         &self,
         cx: &mut Context<'_>,
-        writer: &mut ChainWriter,
+        out: &mut Out,
         at: Instant,
     ) -> Poll<Result<(), WriteError>> {
         let now = Instant::now();
@@ -573,7 +555,7 @@ impl Http1 {
             ready!(self.deadline.poll_expired(cx));
         }
         self.deadline.clear();
-        writer.set_now(Instant::now());
+        out.set_now(Instant::now());
         cx.waker().wake_by_ref();
         Poll::Pending
     }

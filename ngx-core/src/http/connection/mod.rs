@@ -34,7 +34,7 @@ use super::request::Request;
 use super::worker::{HttpWorker, Place};
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
-use crate::time::now_ms;
+use crate::time::{hold, now_ms};
 use crate::{alert, info, log as error_log};
 
 /// The task of one connection.
@@ -258,6 +258,7 @@ impl Future for Serve {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let _still = hold();
         this.place.set_waker(cx.waker());
         let scope: Rc<dyn error_log::LogScope> = Rc::clone(&this.scope) as _;
         let _entered = error_log::enter(&scope);

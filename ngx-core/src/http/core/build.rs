@@ -51,6 +51,8 @@ pub(super) fn http(
     let stages: Vec<&Ordered<BodyStage>> = body_filters.iter().chain([&COPY]).collect();
     http.body_filters = in_order("body filters", &stages).map_err(order)?;
 
+    http.workers = modules.0.iter().filter_map(|m| m.worker).collect();
+
     let mut addresses = Addresses::default();
     for server in servers {
         add_server(cx, &mut http, &mut addresses, server);
@@ -106,7 +108,7 @@ fn add_locations(
     if blocks.is_empty() {
         return None;
     }
-    let mut exact = FxHashMap::default();
+    let mut exact: Vec<Entry> = Vec::new();
     let mut prefixes: Vec<Entry> = Vec::new();
     let mut regexes = Vec::new();
     let mut seen: HashMap<(bool, Box<[u8]>), Span> = HashMap::new();
@@ -136,25 +138,21 @@ fn add_locations(
                 );
             }
         }
+        let entry = |name| Entry {
+            name,
+            id,
+            no_regex: block.kind == LocationKind::PrefixNoRegex,
+            auto_redirect: inner.auto_redirect,
+        };
         match (block.kind, block.pattern) {
-            (LocationKind::Exact, _) => {
-                exact.insert(name, id);
-            }
+            (LocationKind::Exact, _) => exact.push(entry(name)),
             (LocationKind::Named, _) => {
                 if let Some(server) = http.servers.get_mut(server.0 as usize) {
                     server.named.push((name, id));
                 }
             }
             (LocationKind::Regex, Some(pattern)) => regexes.push((pattern, id)),
-            (kind, _) => {
-                let no_regex = kind == LocationKind::PrefixNoRegex;
-                prefixes.push(Entry {
-                    name,
-                    id,
-                    no_regex,
-                    auto_redirect: inner.auto_redirect,
-                });
-            }
+            _ => prefixes.push(entry(name)),
         }
     }
     Some(LocationTree::new(exact, prefixes, regexes))

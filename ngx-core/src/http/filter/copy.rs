@@ -12,8 +12,8 @@ pub(crate) fn output_chain(r: &Request) -> OutputChain {
     let conf = r.conf(&core::LOCATION);
     let (num, size) = *conf.output_buffers;
     let mut context = OutputContext::new(TAG);
-    context.sendfile = *conf.sendfile && !r.inner().output.needs_memory();
-    context.need_in_memory = r.inner().output.needs_memory();
+    context.sendfile = *conf.sendfile && !r.parts().output.needs_memory();
+    context.need_in_memory = r.parts().output.needs_memory();
     context.bufs = Bufs { num, size };
     OutputChain::new(context)
 }

@@ -2,117 +2,113 @@
 
 use std::io::Write as _;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
-use crate::http::core;
+use crate::http::core::{self, LocationConf};
 use crate::http::parse::{Version, status_line};
 use crate::http::request::Request;
-use crate::http::special::{SERVER, SERVER_SHORT};
+use crate::http::response::Response;
+use crate::http::special::SERVER_LINES;
 use crate::net::addr::Addr;
 use crate::time;
 
 /// Appends status line and fields of the response of `r` to `out`.
-pub(crate) fn write(r: &Request, out: &mut BytesMut) {
+pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
     let response = r.response();
     let conf = r.conf(&core::LOCATION);
     if r.head().version() == Version::HTTP_09 {
         // HTTP/0.9 knows nothing but bodies.
         return;
     }
+    out.extend_from_slice(b"HTTP/1.1 ");
     let status = response.status();
-    out.put_slice(b"HTTP/1.1 ");
-    match (response.reason(), status_line(status)) {
-        (Some(reason), _) => out.put_slice(&reason),
-        (None, Some(line)) => out.put_slice(line.as_bytes()),
+    response.with_reason(|reason| match (reason, status_line(status)) {
+        (Some(reason), _) => out.extend_from_slice(reason),
+        (None, Some(line)) => out.extend_from_slice(line.as_bytes()),
         (None, None) => {
-            let _ = write!(out.writer(), "{status} ");
+            let _ = write!(out, "{status} ");
         }
-    }
-    out.put_slice(b"\r\n");
-    if !response.has_server() {
-        field(
-            out,
-            "Server",
-            if *conf.server_tokens {
-                SERVER
-            } else {
-                SERVER_SHORT
-            }
-            .as_bytes(),
-        );
-    }
-    if !response.has_date() {
-        time::with_http_date(|date| field(out, "Date", date.as_bytes()));
-    }
-    write_content(r, out);
+    });
+    out.extend_from_slice(b"\r\n");
+    write_own(r, conf, out);
+    write_content(response, out);
     // An error page that is a file is not the resource that was asked for.
     let own = matches!(status, 200 | 206 | 304);
-    if let Some(at) = response.last_modified().filter(|_| own) {
-        field(out, "Last-Modified", time::http_date_of(at).as_bytes());
+    if let Some(at) = response.last_modified()
+        && own
+        && !response.has_last_modified()
+    {
+        field(out, b"Last-Modified: ", time::http_date_of(at).as_bytes());
     }
     if let Some(location) = response.location() {
-        out.put_slice(b"Location: ");
+        out.extend_from_slice(b"Location: ");
         write_location(r, &location, out);
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b"\r\n");
     }
-    write_connection(r, out);
+    write_connection(r, conf, out);
     if let Some(etag) = response.etag() {
-        field(out, "ETag", &etag);
+        field(out, b"ETag: ", &etag);
     }
     for line in response.fields().iter() {
-        out.put_slice(&line.name);
-        out.put_slice(b": ");
-        out.put_slice(&line.value);
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(&line.name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(&line.value);
+        out.extend_from_slice(b"\r\n");
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
-fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
-    out.put_slice(name.as_bytes());
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
+#[inline]
+fn field<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
-fn write_content(r: &Request, out: &mut BytesMut) {
+/// `Server` and `Date`, unless somebody has set others.
+fn write_own(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) {
     let response = r.response();
-    if let Some(media) = response.content_type() {
-        out.put_slice(b"Content-Type: ");
-        out.put_slice(&media);
-        if let Some(charset) = response.charset() {
-            out.put_slice(b"; charset=");
-            out.put_slice(&charset);
-        }
-        out.put_slice(b"\r\n");
+    if !response.has_server() {
+        let [full, short] = SERVER_LINES;
+        out.extend_from_slice(if *conf.server_tokens { full } else { short });
     }
+    if !response.has_date() {
+        field(out, b"Date: ", time::http_date().as_bytes());
+    }
+}
+
+fn write_content(response: &Response, out: &mut Vec<u8>) {
+    response.with_content_type(|media, charset| {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(media);
+        if let Some(charset) = charset {
+            out.extend_from_slice(b"; charset=");
+            out.extend_from_slice(charset);
+        }
+        out.extend_from_slice(b"\r\n");
+    });
     if let Some(length) = response.content_length() {
         let mut digits = [0; 20];
-        field(out, "Content-Length", decimal(length, &mut digits));
+        field(out, b"Content-Length: ", decimal(length, &mut digits));
     }
     if response.is_chunked() {
-        out.put_slice(b"Transfer-Encoding: chunked\r\n");
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
 }
 
-fn write_connection(r: &Request, out: &mut BytesMut) {
-    let conf = r.conf(&core::LOCATION);
-    let Some(downstream) = r.downstream() else {
+fn write_connection(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) {
+    if r.is_detached() {
         return;
-    };
+    }
     if r.response().status() == 101 {
-        out.put_slice(b"Connection: upgrade\r\n");
-    } else if downstream.keeps_alive() {
-        out.put_slice(b"Connection: keep-alive\r\n");
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    } else if r.keeps_alive() {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
         if *conf.keepalive_header > 0 {
-            let _ = write!(
-                out.writer(),
-                "Keep-Alive: timeout={}\r\n",
-                *conf.keepalive_header
-            );
+            let _ = write!(out, "Keep-Alive: timeout={}\r\n", *conf.keepalive_header);
         }
     } else {
-        out.put_slice(b"Connection: close\r\n");
+        out.extend_from_slice(b"Connection: close\r\n");
     }
 }
 

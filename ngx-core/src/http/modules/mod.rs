@@ -8,6 +8,7 @@ mod rewrite;
 mod static_files;
 mod try_files;
 
+pub use self::rewrite::{Instructed, push_instruction};
 use super::module::HttpModule;
 
 /// All HTTP modules of this crate. Their order means nothing.

@@ -6,6 +6,8 @@
 mod replacement;
 mod respond;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use self::replacement::Replacement;
@@ -121,6 +123,16 @@ enum Instruction {
     Rewrite(Box<Rewrite>),
     Return(Return),
     Break,
+    Other(Instructed),
+}
+
+/// An instruction of another module, such as `set_by_lua`: it runs in its place among `set` and
+/// `rewrite`. Its error is the status that ends the request.
+pub type Instructed = Arc<dyn Fn(&Request) -> Result<(), u16> + Send + Sync>;
+
+/// Adds an instruction of another module behind those that the block has so far.
+pub fn push_instruction(cx: &mut Cx<'_>, run: Instructed) {
+    push(cx, Instruction::Other(run));
 }
 
 /// `rewrite regex replacement [flag]`
@@ -173,6 +185,11 @@ fn run(r: &Request) -> PhaseStep {
                 set(r, *variable, value, escape);
             }
             Instruction::Return(answer) => return answer.run(r),
+            Instruction::Other(run) => {
+                if let Err(status) = run(r) {
+                    return Step::Finish(status);
+                }
+            }
             Instruction::Break => {
                 r.keep_location();
                 break;

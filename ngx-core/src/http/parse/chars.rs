@@ -55,6 +55,35 @@ pub(super) const fn is_reg_name_byte(byte: u8) -> bool {
         )
 }
 
+/// What a byte is inside of a host name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostByte {
+    /// As it should be compared.
+    Lower,
+    Upper,
+    Dot,
+    /// The end of the name.
+    Other,
+}
+
+/// Class of each byte inside of a host name that is no IP literal.
+pub(super) static HOST: [HostByte; 256] = {
+    let mut table = [HostByte::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        if b.is_ascii_uppercase() {
+            table[byte] = HostByte::Upper;
+        } else if b == b'.' {
+            table[byte] = HostByte::Dot;
+        } else if is_reg_name_byte(b) || b == b'%' {
+            table[byte] = HostByte::Lower;
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// Value of a hexadecimal digit.
 pub(super) const fn hex_value(byte: u8) -> Option<u8> {
     match byte {

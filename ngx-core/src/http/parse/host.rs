@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use super::chars::{is_ip_literal_byte, is_reg_name_byte};
+use super::chars::{HOST, HostByte, is_ip_literal_byte};
 
 /// A host that was checked and made comparable: what `server_name` is matched against.
 ///
@@ -40,43 +40,86 @@ impl<'a> Host<'a> {
     ///
     /// [`InvalidHost`]; the request gets 400.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidHost> {
-        let end = match bytes.split_first() {
-            Some((b'[', literal)) => {
-                let len = literal
-                    .iter()
-                    .take_while(|&&byte| is_ip_literal_byte(byte))
-                    .count();
-                if literal.get(len) != Some(&b']') {
-                    return Err(InvalidHost);
-                }
-                len + 2
-            }
-            _ => bytes
-                .iter()
-                .take_while(|&&byte| is_reg_name_byte(byte) || byte == b'%')
-                .count(),
-        };
-
-        let (name, port) = bytes.split_at_checked(end).ok_or(InvalidHost)?;
-        let port = parse_port(port)?;
-
-        if name.windows(2).any(|pair| pair == b"..") {
-            return Err(InvalidHost);
-        }
-        let name = name.strip_suffix(b".").unwrap_or(name);
-        // Nothing but ASCII passed the checks above.
+        let Parts { name, port, upper } = Parts::of(bytes)?;
+        // Nothing but ASCII has passed.
         let name = str::from_utf8(name).map_err(|_| InvalidHost)?;
-        if name.is_empty() {
-            return Err(InvalidHost);
-        }
-
-        let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let name = if upper {
             Cow::Owned(name.to_ascii_lowercase())
         } else {
             Cow::Borrowed(name)
         };
         Ok(Self { name, port })
     }
+}
+
+/// Appends the name that [`Host::parse`] finds to `out`.
+///
+/// # Errors
+///
+/// As there; nothing is appended then.
+#[cfg(feature = "http")]
+pub(crate) fn append_host(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidHost> {
+    let Parts { name, upper, .. } = Parts::of(bytes)?;
+    let start = out.len();
+    out.extend_from_slice(name);
+    if upper && let Some(own) = out.get_mut(start..) {
+        own.make_ascii_lowercase();
+    }
+    Ok(())
+}
+
+/// A host that was checked, as it came.
+struct Parts<'a> {
+    /// Without the dot at the end.
+    name: &'a [u8],
+    port: Option<u16>,
+    /// The name may hold upper-case letters.
+    upper: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Self, InvalidHost> {
+        let (end, upper) = match bytes.split_first() {
+            Some((b'[', literal)) => (end_of_literal(literal)?, true),
+            _ => end_of_name(bytes)?,
+        };
+        let (name, port) = bytes.split_at_checked(end).ok_or(InvalidHost)?;
+        let port = parse_port(port)?;
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        if name.is_empty() {
+            return Err(InvalidHost);
+        }
+        Ok(Self { name, port, upper })
+    }
+}
+
+/// Length of an IP literal, from behind its first bracket: both brackets included.
+fn end_of_literal(literal: &[u8]) -> Result<usize, InvalidHost> {
+    let len = literal
+        .iter()
+        .take_while(|&&byte| is_ip_literal_byte(byte))
+        .count();
+    let inside = literal.get(..len).unwrap_or_default();
+    if literal.get(len) != Some(&b']') || inside.windows(2).any(|pair| pair == b"..") {
+        return Err(InvalidHost);
+    }
+    Ok(len + 2)
+}
+
+/// Length of a name, and whether it has upper-case letters.
+fn end_of_name(bytes: &[u8]) -> Result<(usize, bool), InvalidHost> {
+    let mut upper = false;
+    let mut dot = false;
+    for (at, &byte) in bytes.iter().enumerate() {
+        match HOST[usize::from(byte)] {
+            HostByte::Lower => dot = false,
+            HostByte::Upper => (upper, dot) = (true, false),
+            HostByte::Dot if dot => return Err(InvalidHost),
+            HostByte::Dot => dot = true,
+            HostByte::Other => return Ok((at, upper)),
+        }
+    }
+    Ok((bytes.len(), upper))
 }
 
 /// Nothing, or a colon and a number up to 65535, which may be missing.

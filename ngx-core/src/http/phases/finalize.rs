@@ -23,7 +23,7 @@ pub mod status {
 pub(super) fn special(r: &Request, status: u16) -> PhaseStep {
     if !r.is_unanswered() {
         // Half a response cannot be taken back, nor one that has failed be followed by another.
-        r.inner().engine.broken.set(true);
+        r.parts().engine.broken.set(true);
         return Step::Done;
     }
     if ends_silently(status) {
@@ -57,7 +57,7 @@ fn spoils_connection(status: u16) -> bool {
 
 fn close(r: &Request, status: u16) -> PhaseStep {
     r.response().set_status(status);
-    r.inner().engine.broken.set(true);
+    r.parts().engine.broken.set(true);
     if let Some(downstream) = r.downstream() {
         downstream.abort();
     }
@@ -66,7 +66,7 @@ fn close(r: &Request, status: u16) -> PhaseStep {
 
 /// The redirect that the location's `error_page` has for this status.
 fn error_page(r: &Request, status: u16) -> Option<PhaseStep> {
-    let engine = &r.inner().engine;
+    let engine = &r.parts().engine;
     let conf = r.conf(&core::LOCATION);
     // A request that was redirected too often is not redirected to a page that says so.
     if engine.in_error_page.get() || !engine.may_change_uri() {
@@ -112,7 +112,7 @@ fn redirect_elsewhere(r: &Request, page: &ErrorPage, target: Vec<u8>) -> PhaseSt
         .answer
         .filter(|status| matches!(status, 301 | 302 | 303 | 307 | 308))
         .unwrap_or(302);
-    r.inner().engine.error_status.set(status);
+    r.parts().engine.error_status.set(status);
     r.response().clear_header();
     r.response().set_location(Some(Bytes::from(target)));
     // The request has failed already, or is sent elsewhere: a bad body changes nothing.
@@ -125,10 +125,13 @@ fn respond(r: &Request, status: u16) -> PhaseStep {
     let response = r.response();
     let sent = sent_as(status);
     response.set_status(sent);
-    r.inner().engine.error_status.set(sent);
+    r.parts().engine.error_status.set(sent);
     response.set_content_length(None);
     response.allow_ranges(false);
     response.set_last_modified(None);
+    if response.has_last_modified() {
+        response.remove_field(b"Last-Modified");
+    }
     response.set_etag(None);
     let body = special::body(r, status);
     if let Some(body) = &body {

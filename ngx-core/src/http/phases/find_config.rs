@@ -22,10 +22,10 @@ impl Request {
             return Step::Finish(404);
         }
         let max = *conf.client_max_body_size;
-        if let Some(length) = self.inner().body.content_length()
+        if let Some(length) = self.parts().body.content_length()
             && max != 0
             && length > max
-            && !self.inner().body.is_discarded()
+            && !self.parts().body.is_discarded()
         {
             error!("client intended to send too large body: {length} bytes");
             // Whatever else is wrong with it, it is too large.
@@ -48,7 +48,7 @@ impl Request {
 
     /// Goes back to the look-up when a handler of the rewrite phase has changed the path.
     pub(crate) fn post_rewrite(&self) -> PhaseStep {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         if !engine.uri_changed.take() {
             return PhaseStep::DECLINED;
         }

@@ -76,6 +76,10 @@ impl Engine {
         self.error_status.get()
     }
 
+    pub(crate) fn forget_error_status(&self) {
+        self.error_status.set(0);
+    }
+
     /// Whether the request was not yet refused another URI inside the server.
     pub(super) fn may_change_uri(&self) -> bool {
         self.uri_changes.get() > 0
@@ -100,7 +104,7 @@ impl Request {
     /// Moves the request on until its response is sent. Log handlers run afterwards, through
     /// [`poll_log`](Self::poll_log).
     pub(crate) fn poll_response(&self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         loop {
             match engine.stage.get() {
                 Stage::Phases(at) => {
@@ -130,7 +134,7 @@ impl Request {
 
     /// Runs the log handlers. The client has its response and the connection may be gone.
     pub(crate) fn poll_log(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         engine.stage.set(match engine.stage.get() {
             at @ Stage::Logging(_) => at,
             _ => Stage::Logging(0),
@@ -157,10 +161,10 @@ impl Request {
 
     /// Drops whatever the request waits for: the client or the worker does not.
     pub(crate) fn cancel(&self) {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         let waiting = engine.waiting.take();
         drop(waiting);
-        self.inner().output.release();
+        self.parts().output.release();
         engine.broken.set(true);
         engine.stage.set(Stage::Logging(0));
     }
@@ -191,13 +195,13 @@ impl Request {
         self.set_path(path);
         self.set_args(args);
         self.set_internal();
-        self.inner().engine.uri_changed.set(true);
+        self.parts().engine.uri_changed.set(true);
     }
 
     /// The location stays what it is, whatever [`change_uri`](Self::change_uri) has done
     /// (`break`).
     pub fn keep_location(&self) {
-        self.inner().engine.uri_changed.set(false);
+        self.parts().engine.uri_changed.set(false);
     }
 
     /// Goes to a named location (`@name`) of the server.
@@ -225,19 +229,19 @@ impl Request {
 
     /// Whether one more change of the URI is allowed; counts it.
     fn count_uri_change(&self) -> bool {
-        let left = &self.inner().engine.uri_changes;
+        let left = &self.parts().engine.uri_changes;
         left.set(left.get().saturating_sub(1));
         left.get() > 0
     }
 
     fn move_to(&self, at: usize) {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         engine.stage.set(Stage::Phases(at));
         engine.moved.set(true);
     }
 
     fn poll_waiting(&self, cx: &mut Context<'_>) -> Option<Poll<PhaseStep>> {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         // Taken out while it is polled: the handler looks at the request it waits in.
         let mut future = engine.waiting.take()?;
         let polled = future.as_mut().poll(cx);
@@ -278,7 +282,7 @@ impl Request {
 
     /// Takes the answer of the handler at `at` and decides what comes next.
     fn apply(&self, at: usize, step: PhaseStep) {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         if engine.moved.take() {
             return;
         }
@@ -305,7 +309,7 @@ impl Request {
 
     /// The output has come to its end, or to an end.
     fn drained(&self, result: Result<(), SendError>) {
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         match result {
             Ok(()) => {
                 let whole = self.last_sent() || self.response().is_header_only();
@@ -330,7 +334,7 @@ impl Request {
     /// Ends the request with a status: an error page, a built-in page, or just the end.
     pub(crate) fn finalize(&self, status: u16) {
         let step = finalize::special(self, status);
-        let engine = &self.inner().engine;
+        let engine = &self.parts().engine;
         if engine.moved.take() {
             return;
         }

@@ -65,13 +65,13 @@ const LINE: [(&str, Append); 8] = [
         }
     }),
     ("request_length", |r, out| {
-        let head = r.head().bytes().len() as u64;
+        let head = r.head().sent_len() as u64;
         put_number(out, head + r.body_received())
     }),
     ("request_completion", |r, out| {
         put(
             out,
-            if r.inner().engine.is_complete() {
+            if r.parts().engine.is_complete() {
                 b"OK"
             } else {
                 b""

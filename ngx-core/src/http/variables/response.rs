@@ -21,7 +21,7 @@ const LIST: [(&str, Append); 4] = [
 /// What the client was told, or was about to be told.
 fn status(r: &Request) -> u16 {
     let head = r.head();
-    match (r.inner().engine.error_status(), r.response().status()) {
+    match (r.parts().engine.error_status(), r.response().status()) {
         (0, 0) if head.version() == Version::HTTP_09 => 9,
         (0, status) | (status, _) => status,
     }

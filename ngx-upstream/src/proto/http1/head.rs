@@ -1,15 +1,49 @@
 //! The head of a response.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ngx_core::http::parse::{FieldRange, Known, ResponseFraming, ResponseHead, Span, Version};
 
-/// Status line and fields of a response, in the memory they were read into.
+/// Status line and fields of a response, in the memory they were read into. A clone shares them.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct Head(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     bytes: Bytes,
     parsed: ResponseHead,
     fields: Vec<FieldRange>,
     framing: ResponseFraming,
+}
+
+thread_local! {
+    /// Lists of heads that are gone, for others.
+    static SPARE: RefCell<Vec<Vec<FieldRange>>> = const { RefCell::new(Vec::new()) };
+}
+const SPARE_MAX: usize = 16;
+/// As long as a list is kept.
+const FIELDS_MAX: usize = 64;
+
+/// An empty list of fields.
+pub(super) fn empty_fields() -> Vec<FieldRange> {
+    let spare = SPARE.with_borrow_mut(Vec::pop);
+    spare.unwrap_or_else(|| Vec::with_capacity(16))
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        // The thread may be ending.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX && fields.capacity() <= FIELDS_MAX {
+                spare.push(fields);
+            }
+        });
+    }
 }
 
 /// A field of a [`Head`].
@@ -31,39 +65,39 @@ impl Head {
         fields: Vec<FieldRange>,
         framing: ResponseFraming,
     ) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             bytes,
             parsed,
             fields,
             framing,
-        }
+        }))
     }
 
     /// The status: 100 to 999.
     pub fn code(&self) -> u16 {
-        self.parsed.status.code
+        self.0.parsed.status.code
     }
 
     /// Status and reason as sent: `404 Not Found`.
     pub fn status(&self) -> Bytes {
-        self.slice(self.parsed.status.text)
+        self.slice(self.0.parsed.status.text)
     }
 
     /// The version of the protocol.
     pub fn version(&self) -> Version {
-        self.parsed.status.version
+        self.0.parsed.status.version
     }
 
     /// How the body is delimited.
     pub fn framing(&self) -> ResponseFraming {
-        self.framing
+        self.0.framing
     }
 
     /// The fields, in the order they were sent.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
-        self.fields.iter().map(|&range| Field {
-            name: range.name.of(&self.bytes),
-            value: range.value.of(&self.bytes),
+        self.0.fields.iter().map(|&range| Field {
+            name: range.name.of(&self.0.bytes),
+            value: range.value.of(&self.0.bytes),
             known: range.known,
             range,
         })
@@ -71,7 +105,7 @@ impl Head {
 
     /// The first field of this name.
     pub fn field(&self, known: Known) -> Option<Field<'_>> {
-        if known != Known::Other && !self.parsed.seen.contains(known) {
+        if known != Known::Other && !self.0.parsed.seen.contains(known) {
             return None;
         }
         self.fields().find(|field| field.known == known)
@@ -79,6 +113,11 @@ impl Head {
 
     /// The name of a field of this head, sharing its memory.
     pub fn name_of(&self, field: &Field<'_>) -> Bytes {
+        // Most names are written as they usually are: those need no count of who uses them.
+        let usual = field.known.name();
+        if field.name == usual.as_bytes() {
+            return Bytes::from_static(usual.as_bytes());
+        }
         self.slice(field.range.name)
     }
 
@@ -89,12 +128,12 @@ impl Head {
 
     /// Bytes of the head, line ends included.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.0.bytes.len()
     }
 
     /// Never: a head has a status line.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.0.bytes.is_empty()
     }
 
     /// Whether the connection may serve another request (RFC 9112 §9.3): from HTTP/1.1 on unless the
@@ -105,13 +144,13 @@ impl Head {
             .filter(|field| field.known == Known::Connection)
             .flat_map(|field| field.value.split(|&b| b == b','))
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
-        self.version() >= Version::HTTP_11 && !closes && self.framing != ResponseFraming::Close
+        self.version() >= Version::HTTP_11 && !closes && self.0.framing != ResponseFraming::Close
     }
 
     fn slice(&self, span: Span) -> Bytes {
         let range = span.range();
-        if range.end <= self.bytes.len() {
-            self.bytes.slice(range)
+        if range.end <= self.0.bytes.len() {
+            self.0.bytes.slice(range)
         } else {
             Bytes::new()
         }

@@ -1,0 +1,117 @@
+//! Libraries that OpenResty's scripts expect.
+
+use super::{check, eval, eval_in};
+use crate::{Host, Settings};
+
+#[test]
+fn modules_without_a_file() {
+    check(include_str!("cases/modules_without_a_file.txt"));
+}
+
+fn trusting() -> Host {
+    let settings = Settings {
+        trusted: true,
+        ..Settings::default()
+    };
+    Host::with_settings(settings).unwrap()
+}
+
+#[test]
+fn trusted_scripts_have_everything() {
+    let host = trusting();
+    for (source, wanted) in [
+        (r#"return require("ffi").sizeof("int32_t[4]")"#, "16"),
+        (r#"return require("ffi").C.getpid() > 1"#, "true"),
+        ("return ffi == nil, package.loaded.ffi ~= nil", "true true"),
+        ("return debug.getinfo(1, 'l').currentline > 0", "true"),
+        ("return load(string.dump(function() return 7 end))()", "7"),
+    ] {
+        let declared = r#"require("ffi").cdef("int getpid(void);") "#;
+        assert_eq!(
+            eval_in(&host, &format!("{declared}{source}")),
+            wanted,
+            "{source}"
+        );
+    }
+    let bytecode: mlua::LuaString = host
+        .load(
+            "dump",
+            "return string.dump(function() return 'precompiled' end)",
+        )
+        .unwrap()
+        .run(())
+        .unwrap();
+    let chunk = host.load("precompiled", bytecode.as_bytes()).unwrap();
+    assert_eq!(chunk.run::<_, String>(()).unwrap(), "precompiled");
+}
+
+#[test]
+fn others_have_not() {
+    for name in ["ffi", "debug"] {
+        let found = eval(&format!("return {name}, (pcall(require, '{name}'))"));
+        assert_eq!(found, "nil false");
+    }
+}
+
+#[test]
+fn the_finalizer_of_our_values_may_be_called_with_anything() {
+    let found = eval_in(
+        &trusting(),
+        "local sock = ngx.socket.tcp()
+         local gc = debug.getmetatable(sock[1]).__gc
+         gc() gc(1) gc(io.stdout) gc(sock[1]) gc(sock[1])
+         io.stdout:write('')
+         return pcall(sock.close, sock)",
+    );
+    assert!(found.starts_with("false "), "{found}");
+}
+
+#[test]
+fn modules_are_looked_for_where_the_settings_say() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("greet.lua"), "return { word = ... }").unwrap();
+    let settings = Settings {
+        package_path: Some(format!("{}/?.lua;;", folder.path().display())),
+        ..Settings::default()
+    };
+    let host = Host::with_settings(settings).unwrap();
+    assert_eq!(eval_in(&host, "return require('greet').word"), "\"greet\"");
+    assert_eq!(
+        eval_in(&host, "return package.path:match('%./%?%.lua') ~= nil"),
+        "true"
+    );
+}
+
+#[test]
+fn modules_in_c_are_loaded_for_trusted_scripts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (
+        folder.path().join("answer.c"),
+        folder.path().join("answer.so"),
+    );
+    std::fs::write(
+        &source,
+        "typedef struct lua_State lua_State;
+         extern void lua_pushinteger(lua_State *, long);
+         extern double luaL_checknumber(lua_State *, int);
+         int luaopen_answer(lua_State *L) { lua_pushinteger(L, 42); return 1; }",
+    )
+    .unwrap();
+    // What builds LuaJIT builds this.
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(built.unwrap().success());
+    let settings = Settings {
+        package_cpath: Some(format!("{}/?.so", folder.path().display())),
+        ..Settings::default()
+    };
+    let host = Host::with_settings(settings.clone()).unwrap();
+    assert!(eval_in(&host, "return require('answer')").starts_with("error: "));
+    let host = Host::with_settings(Settings {
+        trusted: true,
+        ..settings
+    });
+    assert_eq!(eval_in(&host.unwrap(), "return require('answer')"), "42");
+}

@@ -1,0 +1,200 @@
+//! `ngx.print`, `ngx.say`, `ngx.flush`, `ngx.eof`, `ngx.send_headers`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use ngx_buf::Flow;
+use ngx_core::debug;
+
+use super::{WAITING, allowed, done, guest, refuse};
+use crate::ffi::{Call, Kind, Raise, Reply, Value, function, values};
+use crate::http::Guest;
+use crate::sched::{self, Engine, Run};
+
+pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
+    let raw = engine.raw();
+    ngx.set("print", raw.create_function(function(print))?)?;
+    ngx.set("say", raw.create_function(function(say))?)?;
+    ngx.set("flush", raw.create_function(function(flush))?)?;
+    ngx.set("eof", raw.create_function(function(eof))?)?;
+    ngx.set("send_headers", raw.create_function(function(send_headers))?)
+}
+
+/// What a broken response is answered with.
+const BROKEN: &str = "nginx output filter error";
+
+/// `ok, err = ngx.print(...)`
+fn print(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    send(call, false)
+}
+
+/// `ok, err = ngx.say(...)`: with a newline behind.
+fn say(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    send(call, true)
+}
+
+fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
+    let guest = allowed(call, WAITING)?;
+    if let Some(why) = is_over(&guest) {
+        return refuse(why);
+    }
+    let body = gather(call, newline)?;
+    let sent = if body.is_empty() {
+        guest.send_header().map(|()| Flow::Done)
+    } else {
+        guest.send(body)
+    };
+    match sent {
+        Ok(flow) => {
+            keep_moving(call, flow);
+            done()
+        }
+        Err(_) => refuse(BROKEN),
+    }
+}
+
+/// Why there can be no more output.
+fn is_over(guest: &Guest) -> Option<&'static str> {
+    if guest.request.is_taken_over() {
+        Some("raw request socket acquired")
+    } else if guest.request.header_sent() && guest.request.response().is_header_only() {
+        Some("header only")
+    } else if guest.state.answer.has_ended() {
+        Some("seen eof")
+    } else {
+        None
+    }
+}
+
+/// The request's own task is to write what the client did not take at once: the caller may be a
+/// light thread.
+fn keep_moving(call: &Call<'_>, flow: Flow) {
+    if flow == Flow::Again {
+        call.lane().run().nudge();
+    }
+}
+
+thread_local! {
+    /// Small pieces of output are cut from one block, which serves again when all are sent.
+    static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_SIZE));
+}
+const BLOCK_SIZE: usize = 16 * 1024;
+/// What is larger has memory of its own.
+const PIECE_MAX: usize = 4 * 1024;
+
+/// The arguments as one piece of output.
+fn gather(call: &Call<'_>, newline: bool) -> Result<Bytes, Raise> {
+    let expected = call.text_len() + usize::from(newline);
+    if expected > PIECE_MAX {
+        let mut own = Vec::with_capacity(expected);
+        append_all(call, newline, &mut own)?;
+        return Ok(Bytes::from(own));
+    }
+    BLOCK.with_borrow_mut(|block| {
+        block.reserve(expected.max(PIECE_MAX / 8));
+        match append_all(call, newline, block) {
+            Ok(()) => Ok(block.split().freeze()),
+            Err(raise) => {
+                block.clear();
+                Err(raise)
+            }
+        }
+    })
+}
+
+fn append_all(call: &Call<'_>, newline: bool, out: &mut impl BufMut) -> Result<(), Raise> {
+    for at in 1..=call.count() {
+        call.append_output(at, out)?;
+    }
+    if newline {
+        out.put_u8(b'\n');
+    }
+    Ok(())
+}
+
+/// `ok, err = ngx.flush(wait?)`
+fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    let count = call.count();
+    if count > 1 {
+        return Err(format!("attempt to pass {count} arguments, but accepted 0 or 1").into());
+    }
+    if count == 1 && call.kind(1) != Kind::Boolean {
+        return Err(call.expected(1, "boolean"));
+    }
+    let wait = call.boolean(1);
+    let guest = allowed(call, WAITING)?;
+    if let Some(why) = is_over(&guest) {
+        return refuse(why);
+    }
+    let answer = &guest.state.answer;
+    if answer.is_kept() {
+        debug!("lua http 1.0 buffering makes ngx.flush() a no-op");
+        return refuse("buffering");
+    }
+    if !guest.request.header_sent() || (!answer.body_seen.get() && !wait) {
+        return refuse("nothing to flush");
+    }
+    match guest.flush() {
+        Err(_) => refuse(BROKEN),
+        Ok(Flow::Again) if wait => {
+            let run = Rc::clone(call.lane().run());
+            sched::wait(call, async move {
+                let _back = HandBack(run);
+                let r = &guest.request;
+                match r.output_ready().await {
+                    Ok(()) => values([Value::Number(1.0)]),
+                    Err(error) => {
+                        error.log();
+                        let timeout = r.output_timed_out();
+                        let why = if timeout { "timeout" } else { "client aborted" };
+                        values([Value::Nil, why.into()])
+                    }
+                }
+            })
+        }
+        Ok(flow) => {
+            keep_moving(call, flow);
+            done()
+        }
+    }
+}
+
+/// Whoever waits for the client last is told when it is ready: when a light thread no longer does,
+/// the request's own task has to again.
+struct HandBack(Rc<Run>);
+
+impl Drop for HandBack {
+    fn drop(&mut self) {
+        self.0.nudge();
+    }
+}
+
+/// `ok, err = ngx.eof()`
+fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    if call.count() != 0 {
+        return Err("no argument is expected".into());
+    }
+    // Wherever the response is over, it is: even where it could not be ended.
+    let guest = guest(call)?;
+    if guest.state.answer.has_ended() {
+        return refuse("seen eof");
+    }
+    let _ = allowed(call, WAITING)?;
+    match guest.end() {
+        Ok(flow) => {
+            keep_moving(call, flow);
+            done()
+        }
+        Err(_) => refuse(BROKEN),
+    }
+}
+
+/// `ok, err = ngx.send_headers()`
+fn send_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    let guest = allowed(call, WAITING)?;
+    match guest.send_header() {
+        Ok(()) => done(),
+        Err(_) => refuse(BROKEN),
+    }
+}

@@ -1,0 +1,86 @@
+//! What Lua keeps for a request.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use ngx_buf::Chain;
+use ngx_core::http::{CtxSlot, Request};
+
+use super::answer::Answer;
+use super::vm::Vm;
+use crate::ffi::Kept;
+use crate::sched::Endings;
+
+/// A request as its Lua code sees it.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    pub(crate) request: Request,
+    pub(crate) state: Rc<State>,
+}
+
+/// What Lua keeps for a request, up to an internal redirect.
+#[derive(Default)]
+pub(crate) struct State {
+    /// `ngx.ctx`
+    pub(crate) ctx: RefCell<Option<Rc<Kept>>>,
+    /// How far the response has come.
+    pub(crate) answer: Answer,
+    /// The status that `ngx.exit` or its like has ended the run with.
+    pub(crate) exit: Cell<Option<i32>>,
+    /// Where `ngx.exec` wants to go on.
+    pub(crate) exec: RefCell<Option<Exec>>,
+    /// `header_filter_by_lua` has asked for another response.
+    pub(super) header_failed: Cell<bool>,
+    /// `body_filter_by_lua` has seen or said the end of the body.
+    pub(super) body_ended: Cell<bool>,
+    /// `ngx.arg`
+    pub(super) arg: RefCell<Arg>,
+    /// What ends with the request: its sockets.
+    pub(crate) endings: OnceCell<Rc<Endings>>,
+    /// The VM of this request alone (`lua_code_cache off`).
+    pub(super) vm: RefCell<Option<Rc<Vm>>>,
+}
+
+/// What `ngx.arg` is, phase by phase.
+#[derive(Default)]
+pub(super) enum Arg {
+    #[default]
+    None,
+    /// The arguments of `set_by_lua`.
+    Set(Vec<Bytes>),
+    /// A piece of the response body.
+    Body(Box<Piece>),
+}
+
+/// A piece of the response body in `body_filter_by_lua`.
+pub(super) struct Piece {
+    pub(super) chain: Chain,
+    /// What Lua has put in its place.
+    pub(super) data: Option<Bytes>,
+    pub(super) eof: bool,
+    pub(super) eof_set: bool,
+}
+
+/// `ngx.exec`: a path with arguments, or the name of a location that begins with `@`.
+pub(crate) struct Exec {
+    pub(crate) uri: Vec<u8>,
+    pub(crate) args: Vec<u8>,
+}
+
+static STATE: CtxSlot<State> = CtxSlot::new();
+
+impl Guest {
+    /// The request with what Lua keeps for it; made when first asked for.
+    pub(super) fn of(request: &Request) -> Self {
+        let state = request.ctx(&STATE).unwrap_or_else(|| {
+            let state = Rc::new(State::default());
+            request.set_ctx(&STATE, Rc::clone(&state));
+            state
+        });
+        Self {
+            request: request.clone(),
+            state,
+        }
+    }
+}
