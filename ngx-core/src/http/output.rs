@@ -166,6 +166,13 @@ impl Output {
             || self.copy.borrow().is_some()
     }
 
+    /// Waits for the file that somebody reads for the copy filter.
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let copy = self.copy.borrow();
+        copy.as_ref()
+            .map_or(Poll::Ready(()), |copy| copy.poll_read(cx))
+    }
+
     /// Whether a filter with a higher index than `at` waits.
     fn waits_behind(&self, at: usize) -> bool {
         self.waits.borrow().iter().any(|wait| wait.filter > at)
@@ -357,6 +364,9 @@ impl Request {
             match output.copy_pending.get() {
                 // The client has taken what there was: the buffers should be free again.
                 Some(at) if !output.waits_behind(at) => {
+                    if output.poll_read(cx).is_pending() {
+                        return Poll::Pending;
+                    }
                     stuck = if self.resume_copy(at)? { 0 } else { stuck + 1 };
                     if stuck > STUCK_MAX {
                         alert!("a body filter keeps all buffers of the output");
