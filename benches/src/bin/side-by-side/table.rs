@@ -200,7 +200,7 @@ fn warnings(results: &Results) -> Vec<String> {
         warnings.push(format!(
             "Noisy, with a spread above {:.0} %: {}.",
             NOISY * 100.0,
-            noisy.join(", ")
+            noisy.join("; ")
         ));
     }
     warnings
