@@ -11,7 +11,7 @@ use support::{Setup, ours, tool};
 
 fn contrib(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib");
-    fs::read_to_string(path.join(name)).unwrap()
+    fs::read_to_string(path.join(name)).unwrap_or_default()
 }
 
 /// The text with each `from` replaced by its `to`; every one must be there.

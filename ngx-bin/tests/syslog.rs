@@ -2,65 +2,10 @@
 
 mod support;
 
-use std::net::UdpSocket;
-use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use support::{Server, Setup, ours, pause};
-
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The next datagram at `socket` that contains `text`.
-#[track_caller]
-fn datagram(receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, text: &str) -> String {
-    let start = Instant::now();
-    let mut seen = Vec::new();
-    while start.elapsed() < PATIENCE {
-        let mut bytes = [0; 65536];
-        let Ok(len) = receive(&mut bytes) else { break };
-        let line = String::from_utf8_lossy(&bytes[..len]).into_owned();
-        if line.contains(text) {
-            return line;
-        }
-        seen.push(line);
-    }
-    panic!("no {text:?} in {seen:?}");
-}
-
-fn udp() -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
-}
-
-fn unix(path: &Path) -> UnixDatagram {
-    let _absent = std::fs::remove_file(path);
-    let socket = UnixDatagram::bind(path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
-}
-
-#[track_caller]
-fn from_udp(socket: &UdpSocket, text: &str) -> String {
-    datagram(|bytes| socket.recv(bytes), text)
-}
-
-#[track_caller]
-fn from_unix(socket: &UnixDatagram, text: &str) -> String {
-    datagram(|bytes| socket.recv(bytes), text)
-}
-
-/// Splits `<N>Mmm dd hh:mm:ss rest` into the number and the rest.
-#[track_caller]
-fn parts(line: &str) -> (&str, &str) {
-    let (number, rest) = line.strip_prefix('<').unwrap().split_once('>').unwrap();
-    let (time, rest) = rest.split_at("Nov 21 02:00:33 ".len());
-    let shape: String = time.matches([' ', ':']).collect();
-    assert!(shape == "  :: " || shape == "   :: ", "{line}");
-    (number, rest)
-}
+use support::{Server, Setup, Syslog, ours, pause};
 
 const SERVER: &str = "server {
         listen 127.0.0.1:{port};
@@ -70,24 +15,27 @@ const SERVER: &str = "server {
 
 #[test]
 fn access_logs_have_a_header_of_syslog() {
-    let (plain, own) = (udp(), udp());
+    let (plain, own) = (Syslog::udp(), Syslog::udp());
     let server = Setup::http(&format!(
         "log_format uri '$uri $status';
          access_log syslog:server={{plain}} uri;
          access_log syslog:server={{own}},facility=user,severity=warn,tag=web_1,nohostname uri;
          {SERVER}"
     ))
-    .set("plain", plain.local_addr().unwrap())
-    .set("own", own.local_addr().unwrap())
+    .set("plain", plain.addr())
+    .set("own", own.addr())
     .start();
     server.get("/ok").expect(200);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let host = host.trim().to_lowercase();
     // local7 is 23, info 6; user is 1, warn 4.
-    let line = from_udp(&plain, "/ok");
-    assert_eq!(parts(&line), ("190", &*format!("{host} nginx: /ok 200")));
-    let line = from_udp(&own, "/ok");
-    assert_eq!(parts(&line), ("12", "web_1: /ok 200"));
+    let line = plain.line("/ok");
+    assert_eq!(
+        Syslog::parts(&line),
+        ("190", &*format!("{host} nginx: /ok 200"))
+    );
+    let line = own.line("/ok");
+    assert_eq!(Syslog::parts(&line), ("12", "web_1: /ok 200"));
 }
 
 #[test]
@@ -97,12 +45,12 @@ fn error_logs_have_the_severity_of_their_lines() {
          error_log syslog:server=unix:{{dir}}/log.sock,facility=local0,severity=debug,nohostname;
          {SERVER}"
     ));
-    let socket = unix(&setup.path("log.sock"));
+    let socket = Syslog::unix(&setup.path("log.sock"));
     let server = setup.start();
     server.get("/none").expect(404);
-    let line = from_unix(&socket, "none");
+    let line = socket.line("none");
     // local0 is 16, error 3.
-    let (number, rest) = parts(&line);
+    let (number, rest) = Syslog::parts(&line);
     assert_eq!(number, "131");
     assert!(rest.starts_with("nginx: 20"), "{line}");
     for part in [
@@ -122,21 +70,21 @@ fn a_server_that_was_started_anew_is_found() {
          {SERVER}"
     ));
     let path = setup.path("log.sock");
-    let first = unix(&path);
+    let first = Syslog::unix(&path);
     let server = setup.start();
     server.get("/ok").expect(200);
-    from_unix(&first, "GET /ok");
+    first.line("GET /ok");
     drop(first);
-    let second = unix(&path);
+    let second = Syslog::unix(&path);
     // nginx loses what it finds out with; nothing is lost here.
     if ours("no line is lost when the server of syslog is started anew") {
         server.get("/ok?1").expect(200);
-        from_unix(&second, "GET /ok?1");
+        second.line("GET /ok?1");
     } else {
         server.get("/ok").expect(200);
     }
     server.get("/ok?2").expect(200);
-    from_unix(&second, "GET /ok?2");
+    second.line("GET /ok?2");
 }
 
 #[test]
@@ -174,7 +122,7 @@ fn a_server_that_does_not_read_stops_nobody() {
         "x".repeat(500)
     ))
     .allow("syslog");
-    let socket = unix(&setup.path("log.sock"));
+    let socket = Syslog::unix(&setup.path("log.sock"));
     let server = setup.start();
     let start = Instant::now();
     let mut client = server.connect();
@@ -183,7 +131,7 @@ fn a_server_that_does_not_read_stops_nobody() {
         assert_eq!(client.response().text(), "ok");
     }
     assert!(start.elapsed() < Duration::from_secs(20));
-    from_unix(&socket, "/ok xxx");
+    socket.line("/ok xxx");
 }
 
 #[test]
@@ -193,12 +141,12 @@ fn the_log_of_the_process_may_be_syslog() {
          events { }
          http { access_log off; server { listen 127.0.0.1:{port}; } }",
     );
-    let socket = unix(&setup.path("log.sock"));
+    let socket = Syslog::unix(&setup.path("log.sock"));
     let server = setup.start();
     server.signal(Signal::USR1);
-    let line = from_unix(&socket, "signal 10 (SIGUSR1) received");
+    let line = socket.line("signal 10 (SIGUSR1) received");
     // local7 is 23, notice 5.
-    assert_eq!(parts(&line).0, "189");
+    assert_eq!(Syslog::parts(&line).0, "189");
     assert!(line.contains(" [notice] "), "{line}");
 }
 
@@ -260,8 +208,8 @@ fn lines_of_many_threads_are_whole() {
         "y".repeat(300)
     ))
     .workers(4);
-    let socket = udp();
-    let server = setup.set("udp", socket.local_addr().unwrap()).start();
+    let socket = Syslog::udp();
+    let server = setup.set("udp", socket.addr()).start();
     let addr = server.addr();
     let clients: Vec<_> = (0..4)
         .map(|number| {
@@ -279,7 +227,7 @@ fn lines_of_many_threads_are_whole() {
         .collect();
     let mut names: Vec<String> = (0..100)
         .map(|_| {
-            let line = from_udp(&socket, " nginx: ");
+            let line = socket.line(" nginx: ");
             let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
             let [.., tag, first, middle, last] = words[..] else {
                 panic!("{line}");
@@ -299,17 +247,17 @@ fn lines_of_many_threads_are_whole() {
 /// A reload keeps logging, to another destination if there is one.
 #[test]
 fn a_reload_changes_the_destination() {
-    let (first, second) = (udp(), udp());
-    let log = |socket: &UdpSocket| {
-        let addr = socket.local_addr().unwrap();
+    let (first, second) = (Syslog::udp(), Syslog::udp());
+    let log = |socket: &Syslog| {
+        let addr = socket.addr();
         format!("access_log syslog:server={addr}; {SERVER}")
     };
     let mut server = Server::start(&log(&first));
     server.get("/ok?1").expect(200);
-    from_udp(&first, "/ok?1");
+    first.line("/ok?1");
     server.rewrite(&log(&second));
     server.signal(Signal::HUP);
     pause(500);
     server.get("/ok?2").expect(200);
-    from_udp(&second, "/ok?2");
+    second.line("/ok?2");
 }
