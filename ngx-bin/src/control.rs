@@ -1,4 +1,4 @@
-//! Runs of the command that serve nothing: `-t`, `-T` and `-s`.
+//! Runs of the command that serve nothing.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,6 +43,20 @@ pub(crate) fn test(cli: &Cli, paths: Paths, registry: &Registry, files: &LogFile
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// Prints a page of the reference.
+pub(crate) fn page(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!(
+                "nginx: [alert] write() to standard output failed {}",
+                errno(&error)
+            );
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `-s`: sends a signal to the server that runs this configuration.

@@ -11,6 +11,7 @@
 mod diagnostics;
 mod directive;
 mod include;
+pub(crate) mod known;
 mod lexer;
 mod lua;
 mod node;

@@ -122,6 +122,29 @@ impl SourceMap {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
+    /// Where `word` stands first behind the start of `span`, in letters of any case, with no letter,
+    /// digit or `_` behind it.
+    pub(crate) fn find_from(&self, span: Span, word: &[u8]) -> Option<Span> {
+        let text = &self.file(span.file)?.text;
+        let rest = text.get(usize::try_from(span.start).ok()?..)?;
+        let ends = |byte: &u8| !(byte.is_ascii_alphanumeric() || *byte == b'_');
+        let at = rest.windows(word.len()).enumerate().position(|(at, window)| {
+            window.eq_ignore_ascii_case(word) && rest.get(at + word.len()).is_none_or(ends)
+        })?;
+        let passed = rest.get(..at)?;
+        let lines = passed.iter().filter(|&&byte| byte == b'\n').count();
+        let before = passed.iter().rev().take_while(|&&byte| byte != b'\n');
+        let column = u32::try_from(before.count()).ok()?;
+        let start = span.start + u32::try_from(at).ok()?;
+        Some(Span {
+            file: span.file,
+            start,
+            end: start + u32::try_from(word.len()).ok()?,
+            line: span.line + u32::try_from(lines).ok()?,
+            column: if lines == 0 { span.column } else { 1 } + column,
+        })
+    }
+
     /// A key that sorts spans in the order in which a reader meets them, includes in place.
     pub(crate) fn reading_order(&self, span: Span) -> Vec<u32> {
         let mut key = vec![span.start];

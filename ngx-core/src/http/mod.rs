@@ -20,6 +20,7 @@ pub mod modules;
 mod output;
 pub mod parse;
 mod phases;
+mod reference;
 mod regex;
 mod request;
 mod response;
@@ -49,6 +50,7 @@ pub use module::{
 };
 pub use output::{SendError, TakeError};
 pub use phases::status;
+pub use reference::reference_of_variables;
 pub use regex::{Pattern, PatternError};
 pub use request::Request;
 pub use response::{Field, Response};

@@ -10,7 +10,7 @@ use super::parts::Parts;
 use super::registry::{Registry, Row};
 use super::scope::Scope;
 use super::slots::{Conf, Level, Slot};
-use crate::conf::{Args, Body, ConfigSource, Diagnostics, Node, Problem, Word, path_of, suggest};
+use crate::conf::{Args, Body, ConfigSource, Diagnostics, Node, Problem, Span, Word, known, path_of, suggest};
 
 /// What a setter works with: the configurations it fills, the machine it may ask, and the rest of
 /// the run.
@@ -27,7 +27,11 @@ pub struct Cx<'a> {
     scopes: Vec<Scope>,
     parts: Parts,
     warned: HashSet<String>,
+    watch: Option<Watch>,
 }
+
+/// Is told of each directive before it runs, and may keep its place.
+pub(crate) type Watch = fn(&mut Parts, Span);
 
 impl<'a> Cx<'a> {
     pub(super) fn new(
@@ -49,6 +53,7 @@ impl<'a> Cx<'a> {
             scopes: Vec::new(),
             parts: Parts::default(),
             warned: HashSet::new(),
+            watch: None,
         }
     }
 
@@ -152,6 +157,11 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Has `watch` told of each directive that is not a block of others.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
+    }
+
     /// The problems so far, for [`Scope::finish`].
     pub fn diagnostics(&mut self) -> &mut Diagnostics {
         &mut self.diagnostics
@@ -169,6 +179,9 @@ impl<'a> Cx<'a> {
     fn first_directive<'w>(&mut self, args: &Args<'w>) -> Option<&'w [Word]> {
         let name = args.name().as_str();
         let outer = std::mem::replace(&mut self.current, name.to_owned());
+        if let (Some(watch), None) = (self.watch, args.block()) {
+            watch(&mut self.parts, args.span());
+        }
         let swallowed = self.swallowed(args);
         let row = self
             .row(args)
@@ -222,7 +235,7 @@ impl<'a> Cx<'a> {
         if name.starts_with('\u{feff}') {
             return Some("the file begins with a byte order mark, save it without".to_owned());
         }
-        if let Some(contexts) = suggest::known_elsewhere(name) {
+        if let Some(contexts) = known::contexts_of(name) {
             return Some(format!(
                 "nginx has \"{name}\" (in {contexts}), ngx does not implement it yet"
             ));

@@ -53,6 +53,7 @@ mod cx;
 mod descriptor;
 mod load;
 mod parts;
+mod reference;
 mod registry;
 mod scope;
 mod settings;

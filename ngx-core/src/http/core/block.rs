@@ -94,6 +94,11 @@ pub(super) fn set_http(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> 
             register(cx.part::<Variables<Request>>());
         }
     }
+    cx.watch(|parts, span| {
+        if let Some(variables) = parts.get_mut::<Variables<Request>>() {
+            variables.set_place(Some(span));
+        }
+    });
     let scope = cx.with_scope(Scope::new(Level::Main), |cx| {
         set_default_root(cx);
         cx.evaluate(args.block().unwrap_or_default(), Contexts::HTTP);

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
-use crate::conf::{Args, Problem, Span};
+use crate::conf::{Args, Problem, Span, known};
 use crate::cycle::WantedListeners;
 use crate::http::conf::{BodyStage, HttpConf, Location, Server, VhostsId};
 use crate::http::location::{Entry, LocationId, LocationTree};
@@ -17,7 +17,7 @@ use crate::http::server::{ListenGroup, ServerId, Vhosts};
 use crate::module::{Cx, Scope, Slots};
 use crate::net::addr::Addr;
 use crate::net::listener::ListenOptions;
-use crate::script::Variables;
+use crate::script::{UnknownVariable, Variables};
 
 /// Where the copy filter stands among the body filters.
 static COPY: Ordered<BodyStage> = Ordered {
@@ -62,14 +62,34 @@ pub(super) fn http(
         Ok(table) => http.variables = table,
         Err(unknown) => {
             for variable in unknown {
-                let place = variable.place.as_deref().map(|at| format!(" in {at}"));
-                let message = format!("{variable}{}", place.unwrap_or_default());
-                cx.report(args.problem(message));
+                let problem = unknown_variable(cx, args, &variable);
+                cx.report(problem);
             }
         }
     }
     *cx.part::<HttpConf>() = http;
     Ok(())
+}
+
+/// A name that no module and no directive has defined, where it was used first.
+fn unknown_variable(cx: &mut Cx<'_>, args: &Args<'_>, variable: &UnknownVariable) -> Problem {
+    let name = &variable.name;
+    let directive = variable.place.unwrap_or_else(|| args.span());
+    let files = cx.diagnostics().files();
+    let span = [format!("${name}"), format!("${{{name}}}")]
+        .iter()
+        .filter_map(|word| files.find_from(directive, word.as_bytes()))
+        .min_by_key(|span| span.start);
+    let problem = Problem::new(span.unwrap_or(directive), variable.to_string());
+    if let Some((_, module)) = known::variables().find(|(known, _)| known == name) {
+        return problem.with_help(format!(
+            "nginx has \"${name}\" ({module}), ngx does not implement it yet"
+        ));
+    }
+    match &variable.meant {
+        Some(meant) => problem.with_help(format!("did you mean \"${meant}\"?")),
+        None => problem,
+    }
 }
 
 fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, block: ServerBlock) {
