@@ -1,5 +1,6 @@
 //! Where a word stands: files of a run, and positions in them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// One reading of a file. A file that is included twice has two ids.
@@ -8,7 +9,8 @@ pub struct FileId(u32);
 
 /// A stretch of a configuration file.
 ///
-/// Positions are in bytes; `line` and `column` count from one and belong to `start`.
+/// Positions are in bytes; `line` and `column` count from one and belong to `start`. A span whose
+/// line is zero names only where a word begins; [`SourceMap::complete`] knows the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
     /// The file.
@@ -51,6 +53,38 @@ impl Span {
     }
 }
 
+/// Where a span begins, in eight bytes: every setting of every block has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The number of the file with its highest bit turned, so that none is zero: runs have far
+    /// fewer files.
+    file: NonZeroU32,
+    start: u32,
+}
+
+impl Mark {
+    const TURNED: u32 = 1 << 31;
+
+    pub(crate) fn of(span: Span) -> Self {
+        let file = NonZeroU32::new(span.file.0 ^ Self::TURNED);
+        Self {
+            file: file.unwrap_or(NonZeroU32::MAX),
+            start: span.start,
+        }
+    }
+
+    /// The span with its beginning alone.
+    pub(crate) const fn span(self) -> Span {
+        Span {
+            file: FileId(self.file.get() ^ Self::TURNED),
+            start: self.start,
+            end: self.start,
+            line: 0,
+            column: 0,
+        }
+    }
+}
+
 /// What a text was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -88,9 +122,31 @@ impl SourceMap {
     #[must_use]
     pub fn locate(&self, span: Span) -> Option<String> {
         Some(match &self.file(span.file)?.origin {
-            Origin::File(name) => format!("{name}:{}", span.line),
+            Origin::File(name) => format!("{name}:{}", self.complete(span).line),
             Origin::CommandLine => "command line".to_owned(),
         })
+    }
+
+    /// The span with its line and column, and the end of its word, if it lacks them.
+    #[must_use]
+    pub fn complete(&self, span: Span) -> Span {
+        let start = usize::try_from(span.start).unwrap_or(usize::MAX);
+        let text = self.file(span.file).map_or(&[][..], |file| &*file.text);
+        let (true, Some((before, word))) = (span.line == 0, text.split_at_checked(start)) else {
+            return span;
+        };
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let lines = before.iter().filter(|&&byte| byte == b'\n').count();
+        let column = before.iter().rev().take_while(|&&byte| byte != b'\n');
+        let word = word
+            .iter()
+            .take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{'));
+        Span {
+            end: span.start.saturating_add(narrow(word.count())),
+            line: narrow(lines + 1),
+            column: narrow(column.count() + 1),
+            ..span
+        }
     }
 
     pub(crate) fn add(&mut self, origin: Origin, text: Arc<[u8]>, included_at: Span) -> FileId {
@@ -114,6 +170,7 @@ impl SourceMap {
 
     /// The line on which `span` starts, without its end.
     pub(crate) fn line_of(&self, span: Span) -> Option<&[u8]> {
+        let span = self.complete(span);
         let text = &self.file(span.file)?.text;
         let start = usize::try_from(span.start).ok()?;
         let column = usize::try_from(span.column).ok()?;
@@ -125,6 +182,7 @@ impl SourceMap {
     /// Where `word` stands first behind the start of `span`, in letters of any case, with no letter,
     /// digit or `_` behind it.
     pub(crate) fn find_from(&self, span: Span, word: &[u8]) -> Option<Span> {
+        let span = self.complete(span);
         let text = &self.file(span.file)?.text;
         let rest = text.get(usize::try_from(span.start).ok()?..)?;
         let ends = |byte: &u8| !(byte.is_ascii_alphanumeric() || *byte == b'_');

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::conf::{Args, Problem, Setting};
+use crate::conf::{Args, Problem, Setting, Span};
 use crate::error::errno;
 use crate::log::{ErrorLog, Level as LogLevel, LogFiles, LogSink, Stderr};
 use crate::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Slot, Slots};
@@ -40,6 +40,10 @@ impl Conf for ErrorLogConf {
     fn merge(&mut self, parent: &Self) -> Result<(), Problem> {
         self.sinks.merge(&parent.sinks);
         Ok(())
+    }
+
+    fn places(&self, tell: &mut dyn FnMut(Span)) {
+        self.sinks.set_at().into_iter().for_each(tell);
     }
 
     fn finish(&mut self) -> Result<(), Problem> {

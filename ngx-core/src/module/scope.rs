@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::slots::{Conf, Level, Shared, Slot, Slots};
-use crate::conf::{Diagnostics, Problem};
+use crate::conf::{Diagnostics, Problem, Span};
 
 /// The configurations that the directives of one block have touched.
 ///
@@ -51,6 +51,13 @@ impl Scope {
         }
     }
 
+    /// Takes a configuration out, for what is of no use once the block is read.
+    pub(crate) fn take<T: Conf>(&mut self, slot: &Slot<T>) -> T {
+        let conf = self.confs.remove(&slot.index());
+        let conf = conf.and_then(|conf| conf.into_any().downcast().ok());
+        conf.map(|conf| *conf).unwrap_or_default()
+    }
+
     /// Merges with the enclosing block, which is finished, and makes the result permanent.
     /// Problems of values that do not go together are added to `diagnostics`.
     #[must_use]
@@ -61,7 +68,11 @@ impl Scope {
         let mut values = parent.to_vec();
         let own = self.confs.keys().copied().collect();
         for (index, mut conf) in self.confs {
-            if let Err(problem) = conf.complete(parent.value(index)) {
+            let parent = parent.value(index);
+            if let Some(parent) = parent {
+                conf.warn_of(parent, &mut |problem| diagnostics.report(problem));
+            }
+            if let Err(problem) = conf.complete(parent) {
                 diagnostics.report(problem);
             }
             if values.len() <= index {
@@ -89,19 +100,41 @@ impl fmt::Debug for Scope {
 }
 
 /// A [`Conf`] of any type.
-trait AnyConf: Send + Sync {
+pub(super) trait AnyConf: Send + Sync {
+    fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn complete(&mut self, parent: Option<&(dyn Any + Send + Sync)>) -> Result<(), Problem>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    fn warn_of(&self, parent: &dyn AnyConf, report: &mut dyn FnMut(Problem));
+    fn places_of(&self, tell: &mut dyn FnMut(Span));
+    fn complete(&mut self, parent: Option<&dyn AnyConf>) -> Result<(), Problem>;
     fn share(self: Box<Self>) -> Shared;
 }
 
 impl<T: Conf> AnyConf for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 
-    fn complete(&mut self, parent: Option<&(dyn Any + Send + Sync)>) -> Result<(), Problem> {
-        if let Some(parent) = parent.and_then(|parent| parent.downcast_ref()) {
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+
+    fn warn_of(&self, parent: &dyn AnyConf, report: &mut dyn FnMut(Problem)) {
+        if let Some(parent) = parent.as_any().downcast_ref() {
+            self.warn(parent, report);
+        }
+    }
+
+    fn places_of(&self, tell: &mut dyn FnMut(Span)) {
+        self.places(tell);
+    }
+
+    fn complete(&mut self, parent: Option<&dyn AnyConf>) -> Result<(), Problem> {
+        if let Some(parent) = parent.and_then(|parent| parent.as_any().downcast_ref()) {
             self.merge(parent)?;
         }
         self.finish()

@@ -58,7 +58,7 @@ fn seconds_know_years() {
 }
 
 fn with_arguments<T>(words: &[&str], f: impl FnOnce(&Args<'_>) -> T) -> T {
-    let word = |text: &str| Word::new(text.into(), Span::NOWHERE, false);
+    let word = |text: &str| Word::new(text.as_bytes(), Span::NOWHERE, false);
     let words: Vec<_> = words.iter().map(|text| word(text)).collect();
     f(&Args::new(&word("x"), &words, &Body::Simple))
 }

@@ -34,7 +34,7 @@ pub(super) fn http(
     mut scope: Scope,
     modules: &HttpModules,
 ) -> Result<(), Problem> {
-    let servers = std::mem::take(&mut scope.conf(&SERVERS).0);
+    let servers = scope.take(&SERVERS).0;
     let slots = scope.finish(&Slots::default(), cx.diagnostics());
     let mut http = HttpConf::default();
     http.slots = slots;
@@ -94,8 +94,8 @@ fn unknown_variable(cx: &mut Cx<'_>, args: &Args<'_>, variable: &UnknownVariable
 
 fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, block: ServerBlock) {
     let ServerBlock { mut scope, span } = block;
-    let head = std::mem::take(scope.conf(&HEAD));
-    let inner = std::mem::take(scope.conf(&INNER));
+    let head = scope.take(&HEAD);
+    let inner = scope.take(&INNER);
     let slots = scope.finish(&http.slots, cx.diagnostics());
     let id = ServerId(index(http.servers.len()));
     let root = LocationId(index(http.locations.len()));
@@ -133,7 +133,7 @@ fn add_locations(
     let mut regexes = Vec::new();
     let mut seen: HashMap<(bool, Box<[u8]>), Span> = HashMap::new();
     for mut block in blocks {
-        let inner = std::mem::take(block.scope.conf(&INNER));
+        let inner = block.scope.take(&INNER);
         let slots = block.scope.finish(outer, cx.diagnostics());
         let id = LocationId(index(http.locations.len()));
         let name: Box<[u8]> = block.name.as_ref().into();
