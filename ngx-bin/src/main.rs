@@ -62,6 +62,7 @@ fn run(cli: &Cli) -> ExitCode {
                 Action::Run if paths.is_demo() => start::demo(cli, registry, &log_files),
                 Action::Run => start::serve(cli, paths, registry, &log_files),
                 Action::Send(signal) => control::send(cli, paths, &registry, &log_files, *signal),
+                Action::Explain(url) => control::explain(cli, paths, &registry, &log_files, url),
                 _ => control::test(cli, paths, &registry, &log_files),
             };
         }

@@ -1,6 +1,7 @@
 //! Where a word stands: files of a run, and positions in them.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One reading of a file. A file that is included twice has two ids.
@@ -23,6 +24,13 @@ pub struct Span {
     pub line: u32,
     /// The byte column of `start`.
     pub column: u32,
+}
+
+impl Default for Span {
+    /// [`Span::NOWHERE`]
+    fn default() -> Self {
+        Self::NOWHERE
+    }
 }
 
 impl Span {
@@ -149,6 +157,18 @@ impl SourceMap {
         }
     }
 
+    /// What the run began with: the directives of the `-g` option, and the main file.
+    pub(crate) fn given(&self) -> (String, &Path) {
+        let mut given = (String::new(), Path::new(""));
+        for file in self.files.iter().take(2) {
+            match &file.origin {
+                Origin::CommandLine => given.0 = String::from_utf8_lossy(&file.text).into_owned(),
+                Origin::File(name) => given.1 = Path::new(&**name),
+            }
+        }
+        given
+    }
+
     pub(crate) fn add(&mut self, origin: Origin, text: Arc<[u8]>, included_at: Span) -> FileId {
         // Includes are limited to far fewer files than that; see `include::MAX_FILES`.
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
@@ -186,9 +206,12 @@ impl SourceMap {
         let text = &self.file(span.file)?.text;
         let rest = text.get(usize::try_from(span.start).ok()?..)?;
         let ends = |byte: &u8| !(byte.is_ascii_alphanumeric() || *byte == b'_');
-        let at = rest.windows(word.len()).enumerate().position(|(at, window)| {
-            window.eq_ignore_ascii_case(word) && rest.get(at + word.len()).is_none_or(ends)
-        })?;
+        let at = rest
+            .windows(word.len())
+            .enumerate()
+            .position(|(at, window)| {
+                window.eq_ignore_ascii_case(word) && rest.get(at + word.len()).is_none_or(ends)
+            })?;
         let passed = rest.get(..at)?;
         let lines = passed.iter().filter(|&&byte| byte == b'\n').count();
         let before = passed.iter().rev().take_while(|&&byte| byte != b'\n');

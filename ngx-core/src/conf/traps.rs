@@ -57,6 +57,9 @@ mod tests {
         };
         assert_eq!(warning(&["A"], &["B"]), message("\"B\""));
         assert_eq!(warning(&["a"], &["A"]), None);
-        assert_eq!(warning(&["A"], &["B", "a", "B", "C"]), message("\"B\" and \"C\""));
+        assert_eq!(
+            warning(&["A"], &["B", "a", "B", "C"]),
+            message("\"B\" and \"C\"")
+        );
     }
 }

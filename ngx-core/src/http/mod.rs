@@ -11,6 +11,7 @@ mod core;
 mod ctx;
 mod downstream;
 mod edit;
+mod explain;
 mod filter;
 mod generation;
 mod head;
@@ -42,6 +43,7 @@ pub use core::{
 pub use ctx::CtxSlot;
 pub use downstream::{BodyError, BodyPiece, Downstream, Peer};
 pub use edit::InvalidField;
+pub use explain::{UrlError, explain};
 pub use generation::Generation;
 pub use head::Head;
 pub use module::{

@@ -40,10 +40,7 @@ fn page(modules: &BTreeMap<&str, BTreeMap<String, bool>>) -> String {
     let mut out = HEAD.to_owned();
     for (module, names) in modules {
         // Writing to a string does not fail.
-        let _ = writeln!(
-            out,
-            "\n## {module}\n\n| variable | status |\n| --- | --- |"
-        );
+        let _ = writeln!(out, "\n## {module}\n\n| variable | status |\n| --- | --- |");
         for (name, done) in names {
             let more = if name.ends_with('_') { "*name*" } else { "" };
             let status = if *done { "done" } else { "refused" };

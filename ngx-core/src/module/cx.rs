@@ -10,7 +10,9 @@ use super::parts::Parts;
 use super::registry::{Registry, Row};
 use super::scope::Scope;
 use super::slots::{Conf, Level, Slot};
-use crate::conf::{Args, Body, ConfigSource, Diagnostics, Node, Problem, Span, Word, known, path_of, suggest};
+use crate::conf::{
+    Args, Body, ConfigSource, Diagnostics, Node, Problem, Span, Word, known, path_of, suggest,
+};
 
 /// What a setter works with: the configurations it fills, the machine it may ask, and the rest of
 /// the run.
@@ -23,6 +25,8 @@ pub struct Cx<'a> {
     context: Contexts,
     /// The name of the directive that is being run.
     current: String,
+    /// Where it stands.
+    place: Span,
     global: Scope,
     scopes: Vec<Scope>,
     parts: Parts,
@@ -49,6 +53,7 @@ impl<'a> Cx<'a> {
             diagnostics,
             context: Contexts::NONE,
             current: String::new(),
+            place: Span::NOWHERE,
             global: Scope::new(Level::Global),
             scopes: Vec::new(),
             parts: Parts::default(),
@@ -105,6 +110,12 @@ impl<'a> Cx<'a> {
     #[must_use]
     pub const fn context(&self) -> Contexts {
         self.context
+    }
+
+    /// Where the directive stands that is being run.
+    #[must_use]
+    pub const fn place(&self) -> Span {
+        self.place
     }
 
     /// The machine, as far as this configuration may see it. All reading of files goes through it.
@@ -179,6 +190,7 @@ impl<'a> Cx<'a> {
     fn first_directive<'w>(&mut self, args: &Args<'w>) -> Option<&'w [Word]> {
         let name = args.name().as_str();
         let outer = std::mem::replace(&mut self.current, name.to_owned());
+        let outer_place = std::mem::replace(&mut self.place, args.span());
         if let (Some(watch), None) = (self.watch, args.block()) {
             watch(&mut self.parts, args.span());
         }
@@ -208,6 +220,7 @@ impl<'a> Cx<'a> {
             (Err(problem), Some(i)) => self.report(missing_semicolon(problem, args, i)),
         }
         self.current = outer;
+        self.place = outer_place;
         swallowed
             .filter(|_| !understood)
             .and_then(|i| args.values().get(i..))

@@ -50,7 +50,10 @@ impl Page {
                 modules.entry(name).or_default().push(Line::of(directive));
             }
         }
-        modules.entry("ngx_conf_module").or_default().push(include());
+        modules
+            .entry("ngx_conf_module")
+            .or_default()
+            .push(include());
         for known in known::directives().filter(|known| !has(registry, known)) {
             modules.entry(known.module).or_default().push(Line {
                 name: known.name,
@@ -78,7 +81,10 @@ impl Page {
         );
         let total = done + pending + refused;
         writeln!(out, "{HEAD}")?;
-        writeln!(out, "| status | directives | meaning |\n| --- | ---: | --- |")?;
+        writeln!(
+            out,
+            "| status | directives | meaning |\n| --- | ---: | --- |"
+        )?;
         writeln!(out, "| done | {done} | does what it says |")?;
         writeln!(
             out,
@@ -223,7 +229,11 @@ mod tests {
             "| `gzip_static` | refused | http, server, location | | |",
             "| warns | 1 | ",
         ] {
-            assert_eq!(page.matches(&format!("\n{line}")).count(), 1, "{line}\n{page}");
+            assert_eq!(
+                page.matches(&format!("\n{line}")).count(),
+                1,
+                "{line}\n{page}"
+            );
         }
         let section = |name: &str| page.find(&format!("\n## {name}\n")).unwrap();
         let at = page.find("| `error_log` | done").unwrap();

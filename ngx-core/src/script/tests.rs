@@ -1,7 +1,6 @@
 //! Variables and templates together.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;

@@ -102,6 +102,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     http.locations.push(Location {
         slots: slots.clone(),
         handler: inner.handler,
+        place: span,
         ..Location::default()
     });
     http.servers.push(Server {
@@ -109,6 +110,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
         slots: slots.clone(),
         root,
         named: Vec::new(),
+        place: span,
     });
     let tree = add_locations(cx, http, &slots, inner.locations, id);
     if let Some(location) = http.locations.get_mut(root.0 as usize) {
@@ -143,6 +145,7 @@ fn add_locations(
             slots: slots.clone(),
             tree: None,
             handler: inner.handler,
+            place: block.span,
         });
         let tree = add_locations(cx, http, &slots, inner.locations, server);
         if let Some(location) = http.locations.get_mut(id.0 as usize) {

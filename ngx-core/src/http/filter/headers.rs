@@ -71,8 +71,11 @@ fn warn_of_dropped(own: &HeadersConf, outer: &HeadersConf, report: &mut dyn FnMu
         conf.lines.iter().map(|line| line.name.clone()).collect()
     };
     if let (Some(own_at), Some(outer_at)) = (own.lines.set_at(), outer.lines.set_at())
-        && let Some(problem) =
-            dropped_lines("add_header", (&names(own), own_at), (&names(outer), outer_at))
+        && let Some(problem) = dropped_lines(
+            "add_header",
+            (&names(own), own_at),
+            (&names(outer), outer_at),
+        )
     {
         report(problem);
     }
