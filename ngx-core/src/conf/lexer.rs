@@ -14,10 +14,14 @@ pub struct Word {
     /// A configuration has many words, and most are short: those need no memory of their own.
     text: SmolStr,
     /// The exact bytes, kept only when they are not UTF-8.
-    exact: Option<Box<Vec<u8>>>,
+    exact: Option<Box<Exact>>,
     span: Span,
     quoted: bool,
 }
+
+/// Bytes that are not UTF-8; so rare that a word has a pointer for them and no more.
+#[derive(Debug, Clone)]
+struct Exact(Vec<u8>);
 
 impl Word {
     pub(crate) const EMPTY: Self = Self {
@@ -32,7 +36,7 @@ impl Word {
             Ok(text) => (SmolStr::new(text), None),
             Err(_) => (
                 SmolStr::new(String::from_utf8_lossy(bytes)),
-                Some(Box::new(bytes.to_vec())),
+                Some(Box::new(Exact(bytes.to_vec()))),
             ),
         };
         Self {
@@ -53,7 +57,7 @@ impl Word {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.exact {
-            Some(bytes) => bytes,
+            Some(exact) => &exact.0,
             None => self.text.as_bytes(),
         }
     }

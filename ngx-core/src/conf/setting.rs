@@ -72,7 +72,7 @@ impl<T> Setting<T> {
 
     /// The value for adding to it: for directives that may be repeated.
     pub fn set_mut(&mut self, span: Span) -> &mut T {
-        self.set_at.get_or_insert(Mark::of(span));
+        self.set_at.get_or_insert_with(|| Mark::of(span));
         &mut self.value
     }
 }

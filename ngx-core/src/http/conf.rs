@@ -56,7 +56,7 @@ pub struct Location {
     pub is_regex: bool,
     /// Its settings, those of the server included.
     pub slots: Slots,
-    pub(crate) tree: Option<LocationTree>,
+    pub(crate) tree: Option<Box<LocationTree>>,
     pub(crate) handler: Option<Handler>,
     /// Where its block begins; that of the server for the server's own.
     pub(crate) place: Span,

@@ -48,7 +48,7 @@ pub use generation::Generation;
 pub use head::Head;
 pub use module::{
     BodyFilter, Finish, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase,
-    PhaseHandler, WorkerHooks, http_registry,
+    PhaseHandler, WorkerHooks, fuzz_config, http_registry,
 };
 pub use output::{SendError, TakeError};
 pub use phases::status;

@@ -32,7 +32,11 @@ pub struct Cx<'a> {
     parts: Parts,
     warned: HashSet<String>,
     watch: Option<Watch>,
+    deferred: Vec<Deferred>,
 }
+
+/// What is done once everything is read.
+type Deferred = Box<dyn FnOnce(&mut Cx<'_>)>;
 
 /// Is told of each directive before it runs, and may keep its place.
 pub(crate) type Watch = fn(&mut Parts, Span);
@@ -59,6 +63,7 @@ impl<'a> Cx<'a> {
             parts: Parts::default(),
             warned: HashSet::new(),
             watch: None,
+            deferred: Vec::new(),
         }
     }
 
@@ -171,6 +176,18 @@ impl<'a> Cx<'a> {
     /// Has `watch` told of each directive that is not a block of others.
     pub(crate) fn watch(&mut self, watch: Watch) {
         self.watch = Some(watch);
+    }
+
+    /// Has `run` called when all directives have been run and what they were read from is gone: for
+    /// large blocks to be compiled in the memory that their text took.
+    pub(crate) fn defer(&mut self, run: impl FnOnce(&mut Cx<'_>) + 'static) {
+        self.deferred.push(Box::new(run));
+    }
+
+    pub(super) fn run_deferred(&mut self) {
+        for run in std::mem::take(&mut self.deferred) {
+            run(self);
+        }
     }
 
     /// The problems so far, for [`Scope::finish`].

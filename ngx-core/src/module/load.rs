@@ -60,6 +60,8 @@ pub fn load(
     }
     let mut cx = Cx::new(registry, &recorder, options, folder, diagnostics);
     cx.evaluate(&nodes, Contexts::MAIN);
+    drop(nodes);
+    cx.run_deferred();
     let (global, parts, mut diagnostics) = cx.into_results();
     let global = global.finish(&Slots::default(), &mut diagnostics);
 

@@ -14,7 +14,8 @@ use crate::conf::{Diagnostics, Problem, Span};
 /// block counts for it too.
 pub struct Scope {
     level: Level,
-    confs: BTreeMap<usize, Box<dyn AnyConf>>,
+    /// Held by nobody else until the block is finished.
+    confs: BTreeMap<usize, Shared>,
 }
 
 impl Scope {
@@ -38,14 +39,9 @@ impl Scope {
     /// The slot must belong to this level or one within it; [`Cx::conf`](super::Cx::conf) sees to
     /// that.
     pub fn conf<T: Conf>(&mut self, slot: &Slot<T>) -> &mut T {
-        let fresh = || Box::new(T::default()) as Box<dyn AnyConf>;
-        match self
-            .confs
-            .entry(slot.index())
-            .or_insert_with(fresh)
-            .as_any_mut()
-            .downcast_mut()
-        {
+        let fresh = || Arc::new(T::default()) as Shared;
+        let conf = self.confs.entry(slot.index()).or_insert_with(fresh);
+        match Arc::get_mut(conf).and_then(|conf| conf.as_any_mut().downcast_mut()) {
             Some(conf) => conf,
             None => unreachable!("a number belongs to one slot, and a slot has one type"),
         }
@@ -55,7 +51,7 @@ impl Scope {
     pub(crate) fn take<T: Conf>(&mut self, slot: &Slot<T>) -> T {
         let conf = self.confs.remove(&slot.index());
         let conf = conf.and_then(|conf| conf.into_any().downcast().ok());
-        conf.map(|conf| *conf).unwrap_or_default()
+        conf.and_then(Arc::into_inner).unwrap_or_default()
     }
 
     /// Merges with the enclosing block, which is finished, and makes the result permanent.
@@ -72,14 +68,15 @@ impl Scope {
             if let Some(parent) = parent {
                 conf.warn_of(parent, &mut |problem| diagnostics.report(problem));
             }
-            if let Err(problem) = conf.complete(parent) {
+            let own = Arc::get_mut(&mut conf);
+            if let Some(Err(problem)) = own.map(|conf| conf.complete(parent)) {
                 diagnostics.report(problem);
             }
             if values.len() <= index {
                 values.resize(index + 1, None);
             }
             if let Some(value) = values.get_mut(index) {
-                *value = Some(conf.share());
+                *value = Some(conf);
             }
         }
         Slots::new(values, own)
@@ -103,11 +100,10 @@ impl fmt::Debug for Scope {
 pub(super) trait AnyConf: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn warn_of(&self, parent: &dyn AnyConf, report: &mut dyn FnMut(Problem));
     fn places_of(&self, tell: &mut dyn FnMut(Span));
     fn complete(&mut self, parent: Option<&dyn AnyConf>) -> Result<(), Problem>;
-    fn share(self: Box<Self>) -> Shared;
 }
 
 impl<T: Conf> AnyConf for T {
@@ -119,7 +115,7 @@ impl<T: Conf> AnyConf for T {
         self
     }
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
 
@@ -138,9 +134,5 @@ impl<T: Conf> AnyConf for T {
             self.merge(parent)?;
         }
         self.finish()
-    }
-
-    fn share(self: Box<Self>) -> Shared {
-        Arc::new(*self)
     }
 }

@@ -110,7 +110,13 @@ pub(super) fn set_http(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> 
             }
         }
     });
-    build::http(cx, args, scope, modules)
+    let place = args.span();
+    cx.defer(move |cx| {
+        if let Err(problem) = build::http(cx, place, scope) {
+            cx.report(problem);
+        }
+    });
+    Ok(())
 }
 
 /// Whether there was an `http` block already.

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
-use crate::conf::{Args, Problem, Span, known};
+use crate::conf::{Problem, Span, known};
 use crate::cycle::WantedListeners;
 use crate::http::conf::{BodyStage, HttpConf, Location, Server, VhostsId};
 use crate::http::location::{Entry, LocationId, LocationTree};
@@ -28,17 +28,15 @@ static COPY: Ordered<BodyStage> = Ordered {
 };
 
 /// Compiles the `http` block and leaves it as a part of the configuration.
-pub(super) fn http(
-    cx: &mut Cx<'_>,
-    args: &Args<'_>,
-    mut scope: Scope,
-    modules: &HttpModules,
-) -> Result<(), Problem> {
+pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(), Problem> {
+    let Some(modules) = cx.registry().extension::<HttpModules>() else {
+        return Ok(());
+    };
     let servers = scope.take(&SERVERS).0;
     let slots = scope.finish(&Slots::default(), cx.diagnostics());
     let mut http = HttpConf::default();
     http.slots = slots;
-    let order = |error: crate::http::module::OrderError| args.problem(error.to_string());
+    let order = |error: crate::http::module::OrderError| Problem::new(place, error.to_string());
     http.phases = PhaseTable::new(&modules.0).map_err(order)?;
     let header_filters: Vec<_> = modules.0.iter().flat_map(|m| m.header_filters).collect();
     http.header_filters = in_order("header filters", &header_filters).map_err(order)?;
@@ -62,7 +60,7 @@ pub(super) fn http(
         Ok(table) => http.variables = table,
         Err(unknown) => {
             for variable in unknown {
-                let problem = unknown_variable(cx, args, &variable);
+                let problem = unknown_variable(cx, place, &variable);
                 cx.report(problem);
             }
         }
@@ -72,9 +70,9 @@ pub(super) fn http(
 }
 
 /// A name that no module and no directive has defined, where it was used first.
-fn unknown_variable(cx: &mut Cx<'_>, args: &Args<'_>, variable: &UnknownVariable) -> Problem {
+fn unknown_variable(cx: &mut Cx<'_>, http: Span, variable: &UnknownVariable) -> Problem {
     let name = &variable.name;
-    let directive = variable.place.unwrap_or_else(|| args.span());
+    let directive = variable.place.unwrap_or(http);
     let files = cx.diagnostics().files();
     let span = [format!("${name}"), format!("${{{name}}}")]
         .iter()
@@ -114,7 +112,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     });
     let tree = add_locations(cx, http, &slots, inner.locations, id);
     if let Some(location) = http.locations.get_mut(root.0 as usize) {
-        location.tree = tree;
+        location.tree = tree.map(Box::new);
     }
     addresses.add(cx, id, head, span);
 }
@@ -149,7 +147,7 @@ fn add_locations(
         });
         let tree = add_locations(cx, http, &slots, inner.locations, server);
         if let Some(location) = http.locations.get_mut(id.0 as usize) {
-            location.tree = tree;
+            location.tree = tree.map(Box::new);
         }
         if block.kind != LocationKind::Regex {
             let key = (block.kind == LocationKind::Exact, name.clone());

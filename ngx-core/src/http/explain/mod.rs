@@ -425,7 +425,7 @@ fn kind_of_match(name: &str, host: &str) -> Option<&'static str> {
     }
     let suffix = lower
         .strip_prefix('*')
-        .or(lower.starts_with('.').then_some(&*lower));
+        .or_else(|| lower.starts_with('.').then_some(&*lower));
     if suffix.is_some_and(|suffix| host.ends_with(suffix)) {
         return Some("the wildcard name");
     }

@@ -233,7 +233,10 @@ fn set_add_header(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         value,
         always,
     };
-    Arc::make_mut(cx.conf(&CONF).lines.set_mut(args.span())).push(line);
+    let lines = Arc::make_mut(cx.conf(&CONF).lines.set_mut(args.span()));
+    // Most blocks have one or two, and there may be many blocks.
+    lines.reserve_exact(1);
+    lines.push(line);
     Ok(())
 }
 
