@@ -1,4 +1,5 @@
-//! Reading a configuration: words, directives, setters, scopes.
+//! Reading a configuration (ngx-core): words, directives, setters and scopes with a module that does
+//! nothing else; then everything, merging included, with the modules of the server.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,17 +8,23 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::time::Duration;
 
-use benches::conf::{MODULE, text};
+use benches::conf::{MODULE, http, text};
+use benches::worker::origin;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ngx_core::conf::MemorySource;
 use ngx_core::module::{LoadOptions, Registry, load};
+
+/// A small file, a large one, and a very large one.
+const SIZES: &[(usize, usize)] = &[(1, 10), (100, 10), (3000, 10)];
 
 fn load_configurations(c: &mut Criterion) {
     let registry = Registry::new(&[&MODULE]).unwrap();
     let options = LoadOptions::default();
     let mut group = c.benchmark_group("conf/load");
-    for (servers, locations) in [(1, 10), (100, 10)] {
+    group.sample_size(10);
+    for &(servers, locations) in SIZES {
         let text = text(servers, locations);
         group.throughput(Throughput::Bytes(text.len() as u64));
         let source = MemorySource::new().with_file("/ngx.conf", text);
@@ -36,5 +43,29 @@ fn load_configurations(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, load_configurations);
+fn build_servers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("conf/build and merge");
+    group.sample_size(10);
+    for &(servers, locations) in SIZES {
+        let text = http(servers, locations);
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        let origin = origin(&text, &[]);
+        group.bench_function(format!("{servers} servers x {locations} locations"), |b| {
+            b.iter(|| black_box(&origin).build(None).unwrap());
+        });
+    }
+    group.finish();
+}
+
+fn short() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = load_configurations, build_servers
+}
 criterion_main!(benches);

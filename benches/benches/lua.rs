@@ -6,6 +6,7 @@
 )]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ngx_lua::Host;
@@ -62,5 +63,15 @@ fn runs(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, host, runs);
+fn short() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = host, runs
+}
 criterion_main!(benches);

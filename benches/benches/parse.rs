@@ -6,6 +6,7 @@
 )]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use benches::http::{BROWSER_REQUEST, RESPONSE, SMALL_REQUEST, chunked_body};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -82,5 +83,15 @@ fn chunked(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, requests, responses, chunked);
+fn short() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = requests, responses, chunked
+}
 criterion_main!(benches);

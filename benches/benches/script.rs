@@ -6,6 +6,7 @@
 )]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ngx_core::script::{Cells, Context, Template, VarId, Variable, VariableTable, Variables};
@@ -71,5 +72,15 @@ fn templates(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, templates);
+fn short() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = templates
+}
 criterion_main!(benches);

@@ -24,6 +24,26 @@ pub fn text(servers: usize, locations: usize) -> String {
     text
 }
 
+/// The contents of an `http` block for the modules of the server: as many servers and locations, with
+/// something to inherit from each level.
+pub fn http(servers: usize, locations: usize) -> String {
+    let mut text = String::from("access_log off;\nsendfile on;\nkeepalive_timeout 65s;\n");
+    for server in 0..servers {
+        text.push_str(&format!(
+            "server {{\n    listen 127.0.0.1:80;\n    server_name host{server}.example.com;\n    \
+             root /srv/host{server};\n    add_header X-Server host{server};\n"
+        ));
+        for location in 0..locations {
+            text.push_str(&format!(
+                "    location /path/{location}/ {{\n        expires {location}h;\n        \
+                 error_page 404 /missing/$uri;\n        try_files $uri $uri/ =404;\n    }}\n"
+            ));
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
 /// The directives that [`text`] uses.
 pub static MODULE: Module = Module {
     name: "benches",
@@ -124,6 +144,12 @@ mod tests {
     use ngx_core::module::{LoadOptions, Registry, load};
 
     use super::*;
+
+    #[test]
+    fn the_server_understands_its_text() {
+        let built = crate::worker::origin(&http(2, 3), &[]).build(None);
+        assert!(built.is_ok(), "{}", built.err().unwrap());
+    }
 
     #[test]
     fn the_module_understands_the_text() {

@@ -9,6 +9,7 @@ mod cli;
 mod control;
 mod demo;
 mod early;
+mod lua;
 mod modules;
 mod start;
 mod version;
@@ -24,6 +25,10 @@ use crate::cli::{Action, Cli};
 use crate::start::Paths;
 
 fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    if args.nth(1).is_some_and(|first| first == "lua") {
+        return lua::run(args);
+    }
     match cli::parse(std::env::args_os()) {
         Ok(cli) => run(&cli),
         Err(complaint) => {

@@ -49,11 +49,13 @@ pub struct Chain {
 impl Chain {
     /// A chain without links.
     #[must_use]
+    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Appends a buf.
+    #[inline]
     pub fn push(&mut self, buf: impl Into<Buf>) {
         if self.head > INLINE && self.head * 2 >= self.links.len() {
             self.links.drain(..self.head);
@@ -92,6 +94,7 @@ impl Chain {
     }
 
     /// Takes the first buf.
+    #[inline]
     pub fn pop_front(&mut self) -> Option<Buf> {
         let buf = std::mem::take(self.links.get_mut(self.head)?);
         self.head += 1;
@@ -103,11 +106,13 @@ impl Chain {
 
     /// The first buf.
     #[must_use]
+    #[inline]
     pub fn front(&self) -> Option<&Buf> {
         self.links.get(self.head)
     }
 
     /// The first buf, to change it.
+    #[inline]
     pub fn front_mut(&mut self) -> Option<&mut Buf> {
         self.links.get_mut(self.head)
     }
@@ -142,12 +147,14 @@ impl Chain {
 
     /// How many links there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.links.len() - self.head
     }
 
     /// Whether there is no link. A chain of specials is not empty, though its size is 0.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
     }
@@ -169,6 +176,7 @@ impl Chain {
     }
 
     /// All bufs in order.
+    #[inline]
     pub fn iter(&self) -> Iter<'_> {
         self.links.get(self.head..).unwrap_or_default().iter()
     }
@@ -284,6 +292,7 @@ impl Clone for Chain {
 }
 
 impl Drop for Chain {
+    #[inline]
     fn drop(&mut self) {
         if self.links.spilled() {
             self.clear();
@@ -346,7 +355,11 @@ impl<'a> IntoIterator for &'a mut Chain {
 
 impl Extend<Buf> for Chain {
     fn extend<I: IntoIterator<Item = Buf>>(&mut self, bufs: I) {
-        bufs.into_iter().for_each(|buf| self.push(buf));
+        let bufs = bufs.into_iter();
+        if self.links.len() + bufs.size_hint().0 > INLINE && !self.links.spilled() {
+            self.spill();
+        }
+        bufs.for_each(|buf| self.push(buf));
     }
 }
 

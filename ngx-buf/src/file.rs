@@ -150,17 +150,17 @@ impl FileBuf {
     ) -> Result<(), FileError> {
         let mut done = done;
         while done < plan.window.end {
-            let at = plan.offset + (done - plan.into.start) as u64;
-            let into = memory.get_mut(done..plan.into.end).unwrap_or_default();
+            // Under direct I/O a read begins aligned, also when the one before ended elsewhere: at
+            // the end of the file, or because a file system over a network had no more yet.
+            let read = done - plan.into.start;
+            let from = done - read % self.alignment;
+            let at = plan.offset + (from - plan.into.start) as u64;
+            let into = memory.get_mut(from..plan.into.end).unwrap_or_default();
             match self.file.read_at(into, at) {
-                Ok(n) => {
-                    done += n;
-                    let missing = plan.window.end.saturating_sub(done);
-                    // Under direct I/O only the end of the file is not aligned.
-                    let ended = n == 0 || !(at + n as u64).is_multiple_of(self.alignment as u64);
-                    if missing > 0 && ended {
-                        return Err(self.truncated(at + n as u64, missing as u64));
-                    }
+                Ok(n) if from + n > done => done = from + n,
+                Ok(_) => {
+                    let missing = (plan.window.end - done.max(plan.window.start)) as u64;
+                    return Err(self.truncated(plan.offset + read as u64, missing));
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
+use smallvec::{Array, SmallVec};
 
 use crate::output::align::Plan;
 use crate::pool::{block, is_aligned};
@@ -20,7 +20,7 @@ use crate::{Allowance, Buf, Chain, Flags, Flow, Limit, Sink, WriteError};
 ///                          (more follows)                --> Sink
 /// ```
 ///
-/// Memory goes out in one vectored write per 64 pieces, files by `sendfile` where the sink can do
+/// Memory goes out in one vectored write of up to 1024 pieces (`IOV_MAX`), files by `sendfile` where the sink can do
 /// it, and head and file without a small packet between them. One call writes 2 MiB at most
 /// ([`set_turn`](Self::set_turn)), so that a fast peer cannot starve the others on its thread.
 ///
@@ -55,6 +55,8 @@ pub struct ChainWriter {
     /// Bytes were given to the sink since it was last flushed.
     unflushed: bool,
     ended: bool,
+    /// How much memory is offered to the sink at once.
+    offer: u64,
     /// The sink refused a file, so that files are read and written.
     reads_files: bool,
     pause: Option<Pause>,
@@ -95,6 +97,7 @@ impl Default for ChainWriter {
             hurry: false,
             unflushed: false,
             ended: false,
+            offer: u64::MAX,
             reads_files: false,
             pause: None,
             scratch: None,
@@ -143,10 +146,20 @@ impl ChainWriter {
             return;
         }
         for buf in &chain {
-            self.pending += buf.len();
-            self.hurry |= buf.flags().intersects(HURRY);
+            self.count(buf);
         }
         self.out.append(chain);
+    }
+
+    /// Appends one buf, without a chain around it.
+    #[inline]
+    pub fn push_buf(&mut self, buf: impl Into<Buf>) {
+        if self.ended {
+            return;
+        }
+        let buf = buf.into();
+        self.count(&buf);
+        self.out.push(buf);
     }
 
     /// Ends the postponing of what is kept now: the next call writes it.
@@ -237,6 +250,12 @@ impl ChainWriter {
         &self.out
     }
 
+    #[inline]
+    fn count(&mut self, buf: &Buf) {
+        self.pending += buf.len();
+        self.hurry |= buf.flags().intersects(HURRY);
+    }
+
     fn run<S: Sink + ?Sized>(&mut self, sink: &mut S, left: &mut u64) -> Result<Flow, WriteError> {
         if self.ended {
             return Err(WriteError::Ended);
@@ -277,8 +296,12 @@ impl ChainWriter {
             };
             match self.write_front(sink, most) {
                 Ok(n) => {
-                    self.out.advance(n);
                     self.pending -= n;
+                    if self.pending == 0 {
+                        self.out.clear();
+                    } else {
+                        self.out.advance(n);
+                    }
                     self.sent += n;
                     *left -= n;
                     self.unflushed |= n > 0;
@@ -324,11 +347,20 @@ impl ChainWriter {
             }
             self.read_file(most)?;
         }
-        let (pieces, more) = gather(&self.out, most);
-        match sink.try_write_vectored(&pieces, more)? {
-            0 => Err(WriteError::Closed(io::ErrorKind::WriteZero.into())),
-            n => Ok(n as u64),
-        }
+        let limit = most.min(self.offer);
+        let taken = if self.out.len() > FEW {
+            offer_many(&self.out, limit, most, sink)?
+        } else {
+            offer::<[IoSlice<'_>; FEW], S>(&self.out, limit, most, sink)?
+        };
+        // What took a part takes little again, as a rule: to gather everything for every small
+        // portion would cost more than the portion.
+        self.offer = if taken.all {
+            u64::MAX
+        } else {
+            taken.bytes.saturating_mul(4).max(LEAST_OFFER)
+        };
+        Ok(taken.bytes)
     }
 
     fn send_file<S: Sink + ?Sized>(&mut self, sink: &mut S, most: u64) -> Result<u64, WriteError> {
@@ -397,30 +429,64 @@ impl ChainWriter {
     }
 }
 
-type Pieces<'a> = SmallVec<[IoSlice<'a>; IOV]>;
+/// What became of an offer.
+struct Taken {
+    bytes: u64,
+    all: bool,
+}
 
-/// The memory at the front, up to `most` bytes, and whether the next thing to be sent is there
-/// already, so that what goes now had better wait for it.
-fn gather(out: &Chain, most: u64) -> (Pieces<'_>, bool) {
-    let mut pieces = Pieces::new();
-    let mut left = usize::try_from(most).unwrap_or(usize::MAX);
+/// [`offer`] with room for as many pieces as the system takes, which is not needed often and too
+/// much for every stack frame.
+#[inline(never)]
+fn offer_many<S: Sink + ?Sized>(
+    out: &Chain,
+    limit: u64,
+    most: u64,
+    sink: &mut S,
+) -> Result<Taken, WriteError> {
+    offer::<[IoSlice<'_>; MANY], S>(out, limit, most, sink)
+}
+
+/// Offers the memory at the front, up to `limit` bytes, and says whether the next thing to be sent
+/// is there already, so that what goes now had better wait for it. What lies behind `most` bytes is
+/// not to be sent now.
+fn offer<'a, A: Array<Item = IoSlice<'a>>, S: Sink + ?Sized>(
+    out: &'a Chain,
+    limit: u64,
+    most: u64,
+    sink: &mut S,
+) -> Result<Taken, WriteError> {
+    let mut pieces = SmallVec::<A>::new();
+    let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
+    let before = left;
+    let mut more = false;
     for buf in out {
-        if buf.is_empty() {
+        let Some(bytes) = buf.as_slice() else {
+            // A special is no piece; a file comes next.
+            more = !buf.is_empty();
+            if more {
+                break;
+            }
+            continue;
+        };
+        if bytes.is_empty() {
             continue;
         }
-        if left == 0 {
-            return (pieces, false);
+        if left == 0 || pieces.len() == pieces.inline_size() {
+            more = left > 0 || limit < most;
+            break;
         }
-        match buf.as_slice() {
-            Some(bytes) if pieces.len() < IOV => {
-                let part = bytes.get(..left).unwrap_or(bytes);
-                pieces.push(IoSlice::new(part));
-                left -= part.len();
-            }
-            Some(_) | None => return (pieces, true),
-        }
+        let part = bytes.get(..left).unwrap_or(bytes);
+        pieces.push(IoSlice::new(part));
+        left -= part.len();
     }
-    (pieces, false)
+    match sink.try_write_vectored(&pieces, more)? {
+        0 => Err(WriteError::Closed(io::ErrorKind::WriteZero.into())),
+        n => Ok(Taken {
+            bytes: n as u64,
+            all: n == before - left,
+        }),
+    }
 }
 
 fn refuses_file(kind: io::ErrorKind) -> bool {
@@ -434,8 +500,12 @@ fn refuses_file(kind: io::ErrorKind) -> bool {
 const HURRY: Flags = Flags::FLUSH.union(Flags::LAST_BUF).union(Flags::RECYCLED);
 /// How much a turn writes.
 const TURN: u64 = 2 * 1024 * 1024;
-/// Pieces in one vectored write.
-const IOV: usize = 64;
+/// Pieces in one vectored write of a chain of no more links.
+const FEW: usize = 64;
+/// Pieces in one vectored write of a longer chain: the system takes no more (`IOV_MAX`).
+const MANY: usize = 1024;
+/// How much is offered at least to a sink that takes little.
+const LEAST_OFFER: u64 = 4 * 1024;
 /// How much of a file is read at once when the sink cannot send files.
 const SCRATCH: usize = 64 * 1024;
 

@@ -2,14 +2,17 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use ngx_core::net::{Addr, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
+use crate::driver::Alarm;
+use crate::now::now_ms;
 use crate::peer::Peer;
 
 /// A connection a driver can use.
@@ -88,10 +91,10 @@ pub struct Connection<S> {
     pub stream: S,
     /// Exchanges it has served before.
     pub requests: u64,
-    /// When it was made.
-    pub since: tokio::time::Instant,
-    /// The sleep under the timers of the last exchange.
-    pub(crate) timer: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// When it was made, in milliseconds of `now_ms`.
+    pub(crate) begun: u64,
+    /// What the timers of the last exchange have left.
+    pub(crate) alarm: Option<Alarm>,
 }
 
 impl<S> Connection<S> {
@@ -100,8 +103,8 @@ impl<S> Connection<S> {
         Self {
             stream,
             requests: 0,
-            since: tokio::time::Instant::now(),
-            timer: None,
+            begun: now_ms(),
+            alarm: None,
         }
     }
 
@@ -128,6 +131,32 @@ where
 
     fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {
         (**self).keep(peer, connection);
+    }
+}
+
+/// Connects over TCP from an address of this machine, over Unix-domain sockets as [`Sockets`]. Keeps
+/// nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound(
+    /// Where connections come from; with port 0 the system chooses one.
+    pub SocketAddr,
+);
+
+impl Connect for Bound {
+    type Stream = Transport;
+
+    async fn connect(&self, peer: &Peer, fresh: bool) -> io::Result<Connection<Transport>> {
+        let Addr::Inet(addr) = &peer.addr else {
+            return Sockets.connect(peer, fresh).await;
+        };
+        let socket = match self.0 {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.bind(self.0)?;
+        let transport = Transport::from(socket.connect(*addr).await?);
+        transport.set_nodelay()?;
+        Ok(Connection::new(transport))
     }
 }
 

@@ -16,8 +16,6 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::time::Instant;
-
 pub use client::{Client, ClientError, Disposition};
 pub use collect::Collect;
 pub use report::{End, Report, Tries, Try};
@@ -28,11 +26,12 @@ pub use settings::Settings;
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::{Event, Exchange};
-use crate::now::now;
+use crate::now::{now_ms, since};
 use crate::peer::{Peer, PeerOutcome, Session};
 use crate::protocol::Protocol;
 use crate::retry::{Conditions, Decision, Failure, decide};
 use crate::timeouts::Timer;
+pub(crate) use clock::Alarm;
 use clock::Clock;
 use link::Link;
 
@@ -91,12 +90,13 @@ where
     C: Connect,
 {
     /// A driver that has not begun.
+    #[inline(always)]
     pub fn new(protocol: P, session: S, connector: C, settings: Settings) -> Self {
         Self {
             exchange: Exchange::new(protocol, settings.limits),
             session,
             connector,
-            clock: Clock::new(),
+            clock: Clock::default(),
             tries: Tries::new(),
             link: None,
             used: 0,
@@ -124,7 +124,7 @@ where
     }
 
     async fn exchange<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
-        let begun = now();
+        let begun = now_ms();
         let answer = loop {
             match self.attempt(client).await {
                 Ok(answer) if self.is_refused(&answer, begun, client) => {}
@@ -155,7 +155,7 @@ where
     fn is_refused<R: Client<P::Head>>(
         &mut self,
         answer: &Answer<P::Head>,
-        begun: Instant,
+        begun: u64,
         client: &mut R,
     ) -> bool {
         let (Answer::Head(head) | Answer::Upgrade(head)) = answer;
@@ -238,7 +238,7 @@ where
         };
         self.clock.stop(Timer::Connect);
         let result = connected.map(|mut connection| {
-            self.clock.take_sleep(&mut connection.timer);
+            self.clock.take_alarm(&mut connection.alarm);
             link.connected(connection);
         });
         self.link = Some(link);
@@ -249,7 +249,7 @@ where
     fn after_failure<R: Client<P::Head>>(
         &mut self,
         error: Error,
-        begun: Instant,
+        begun: u64,
         client: &mut R,
     ) -> Result<(), Error> {
         self.exchange.fail();
@@ -275,7 +275,7 @@ where
     }
 
     /// Whether another try follows, and whether the running one is given back.
-    fn may_retry(&self, condition: Conditions, begun: Instant) -> Option<bool> {
+    fn may_retry(&self, condition: Conditions, begun: u64) -> Option<bool> {
         let policy = &self.settings.retry;
         let mut tries_left = self.session.tries_left();
         if policy.tries > 0 {
@@ -284,7 +284,7 @@ where
         let failure = Failure {
             condition,
             tries_left,
-            elapsed: now().saturating_duration_since(begun),
+            elapsed: since(begun),
             idempotent: self.settings.idempotent,
             sent: self
                 .link
@@ -318,7 +318,7 @@ where
         };
         let reusable = keep && self.body_sent && link.is_quiet() && !self.exchange.has_output();
         if let Some(mut connection) = link.connection.take().filter(|_| reusable) {
-            self.clock.leave_sleep(&mut connection.timer);
+            self.clock.leave_alarm(&mut connection.alarm);
             self.connector.keep(&link.peer, connection);
         }
         let status = link.attempt.status;

@@ -94,6 +94,7 @@ pub struct Exchange<P: Protocol> {
 
 impl<P: Protocol> Exchange<P> {
     /// An exchange that has not begun.
+    #[inline(always)]
     pub fn new(protocol: P, limits: Limits) -> Self {
         Self {
             protocol,

@@ -1,31 +1,34 @@
 //! The time, as exact as timeouts and logs need it.
 
-use tokio::time::Instant;
+use std::time::Duration;
 
-/// The present, up to some milliseconds ago: reading the exact clock costs more than all else that
-/// an exchange does with it.
+/// Milliseconds on a clock that never goes back, up to some milliseconds ago: reading the exact
+/// clock costs more than all else that an exchange does with it.
 #[cfg(not(test))]
-pub(crate) fn now() -> Instant {
-    use std::cell::Cell;
-    use std::time::Duration;
-
-    use ngx_core::time::now_ms;
-
-    thread_local! {
-        /// One moment on both clocks.
-        static BASE: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
-    }
-    let ms = now_ms();
-    let (base, base_ms) = BASE.get().unwrap_or_else(|| {
-        let base = (Instant::now(), ms);
-        BASE.set(Some(base));
-        base
-    });
-    base + Duration::from_millis(ms.saturating_sub(base_ms))
+pub(crate) fn now_ms() -> u64 {
+    ngx_core::time::now_ms()
 }
 
 /// Tests stop tokio's clock, which no other knows of.
 #[cfg(test)]
-pub(crate) fn now() -> Instant {
-    Instant::now()
+pub(crate) fn now_ms() -> u64 {
+    use tokio::time::Instant;
+
+    thread_local! {
+        static BASE: Instant = Instant::now();
+    }
+    millis(BASE.with(Instant::elapsed)) + 1_000_000
+}
+
+/// The time since `begun`, which [`now_ms`] has said.
+pub(crate) fn since(begun: u64) -> Duration {
+    Duration::from_millis(now_ms().saturating_sub(begun))
+}
+
+/// Whole milliseconds, at most a few years: an `Instant` must be able to hold them.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    const LONG: u64 = 1 << 38;
+    u64::try_from(duration.as_millis())
+        .unwrap_or(LONG)
+        .min(LONG)
 }

@@ -114,7 +114,8 @@ impl Pipe {
         self.memory = 0;
     }
 
-    /// Passes on what the client takes; whether it took something, or has room again.
+    /// Passes on what the client takes; whether it took something, or has room again. With `last`,
+    /// nothing follows what is here.
     ///
     /// # Errors
     /// What the client says.
@@ -122,6 +123,7 @@ impl Pipe {
         &mut self,
         cx: &mut Context<'_>,
         client: &mut R,
+        last: bool,
     ) -> Result<bool, ClientError> {
         let mut passed = false;
         loop {
@@ -140,7 +142,12 @@ impl Pipe {
             }
             let chain = self.next_piece();
             passed = true;
-            self.blocked = client.body(chain)? == Flow::Again;
+            let flow = if last && self.queue.is_empty() {
+                client.last_body(chain)?
+            } else {
+                client.body(chain)?
+            };
+            self.blocked = flow == Flow::Again;
         }
     }
 

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::{Connect, Connection, Stream};
-use crate::now::now;
+use crate::now::{millis, now_ms};
 use crate::peer::{Addr, Peer, TlsIdentity};
 
 /// What a pool keeps and for how long.
@@ -67,23 +67,33 @@ pub struct Pool<C: Connect> {
     inner: RefCell<Inner<C::Stream>>,
 }
 
+/// How many connections [`Pool::reap_with`] has closed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reaped {
+    /// Their peers closed them, or sent something.
+    pub by_peer: usize,
+    /// They were idle for too long.
+    pub too_old: usize,
+}
+
 type Key = (Addr, TlsIdentity);
 
 #[derive(Debug)]
 struct Inner<S> {
-    /// Each queue from the one idle for longest to the one used last. No queue is empty.
+    /// Each queue from the one idle for longest to the one used last.
     idle: FxHashMap<Key, VecDeque<Idle<S>>>,
     /// Invariant: the sum of the lengths of the queues.
     count: usize,
     reaper: Option<Waker>,
     /// When the reaper wakes by itself.
-    wakes_at: Option<Instant>,
+    wakes_at: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Idle<S> {
     connection: Connection<S>,
-    until: Instant,
+    /// In milliseconds of [`now_ms`].
+    until: u64,
 }
 
 impl<C: Connect> Pool<C> {
@@ -119,17 +129,33 @@ impl<C: Connect> Pool<C> {
     /// # Cancel safety
     /// May be dropped and called again; meanwhile idle connections are only checked when taken.
     pub async fn reap(&self) {
+        self.reap_with(|_| {}).await;
+    }
+
+    /// As [`reap`](Self::reap), and calls `closed` whenever it has closed connections.
+    ///
+    /// # Cancel safety
+    /// As [`reap`](Self::reap).
+    pub async fn reap_with(&self, mut closed: impl FnMut(Reaped)) {
         let mut timer = pin!(sleep_until(Instant::now()));
         poll_fn(|cx| -> Poll<()> {
+            // The timer's clock is a little ahead of the coarse one.
+            let mut rung = 0;
             loop {
-                let next = self.inner.borrow_mut().reap(cx);
+                let now = now_ms().max(rung);
+                let (next, reaped) = self.inner.borrow_mut().reap(cx, now);
+                if reaped != Reaped::default() {
+                    closed(reaped);
+                }
                 let Some(next) = next else {
                     return Poll::Pending;
                 };
-                Sleep::reset(timer.as_mut(), next);
+                let left = Duration::from_millis(next.saturating_sub(now));
+                Sleep::reset(timer.as_mut(), Instant::now() + left);
                 if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
+                rung = next;
             }
         })
         .await;
@@ -138,13 +164,13 @@ impl<C: Connect> Pool<C> {
     /// Keeps a connection for a time of its own instead of the pool's `timeout`.
     pub fn keep_for(&self, peer: &Peer, mut connection: Connection<C::Stream>, timeout: Duration) {
         connection.requests += 1;
-        let now = now();
+        let now = now_ms();
         let worn = connection.requests >= self.settings.requests
-            || now.saturating_duration_since(connection.since) >= self.settings.time;
+            || now.saturating_sub(connection.begun) >= millis(self.settings.time);
         if worn || self.settings.size == 0 || connection.stream.is_stale() {
             return;
         }
-        let until = now + timeout;
+        let until = now.saturating_add(millis(timeout));
         let mut inner = self.inner.borrow_mut();
         if inner.count >= self.settings.size {
             inner.evict();
@@ -155,7 +181,7 @@ impl<C: Connect> Pool<C> {
     /// A kept connection to `peer` that is still of use, without making one.
     pub fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {
         let key = (peer.addr.clone(), peer.tls);
-        let now = now();
+        let now = now_ms();
         loop {
             let mut idle = self.inner.borrow_mut().pop_last(&key)?;
             if idle.until > now && !idle.connection.stream.is_stale() {
@@ -200,11 +226,8 @@ impl<S: Stream> Inner<S> {
     }
 
     fn pop_last(&mut self, key: &Key) -> Option<Idle<S>> {
-        let queue = self.idle.get_mut(key)?;
-        let idle = queue.pop_back()?;
-        if queue.is_empty() {
-            self.idle.remove(key);
-        }
+        // A queue that is empty stays for the next one: the reaper clears up.
+        let idle = self.idle.get_mut(key)?.pop_back()?;
         self.count -= 1;
         Some(idle)
     }
@@ -214,6 +237,7 @@ impl<S: Stream> Inner<S> {
         let oldest = self
             .idle
             .values_mut()
+            .filter(|queue| !queue.is_empty())
             .min_by_key(|queue| queue.front().map(|i| i.until));
         if oldest.and_then(VecDeque::pop_front).is_some() {
             self.count -= 1;
@@ -222,18 +246,24 @@ impl<S: Stream> Inner<S> {
     }
 
     /// Closes what is closed or too old, watches the rest; says when the next one is too old.
-    fn reap(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+    fn reap(&mut self, cx: &mut Context<'_>, now: u64) -> (Option<u64>, Reaped) {
         self.reaper = Some(cx.waker().clone());
-        let now = Instant::now();
+        let mut reaped = Reaped::default();
         for queue in self.idle.values_mut() {
             queue.retain_mut(|idle| {
-                idle.until > now && idle.connection.stream.poll_stale(cx).is_pending()
+                if idle.until <= now {
+                    reaped.too_old += 1;
+                    return false;
+                }
+                let stale = idle.connection.stream.poll_stale(cx).is_ready();
+                reaped.by_peer += usize::from(stale);
+                !stale
             });
         }
         self.idle.retain(|_, queue| !queue.is_empty());
         self.count = self.idle.values().map(VecDeque::len).sum();
         self.wakes_at = self.idle.values().flatten().map(|idle| idle.until).min();
-        self.wakes_at
+        (self.wakes_at, reaped)
     }
 }
 

@@ -95,7 +95,7 @@ fn the_end_is_told_once() {
 #[test]
 fn many_pieces_go_in_batches() {
     let mut writer = ChainWriter::new();
-    writer.push((0..130).map(|_| Buf::from("x")).collect());
+    writer.push((0..2058).map(|_| Buf::from("x")).collect());
     let mut sink = TestSink::new();
     assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
     let write = |taken, more| Call::Write {
@@ -105,7 +105,40 @@ fn many_pieces_go_in_batches() {
     };
     assert_eq!(
         sink.calls,
-        [write(64, true), write(64, true), write(2, false)]
+        [write(1024, true), write(1024, true), write(10, false)]
+    );
+}
+
+#[test]
+fn what_takes_little_is_offered_little() {
+    let mut writer = ChainWriter::new();
+    writer.push((0..64).map(|_| Buf::from("x".repeat(1024))).collect());
+    let steps = [
+        Step::Accept(1000),
+        Step::Accept(3000),
+        Step::Accept(9000),
+        Step::Accept(36_000),
+    ];
+    let mut sink = TestSink::new().script(steps).portion(1 << 20);
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    let write = |pieces, taken, more| Call::Write {
+        pieces,
+        taken,
+        more,
+    };
+    let rest = 64 * 1024 - 1000 - 3000 - 9000 - 36_000;
+    assert_eq!(
+        sink.calls,
+        [
+            write(64, 1000, false),
+            // 4 KiB, of which the first piece has 24 bytes left.
+            write(5, 3000, true),
+            // 12,000 bytes, of which the first piece has 96 left.
+            write(13, 9000, true),
+            // All of 36,000 bytes: it may take anything now.
+            write(36, 36_000, true),
+            write(17, rest, false),
+        ]
     );
 }
 

@@ -267,3 +267,65 @@ const UNPARSED: RequestLine = RequestLine {
     protocol: Span::new(0, 0),
     version: Version::HTTP_10,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::parse::{Progress, RequestOptions, RequestParser};
+
+    const SENT: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nRange: r\r\nx-a: 2\r\n\r\n";
+
+    fn head() -> Head {
+        let mut fields = Vec::new();
+        let mut parser = RequestParser::new(RequestOptions::default());
+        let Ok(Progress::Done(parsed)) = parser.parse(SENT, &mut fields) else {
+            panic!("it is a whole header");
+        };
+        let mut head = Head::default();
+        head.set(SENT, &parsed, &fields);
+        head
+    }
+
+    fn fields(head: &Head) -> String {
+        let shown = head.iter().map(|(name, value)| {
+            let (name, value) = (name.escape_ascii(), value.escape_ascii());
+            format!("{name}={value}")
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_field_that_is_set_takes_the_place_of_all_of_its_name() {
+        let mut head = head();
+        head.set_field(b"x-A", b"new");
+        assert_eq!(fields(&head), "Host=a X-A=new Range=r");
+        head.set_field(b"X-B", b"3");
+        head.add_field(b"X-B", b"4");
+        assert_eq!(fields(&head), "Host=a X-A=new Range=r X-B=3 X-B=4");
+        head.set_field(b"X-B", b"");
+        assert_eq!(fields(&head), "Host=a X-A=new Range=r");
+    }
+
+    #[test]
+    fn known_fields_are_known_while_they_are_there() {
+        let mut head = head();
+        assert_eq!(head.get(Known::Range), Some(&b"r"[..]));
+        head.set_field(b"RANGE", b"s");
+        assert_eq!(head.get(Known::Range), Some(&b"s"[..]));
+        head.set_field(b"Range", b"");
+        head.set_field(b"User-Agent", b"mine");
+        assert_eq!(head.get(Known::Range), None);
+        assert_eq!(head.get(Known::UserAgent), Some(&b"mine"[..]));
+    }
+
+    #[test]
+    fn what_was_sent_stays_known() {
+        let mut head = head();
+        head.set_field(b"Host", b"another");
+        assert_eq!((head.sent(), head.sent_len()), (SENT, SENT.len()));
+        head.clear();
+        assert!(head.sent().is_empty());
+        head.set_unparsed(b"nonsense");
+        assert!(head.sent().is_empty());
+    }
+}

@@ -10,15 +10,16 @@
 //! A filter that waits keeps its place: what comes behind it is queued in front of it, so that
 //! order holds, and [`Request::output`] answers [`Flow::Again`] so that the producer waits too.
 
+mod take;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
+pub use self::take::TakeError;
 use super::conf::BodyStage;
-use super::downstream::Downstream;
 use super::filter::copy;
 use super::parse::Method;
 use super::request::Request;
@@ -81,20 +82,6 @@ impl SendError {
             Self::Write(error) => info!("{error} while sending response to client"),
         }
     }
-}
-
-/// Why a connection cannot be [taken over](Request::take_over).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TakeError {
-    /// The client has left.
-    #[error("the client is gone")]
-    Gone,
-    /// It was taken over before.
-    #[error("duplicate call")]
-    Taken,
-    /// Some of the response waits.
-    #[error("pending data to write")]
-    Pending,
 }
 
 /// Where the response header is.
@@ -336,33 +323,6 @@ impl Request {
             output.header.set(Header::Failed);
         }
         polled
-    }
-
-    /// Hands the connection to the caller: bytes go both ways unframed, past all filters, and it
-    /// ends after this request. A header that was not sent will not be; what was sent must have
-    /// left. Bytes are read with [`Downstream::poll_body`], written with
-    /// [`Downstream::send_body`]; the caller waits with [`Downstream::poll_flush`] until they are
-    /// out.
-    ///
-    /// # Errors
-    /// Nobody is there any more, or something waits to be written.
-    pub fn take_over(&self) -> Result<Rc<dyn Downstream>, TakeError> {
-        let output = &self.parts().output;
-        let downstream = self.downstream().ok_or(TakeError::Gone)?;
-        if output.header.get() == Header::Taken {
-            return Err(TakeError::Taken);
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.poll_output(&mut cx) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Err(TakeError::Gone),
-            Poll::Pending => return Err(TakeError::Pending),
-        }
-        downstream.upgrade();
-        self.forget_body();
-        output.header.set(Header::Taken);
-        output.last_seen.set(true);
-        Ok(downstream)
     }
 
     /// Whether the end of the response was given to [`output`](Self::output).

@@ -40,8 +40,12 @@ pub type PhaseStep = Step<Verdict>;
 
 impl<T> Step<T> {
     /// Boxes `future` into [`Step::Wait`].
+    #[inline(always)]
     pub fn wait(future: impl Future<Output = Self> + 'static) -> Self {
-        Self::Wait(Box::pin(future))
+        // The memory first: so a large future is made where it stays.
+        let place = Box::new_uninit();
+        let future = Box::into_pin(Box::write(place, future));
+        Self::Wait(future)
     }
 }
 

@@ -53,7 +53,18 @@ pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     let start: Function = raw.create_function(function(super::re::start))?;
     let half = include_str!("../lua/split.lua");
     run_half(lua, "re.split", half, (&re, start))?;
-    preload(lua, "ngx.re", re)
+    preload(lua, "ngx.re", re)?;
+
+    // lua-resty-string's own reaches for symbols of nginx.
+    let string = lua.create_table()?;
+    string.set("_VERSION", "0.17")?;
+    run_half(
+        lua,
+        "resty.string",
+        include_str!("../lua/string.lua"),
+        &string,
+    )?;
+    preload(lua, "resty.string", string)
 }
 
 fn versioned(engine: &Rc<Engine>) -> mlua::Result<Table> {

@@ -1,4 +1,4 @@
-//! `connect`.
+//! `connect` and `bind`.
 
 use std::future::Future;
 use std::io;
@@ -6,17 +6,52 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ngx_core::net::Addr;
-use ngx_upstream::connect::{Connect as _, Sockets};
+use ngx_core::error::errno;
+use ngx_core::net::{Addr, Transport};
+use ngx_upstream::connect::{Bound, Connect as _, Connection, Sockets};
 use ngx_upstream::peer::Peer;
+use rustix::net::sockopt::set_tcp_nodelay;
 
-use super::keepalive::{NamedPool, Slot};
+use super::defaults::Defaults;
+use super::keepalive::{NamedPool, Slot, Waiting};
 use super::link::Link;
 use super::receive::whole;
 use super::socket::{Socket, Task};
+use super::target::Target;
 use super::{done, error_text, refuse};
-use crate::ffi::{Call, Kind, Raise, Reply, Scalar, Value, Values, values};
-use crate::sched::{Engine, may_wait, wait};
+use crate::ffi::{Call, Kind, Raise, Reply, Scalar, Value, values};
+use crate::sched::{Run, may_wait, wait};
+
+/// `ok, err = tcpsock:bind(address, port?)`: where the next connection comes from.
+pub(super) fn bind(call: &mut Call<'_>) -> Result<Reply, Raise> {
+    let n = call.count();
+    if n != 2 && n != 3 {
+        return Err(format!("expecting 2 or 3 arguments, but got {n}").into());
+    }
+    let socket = call.object::<Socket>(1)?;
+    let text = call.want_text(2)?;
+    let port = match (n, call.number(3)) {
+        (3, None) => {
+            let got = call.type_name(3);
+            let why = format!("expecting port to be anumber but got type: {got}");
+            return Ok(refuse(why));
+        }
+        (_, port) => port.unwrap_or(0.0).trunc(),
+    };
+    if !(0.0..=65535.0).contains(&port) {
+        return Ok(refuse(format!("bad port number: {port}")));
+    }
+    let ip = std::str::from_utf8(&text)
+        .ok()
+        .and_then(|t| t.parse::<IpAddr>().ok());
+    let Some(ip) = ip else {
+        return Ok(refuse("bad address"));
+    };
+    ngx_core::debug!("lua tcp socket bind ip: {ip}");
+    let port = u16::try_from(whole(port)).unwrap_or(0);
+    socket.local.set(Some(SocketAddr::new(ip, port)));
+    Ok(Reply::Values(values([Value::Boolean(true)])))
+}
 
 /// `ok, err = tcpsock:connect(host, port, options?)`, `tcpsock:connect("unix:/path", options?)`
 pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
@@ -31,9 +66,10 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let socket = call.object::<Socket>(1)?;
     let host = call.want_text(2)?.into_owned();
     may_wait(call)?;
-    let engine = Rc::clone(call.lane().engine());
-    let options = Options::read(call, count, engine.settings().pool_size)?;
-    let target = match target(call, host, count) {
+    let run = Rc::clone(call.lane().run());
+    let defaults = run.socket_defaults();
+    let options = Options::read(call, count, defaults.pool_size)?;
+    let target = match Target::read(call, &host, 3) {
         Ok(target) => target,
         Err(why) => return Ok(refuse(why)),
     };
@@ -41,41 +77,49 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if let Some(busy) = socket.busy() {
         return Ok(refuse(busy));
     }
-    socket.close();
-    socket.claim(call);
-
+    if socket.link().is_some() {
+        ngx_core::debug!("lua tcp socket reconnect without shutting down");
+        socket.close();
+    }
     let name = options.pool.unwrap_or_else(|| target.pool_name());
-    let pool = match (engine.pools().find(&name), options.pool_size) {
+    socket.claim(call);
+    socket.aim(target.clone());
+
+    let pools = run.engine().pools();
+    let pool = match (pools.find(&name), options.pool_size) {
         (Some(pool), _) => Some(pool),
-        (None, Some(size)) => Some(engine.pools().make(&name, size, options.backlog)),
+        (None, Some(size)) => Some(pools.make(&name, size, options.backlog)),
         (None, None) => None,
     };
     *socket.pool_name.borrow_mut() = Some(name);
-    if let Some(pool) = &pool {
-        if reuse(&socket, pool, &engine) {
-            return Ok(done());
+    let place = match pool {
+        None => Place::Free,
+        Some(pool) => {
+            if let Some(connection) = pool.take() {
+                let link = Link::new(connection, defaults.send_buffer_size);
+                socket.connected(link, Some(pool.place()));
+                return Ok(done());
+            }
+            match pool.wait() {
+                Ok(None) => Place::Taken(pool.place()),
+                Ok(Some(waiting)) => Place::Queued(pool, waiting),
+                Err(why) => return Ok(refuse(why)),
+            }
         }
-        if pool.is_full() && pool.is_crowded() {
-            return Ok(refuse("too many waiting connect operations"));
+    };
+    let opening = Opening {
+        socket,
+        target,
+        run,
+        defaults,
+    };
+    wait(call, async move {
+        let _busy = opening.socket.begin(Task::Connecting);
+        match opening.open(place).await {
+            Ok(()) => values([Value::Number(1.0)]),
+            Err(why) => values([Value::Nil, why.into()]),
         }
-    }
-    wait(call, open(socket, target, pool, engine))
-}
-
-/// Where to connect to.
-enum Target {
-    Host(String, u16),
-    Unix(String, Option<u16>),
-}
-
-impl Target {
-    fn pool_name(&self) -> Vec<u8> {
-        match self {
-            Self::Host(host, port) | Self::Unix(host, Some(port)) => format!("{host}:{port}"),
-            Self::Unix(path, None) => path.clone(),
-        }
-        .into_bytes()
-    }
+    })
 }
 
 /// The table of options.
@@ -120,118 +164,106 @@ impl Options {
     }
 }
 
-fn target(call: &Call<'_>, host: Vec<u8>, count: usize) -> Result<Target, String> {
-    let host = String::from_utf8_lossy(&host).into_owned();
-    let port = match call.number(3) {
-        Some(number) if count >= 3 => {
-            let number = number.trunc();
-            let port = (0.0..=65535.0).contains(&number).then(|| whole(number));
-            let port = port.and_then(|port| u16::try_from(port).ok());
-            Some(port.ok_or_else(|| format!("bad port number: {number}"))?)
-        }
-        _ => None,
-    };
-    let scheme = host.get(..5).unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("unix:") {
-        if host.len() == scheme.len() {
-            let why = "no path in the unix domain socket";
-            return Err(format!("failed to parse host name \"{host}\": {why}"));
-        }
-        return Ok(Target::Unix(host, port));
-    }
-    let port = port.ok_or("missing the port number")?;
-    if host.is_empty() {
-        return Err("failed to parse host name \"\": no host".to_owned());
-    }
-    Ok(Target::Host(host, port))
+/// What a pool says to one more connection.
+enum Place {
+    /// There is no pool that would count it.
+    Free,
+    Taken(Slot),
+    Queued(Rc<NamedPool>, Waiting),
 }
 
-/// Takes a kept connection.
-fn reuse(socket: &Rc<Socket>, pool: &Rc<NamedPool>, engine: &Rc<Engine>) -> bool {
-    let Some(connection) = pool.take() else {
-        return false;
-    };
-    let link = Link::new(connection, engine.settings());
-    socket.connected(link, Some(pool.place()));
-    true
-}
-
-/// Makes the connection.
-async fn open(
+/// A connection in the making.
+struct Opening {
     socket: Rc<Socket>,
     target: Target,
-    pool: Option<Rc<NamedPool>>,
-    engine: Rc<Engine>,
-) -> Values {
-    let _busy = socket.begin(Task::Connecting);
-    match try_open(&socket, &target, pool, &engine).await {
-        Ok(()) => values([Value::Number(1.0)]),
-        Err(why) => values([Value::Nil, why.into()]),
-    }
+    run: Rc<Run>,
+    defaults: Defaults,
 }
 
-async fn try_open(
-    socket: &Rc<Socket>,
-    target: &Target,
-    pool: Option<Rc<NamedPool>>,
-    engine: &Rc<Engine>,
-) -> Result<(), String> {
-    let time = socket.timeouts.connect.get();
-    let slot: Option<Slot> = match &pool {
-        Some(pool) => Some(
-            within(time, async { Ok(pool.wait_for_place().await) })
-                .await
-                .map_err(|error| error_text(&error))?,
-        ),
-        None => None,
-    };
-    // While it waited, a connection may have come back.
-    if let Some(pool) = &pool
-        && let Some(connection) = pool.take()
-    {
-        socket.connected(Link::new(connection, engine.settings()), slot);
-        return Ok(());
-    }
-    let addr = address(target, engine).await?;
-    let peer = Peer::new(addr);
-    match within(time, Sockets.connect(&peer, true)).await {
-        Ok(connection) => {
-            socket.connected(Link::new(connection, engine.settings()), slot);
-            Ok(())
-        }
-        Err(error) => {
-            if engine.settings().log_socket_errors {
-                let name = &peer.name;
-                if error.kind() == io::ErrorKind::TimedOut {
-                    ngx_core::error!("lua tcp socket connect timed out, when connecting to {name}");
-                } else {
-                    ngx_core::error!("connect() failed ({error}), when connecting to {name}");
+impl Opening {
+    async fn open(&self, place: Place) -> Result<(), String> {
+        let slot = match place {
+            Place::Free => None,
+            Place::Taken(slot) => Some(slot),
+            Place::Queued(pool, waiting) => {
+                let slot = self.queue(waiting).await?;
+                // While it waited, a connection may have come back.
+                if let Some(connection) = pool.take() {
+                    self.connected(connection, Some(slot));
+                    return Ok(());
                 }
+                Some(slot)
             }
-            Err(error_text(&error))
-        }
+        };
+        let addr = self.target.address(&self.run).await?;
+        let connection = self.connect(addr).await?;
+        self.connected(connection, slot);
+        Ok(())
     }
-}
 
-async fn address(target: &Target, engine: &Rc<Engine>) -> Result<Addr, String> {
-    let (host, port) = match target {
-        Target::Unix(path, _) => {
-            return Ok(Addr::unix(path.get("unix:".len()..).unwrap_or_default()));
-        }
-        Target::Host(host, port) => (host, *port),
-    };
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    if let Ok(ip) = bare.unwrap_or(host).parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, port).into());
+    async fn queue(&self, waiting: Waiting) -> Result<Slot, String> {
+        let time = self.socket.timeouts.connect.get();
+        let turn = within(time, async { Ok(waiting.turn().await) }).await;
+        turn.map_err(|error| {
+            if self.defaults.log_errors {
+                let target = &self.target;
+                ngx_core::error!(
+                    "lua tcp socket queued connect timed out, when trying to connect to {target}"
+                );
+            }
+            error_text(&error)
+        })
     }
-    let Some(resolver) = engine.settings().resolver.clone() else {
-        return Err(format!("no resolver defined to resolve \"{host}\""));
-    };
-    let found = resolver.resolve(host).await?;
-    let first = found.first().copied();
-    first
-        .map(|ip| SocketAddr::new(ip, port).into())
-        .ok_or_else(|| format!("{host} could not be resolved"))
+
+    async fn connect(&self, addr: Addr) -> Result<Connection<Transport>, String> {
+        let time = self.socket.timeouts.connect.get();
+        ngx_core::debug!("lua tcp socket connect timeout: {}", time.as_millis());
+        let peer = Peer::new(addr);
+        let made = match self.socket.local.get() {
+            Some(local) => within(time, Bound(local).connect(&peer, true)).await,
+            None => within(time, Sockets.connect(&peer, true)).await,
+        };
+        made.map_err(|error| {
+            if self.defaults.log_errors {
+                self.log(&error, &peer.addr);
+            }
+            error_text(&error)
+        })
+    }
+
+    fn log(&self, error: &io::Error, addr: &Addr) {
+        let failed = errno(error);
+        match (error.kind(), addr) {
+            (io::ErrorKind::TimedOut, _) => {
+                let what = "lua tcp socket connect timed out";
+                self.socket.log_about(what, Some(addr));
+            }
+            // The system refuses to bind.
+            (io::ErrorKind::AddrNotAvailable, _) if self.socket.local.get().is_some() => {
+                let ip = self.socket.local.get().map(|local| local.ip().to_string());
+                ngx_core::crit!("bind({}) failed {failed}", ip.unwrap_or_default());
+            }
+            (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied, Addr::Unix(_)) => {
+                ngx_core::crit!("connect() to {addr} failed {failed}");
+            }
+            _ => self
+                .socket
+                .log_about(format_args!("connect() failed {failed}"), Some(addr)),
+        }
+    }
+
+    fn connected(&self, connection: Connection<Transport>, slot: Option<Slot>) {
+        if connection.stream.is_tcp() {
+            // The connector has set it.
+            if self.defaults.nodelay {
+                ngx_core::debug!("lua socket tcp_nodelay");
+            } else if let Err(error) = set_tcp_nodelay(&connection.stream, false) {
+                ngx_core::alert!("setsockopt(TCP_NODELAY) failed {}", errno(&error.into()));
+            }
+        }
+        let link = Link::new(connection, self.defaults.send_buffer_size);
+        self.socket.connected(link, slot);
+    }
 }
 
 async fn within<T>(time: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {

@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ngx_core::net::{Addr, Peek, Transport};
 use ngx_upstream::connect::{Connection, Sockets};
 use ngx_upstream::peer::Peer;
-use ngx_upstream::pool::{Pool, PoolSettings};
+use ngx_upstream::pool::{Pool, PoolSettings, Reaped};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -18,12 +19,16 @@ use super::socket::Socket;
 use super::{done, refuse};
 use crate::ffi::{Call, Raise, Reply, Value, values};
 
-/// The pools of a host, by their names.
-#[derive(Default)]
-pub(crate) struct Pools(RefCell<HashMap<Vec<u8>, Rc<NamedPool>>>);
+/// The pools of a host, by their names. A pool is there as long as it has connections.
+#[derive(Clone, Default)]
+pub(crate) struct Pools(Rc<Named>);
+
+type Named = RefCell<HashMap<Vec<u8>, Rc<NamedPool>>>;
 
 /// A pool: connections to whatever its name stands for.
 pub(super) struct NamedPool {
+    name: Vec<u8>,
+    pools: Weak<Named>,
     pool: Rc<Pool<Sockets>>,
     /// What its connections are kept under: a name says everything here.
     peer: Peer,
@@ -43,18 +48,23 @@ impl Pools {
     }
 
     pub(super) fn make(&self, name: &[u8], size: usize, backlog: Option<usize>) -> Rc<NamedPool> {
-        let mut pools = self.0.borrow_mut();
-        if pools.len() >= TIDY {
-            pools.retain(|_, pool| pool.pool.idle() > 0 || Rc::strong_count(pool) > 1);
-        }
-        let made = Rc::new(NamedPool::new(size, backlog));
-        pools.insert(name.to_vec(), Rc::clone(&made));
+        ngx_core::debug!(
+            "lua tcp socket keepalive create connection pool for key \"{}\"",
+            String::from_utf8_lossy(name)
+        );
+        ngx_core::debug!(
+            "lua tcp socket connection pool size: {size}, backlog: {}",
+            backlog.map_or_else(|| "-1".to_owned(), |backlog| backlog.to_string())
+        );
+        let made = NamedPool::new(&self.0, name, size, backlog);
+        let old = self.0.borrow_mut().insert(name.to_vec(), Rc::clone(&made));
+        drop(old);
         made
     }
 }
 
 impl NamedPool {
-    fn new(size: usize, backlog: Option<usize>) -> Self {
+    fn new(pools: &Rc<Named>, name: &[u8], size: usize, backlog: Option<usize>) -> Rc<Self> {
         let pool = Rc::new(Pool::new(
             Sockets,
             PoolSettings {
@@ -64,23 +74,69 @@ impl NamedPool {
                 timeout: UNLIMITED,
             },
         ));
-        let reaped = Rc::clone(&pool);
-        let reaper = tokio::task::spawn_local(async move { reaped.reap().await });
-        Self {
-            pool,
-            peer: Peer::new(Addr::unix("cosocket")),
-            size,
-            backlog,
-            active: Cell::new(0),
-            waiting: Cell::new(0),
-            freed: Notify::new(),
-            reaper: reaper.abort_handle(),
+        Rc::new_cyclic(|this: &Weak<Self>| {
+            let (reaped, this) = (Rc::clone(&pool), this.clone());
+            let reaper = tokio::task::spawn_local(async move {
+                reaped.reap_with(|closed| Self::reaped(&this, closed)).await;
+            });
+            Self {
+                name: name.to_vec(),
+                pools: Rc::downgrade(pools),
+                pool,
+                peer: Peer::new(Addr::unix("cosocket")),
+                size,
+                backlog,
+                active: Cell::new(0),
+                waiting: Cell::new(0),
+                freed: Notify::new(),
+                reaper: reaper.abort_handle(),
+            }
+        })
+    }
+
+    /// Idle connections have been closed.
+    fn reaped(this: &Weak<Self>, closed: Reaped) {
+        for _ in 0..closed.by_peer {
+            ngx_core::debug!("lua tcp socket keepalive close handler");
         }
+        for _ in 0..closed.too_old {
+            ngx_core::debug!("lua tcp socket keepalive max idle timeout");
+        }
+        if let Some(pool) = this.upgrade() {
+            pool.tidy();
+        }
+    }
+
+    /// A pool without connections goes; who connects again makes a new one, with sizes of its own.
+    fn tidy(self: &Rc<Self>) {
+        if self.pool.idle() > 0 || self.active.get() > 0 || self.waiting.get() > 0 {
+            return;
+        }
+        let Some(pools) = self.pools.upgrade() else {
+            return;
+        };
+        let mut pools = pools.borrow_mut();
+        if !pools
+            .get(&self.name)
+            .is_some_and(|known| Rc::ptr_eq(known, self))
+        {
+            return;
+        }
+        let gone = pools.remove(&self.name);
+        drop(pools);
+        let name = String::from_utf8_lossy(&self.name);
+        ngx_core::debug!("lua tcp socket keepalive: free connection pool for \"{name}\"");
+        drop(gone);
     }
 
     /// A connection that was kept and is still good.
     pub(super) fn take(&self) -> Option<Connection<Transport>> {
-        self.pool.take(&self.peer)
+        let taken = self.pool.take(&self.peer)?;
+        ngx_core::debug!(
+            "lua tcp socket get keepalive peer: using connection fd:{}",
+            taken.stream.as_fd().as_raw_fd()
+        );
+        Some(taken)
     }
 
     /// A place for one more connection, without waiting.
@@ -89,24 +145,29 @@ impl NamedPool {
         Slot(Rc::clone(self))
     }
 
-    /// Whether a new connection has to wait for a place.
-    pub(super) fn is_full(&self) -> bool {
-        self.backlog.is_some() && self.active.get() >= self.size
-    }
-
-    /// Whether too many wait already.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.backlog
-            .is_some_and(|backlog| self.waiting.get() >= backlog)
-    }
-
-    /// Waits for a place.
-    pub(super) async fn wait_for_place(self: &Rc<Self>) -> Slot {
-        let _waiting = Waiting::new(self);
-        while self.is_full() {
-            self.freed.notified().await;
+    /// Whether a new connection has to wait for a place, behind those who wait already. The error is
+    /// that too many do.
+    pub(super) fn wait(self: &Rc<Self>) -> Result<Option<Waiting>, &'static str> {
+        let Some(backlog) = self.backlog else {
+            return Ok(None);
+        };
+        if !self.is_full() && self.waiting.get() == 0 {
+            return Ok(None);
         }
-        self.place()
+        if self.waiting.get() >= backlog {
+            return Err("too many waiting connect operations");
+        }
+        ngx_core::debug!(
+            "lua tcp socket queue connect operation for connection pool \"{}\", connections: {}",
+            String::from_utf8_lossy(&self.name),
+            self.active.get()
+        );
+        Ok(Some(Waiting::new(self)))
+    }
+
+    /// Whether there is no place for a new connection.
+    fn is_full(&self) -> bool {
+        self.backlog.is_some() && self.active.get() >= self.size
     }
 }
 
@@ -123,25 +184,47 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get().saturating_sub(1));
         self.0.freed.notify_one();
+        self.0.tidy();
     }
 }
 
-struct Waiting<'a>(&'a NamedPool);
+/// A turn in the queue for a place, given up when it is dropped.
+pub(super) struct Waiting {
+    pool: Rc<NamedPool>,
+    over: Cell<bool>,
+}
 
-impl<'a> Waiting<'a> {
-    fn new(pool: &'a NamedPool) -> Self {
+impl Waiting {
+    fn new(pool: &Rc<NamedPool>) -> Self {
         pool.waiting.set(pool.waiting.get() + 1);
-        Self(pool)
+        Self {
+            pool: Rc::clone(pool),
+            over: Cell::new(false),
+        }
+    }
+
+    /// Waits for a place.
+    pub(super) async fn turn(self) -> Slot {
+        while self.pool.is_full() {
+            self.pool.freed.notified().await;
+        }
+        self.over.set(true);
+        self.pool.place()
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
-        // Whoever was told of a place and cannot take it passes the word on.
-        if !self.0.is_full() {
-            self.0.freed.notify_one();
+        let pool = &self.pool;
+        pool.waiting.set(pool.waiting.get().saturating_sub(1));
+        if !self.over.get() {
+            ngx_core::debug!("lua tcp socket abort queueing");
         }
+        // Whoever was told of a place and cannot take it passes the word on.
+        if !pool.is_full() {
+            pool.freed.notify_one();
+        }
+        pool.tidy();
     }
 }
 
@@ -154,17 +237,17 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let socket = call.object::<Socket>(1)?;
     let engine = Rc::clone(call.lane().engine());
-    let settings = engine.settings();
+    let defaults = call.lane().run().socket_defaults();
     let timeout = if call.is_given(2) {
         kept_for(call.want_number(2)?)
     } else {
-        settings.keepalive_timeout
+        defaults.keepalive_timeout
     };
     let size = if call.is_given(3) {
         call.want_number(3)?.trunc()
     } else {
         // Small: a number of connections.
-        f64::from(u32::try_from(settings.pool_size).unwrap_or(u32::MAX))
+        f64::from(u32::try_from(defaults.pool_size).unwrap_or(u32::MAX))
     };
     let Some(link) = socket.link() else {
         return Ok(refuse("closed"));
@@ -189,6 +272,11 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         socket.close();
         return Ok(refuse(why));
     }
+    if engine.is_exiting() {
+        ngx_core::debug!("lua tcp socket set keepalive while process exiting, closing connection");
+        socket.close();
+        return Ok(done());
+    }
     let Some(name) = socket.pool_name.borrow().clone() else {
         return Ok(refuse("key not found"));
     };
@@ -200,6 +288,12 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         None => engine.pools().make(&name, whole(size), None),
     };
+    if timeout == UNLIMITED {
+        ngx_core::debug!("lua tcp socket keepalive timeout: unlimited");
+    } else {
+        let millis = timeout.as_millis();
+        ngx_core::debug!("lua tcp socket keepalive timeout: {millis} ms");
+    }
     drop(link);
     let link = socket.take_link().and_then(Rc::into_inner);
     if let Some(connection) = link.and_then(Link::into_connection) {
@@ -207,6 +301,7 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     // Only now, so that who waits for the place finds the connection.
     socket.close();
+    pool.tidy();
     Ok(done())
 }
 
@@ -238,5 +333,3 @@ fn kept_for(millis: f64) -> Duration {
 
 /// Ten years.
 const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// With so many pools, those that are of no use are dropped.
-const TIDY: usize = 1024;

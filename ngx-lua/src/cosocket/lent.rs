@@ -50,9 +50,10 @@ pub(crate) fn socket(
 ) -> Result<Value, Raise> {
     let engine = call.lane().engine();
     let metas = engine.lent_metas.get().ok_or("no memory")?;
-    let socket = Rc::new(Socket::new(engine.settings()));
+    let defaults = call.lane().run().socket_defaults();
+    let socket = Rc::new(Socket::new(&defaults));
     socket.claim(call);
-    socket.connected(Link::lent(stream, engine.settings()), None);
+    socket.connected(Link::lent(stream, defaults.send_buffer_size), None);
     let meta = if duplex { metas.duplex } else { metas.readable };
     Ok(Value::Wrapped(socket, meta))
 }

@@ -13,8 +13,6 @@ use ngx_buf::{
 use ngx_core::net::Transport;
 use ngx_upstream::connect::Connection;
 
-use crate::settings::Settings;
-
 /// A connection.
 pub(super) struct Link {
     end: End,
@@ -28,6 +26,7 @@ enum End {
     /// A connection of the socket's own.
     Own(Connection<Transport>),
     /// Something that belongs to another.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "requests lend"))]
     Lent(Rc<dyn Stream>),
 }
 
@@ -57,21 +56,21 @@ struct Sender {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection<Transport>, settings: &Settings) -> Self {
-        Self::over(End::Own(connection), settings)
+    pub(super) fn new(connection: Connection<Transport>, send_buffer_size: usize) -> Self {
+        Self::over(End::Own(connection), send_buffer_size)
     }
 
     /// A link through what another keeps.
     #[cfg(feature = "http")]
-    pub(super) fn lent(stream: Rc<dyn Stream>, settings: &Settings) -> Self {
-        Self::over(End::Lent(stream), settings)
+    pub(super) fn lent(stream: Rc<dyn Stream>, send_buffer_size: usize) -> Self {
+        Self::over(End::Lent(stream), send_buffer_size)
     }
 
-    fn over(end: End, settings: &Settings) -> Self {
+    fn over(end: End, send_buffer_size: usize) -> Self {
         let mut context = OutputContext::new(TAG);
         context.bufs = Bufs {
             num: 1,
-            size: settings.send_buffer_size.max(1),
+            size: send_buffer_size.max(1),
         };
         Self {
             end,

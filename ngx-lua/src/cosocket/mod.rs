@@ -9,20 +9,25 @@
 //! A socket knows nothing of HTTP; it belongs to the run that connected it and ends with it.
 
 mod connect;
+mod defaults;
 mod keepalive;
 #[cfg(feature = "http")]
 mod lent;
 mod link;
+mod options;
 mod pattern;
 mod receive;
 mod send;
 mod socket;
+mod target;
 mod timeouts;
+mod udp;
 mod until;
 
 use std::io;
 use std::rc::Rc;
 
+pub(crate) use self::defaults::{Defaults, Heritage};
 pub(crate) use self::keepalive::Pools;
 #[cfg(feature = "http")]
 pub(crate) use self::lent::{Metas as LentMetas, install as install_lent, socket as lent_socket};
@@ -31,7 +36,7 @@ pub(crate) use self::link::Stream;
 
 use self::socket::Socket;
 use crate::ffi::{Call, Meta, Raise, Reply, Value, function, values};
-use crate::sched::Engine;
+use crate::sched::{Engine, may_ever_wait};
 
 /// Puts `ngx.socket` into the VM.
 pub(crate) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
@@ -39,6 +44,7 @@ pub(crate) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     let lua = raw.lua();
     let methods = lua.create_table()?;
     for (name, method) in [
+        ("bind", function(connect::bind)),
         ("connect", function(connect::connect)),
         ("send", function(send::send)),
         ("receive", function(receive::receive)),
@@ -48,6 +54,9 @@ pub(crate) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
         ("settimeouts", function(timeouts::set_timeouts)),
         ("setkeepalive", function(keepalive::set_keepalive)),
         ("getreusedtimes", function(keepalive::reused_times)),
+        ("setoption", function(options::set_option)),
+        ("getoption", function(options::get_option)),
+        ("getfd", function(options::get_fd)),
         ("close", function(close)),
     ] {
         methods.set(name, raw.create_function(method)?)?;
@@ -60,6 +69,7 @@ pub(crate) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     let tcp = raw.create_function(function(tcp))?;
     socket.set("tcp", tcp.clone())?;
     socket.set("stream", tcp)?;
+    udp::install(engine, &socket)?;
     lua.load(CONNECT)
         .set_name("=ngx.socket")
         .call::<()>(&socket)?;
@@ -84,8 +94,9 @@ fn tcp(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting zero arguments, but got {}", call.count());
         return Err(message.into());
     }
+    may_ever_wait(call)?;
     let meta: Meta = call.lane().engine().socket_meta().ok_or("no memory")?;
-    let socket = Rc::new(Socket::new(call.lane().engine().settings()));
+    let socket = Rc::new(Socket::new(&call.lane().run().socket_defaults()));
     Ok(Reply::Values(values([Value::Wrapped(socket, meta)])))
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::rc::Rc;
 
+use ngx_core::error::errno;
+
 use super::link::Link;
 use super::pattern::{Pattern, Verdict};
 use super::socket::{Socket, Task};
@@ -17,6 +19,7 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 1 or 2 arguments (including the object), but got {n}");
         return Err(message.into());
     }
+    ngx_core::debug!("lua tcp socket calling receive() method");
     let socket = call.object::<Socket>(1)?;
     let link = match ready(call, &socket)? {
         Ok(link) => link,
@@ -52,7 +55,10 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
     };
     let max = call.number(2).filter(|max| *max >= 1.0);
     let max = max.ok_or_else(|| Raise::Argument(2, "bad max argument".into()))?;
-    read(call, socket, link, Pattern::any(whole(max)))
+    let max = whole(max);
+    ngx_core::debug!("lua tcp socket calling receiveany() method to read at most {max} bytes");
+    ngx_core::debug!("lua tcp socket read any");
+    read(call, socket, link, Pattern::any(max))
 }
 
 /// The connection of a socket that may be read now, or what to answer.
@@ -61,8 +67,8 @@ pub(super) fn ready(
     socket: &Rc<Socket>,
 ) -> Result<Result<Rc<Link>, Reply>, Raise> {
     let Some(link) = socket.link().filter(|_| !socket.read_closed.get()) else {
-        if call.lane().engine().settings().log_socket_errors {
-            ngx_core::error!("attempt to receive data on a closed socket");
+        if call.lane().run().socket_defaults().log_errors {
+            socket.log("attempt to receive data on a closed socket");
         }
         return Ok(Err(refuse("closed")));
     };
@@ -83,28 +89,31 @@ pub(super) fn read(
     mut pattern: Pattern,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
-    let buffer_size = call.lane().engine().settings().buffer_size.max(1);
-    let log_errors = call.lane().engine().settings().log_socket_errors;
+    let defaults = call.lane().run().socket_defaults();
+    let (buffer_size, log_errors) = (defaults.buffer_size.max(1), defaults.log_errors);
+    let timeout = socket.timeouts.read.get();
+    ngx_core::debug!("lua tcp socket read timeout: {}", timeout.as_millis());
     for _ in 0..READS_AT_ONCE {
         match turn(&link, &mut pattern, buffer_size) {
             Turn::More => {}
             Turn::Wait => break,
-            Turn::Over(end) => return Ok(Reply::Values(finish(&socket, pattern, end))),
+            Turn::Over(end) => {
+                log_end(&socket, &end, log_errors);
+                return Ok(Reply::Values(finish(&socket, pattern, end)));
+            }
         }
     }
     wait(call, async move {
         let _busy = socket.begin(Task::Reading);
         loop {
-            let end = match link.readable(socket.timeouts.read.get()).await {
+            let end = match link.readable(timeout).await {
                 Ok(()) => match turn(&link, &mut pattern, buffer_size) {
                     Turn::More | Turn::Wait => continue,
                     Turn::Over(end) => end,
                 },
                 Err(error) => End::Failed(error),
             };
-            if log_errors && matches!(&end, End::Failed(e) if e.kind() == io::ErrorKind::TimedOut) {
-                ngx_core::error!("lua tcp socket read timed out");
-            }
+            log_end(&socket, &end, log_errors);
             return finish(&socket, pattern, end);
         }
     })
@@ -115,6 +124,17 @@ enum End {
     Complete,
     Closed,
     Failed(io::Error),
+}
+
+/// Logs that reading failed.
+fn log_end(socket: &Socket, end: &End, log_errors: bool) {
+    match end {
+        End::Failed(error) if log_errors => match error.kind() {
+            io::ErrorKind::TimedOut => socket.log("lua tcp socket read timed out"),
+            _ => socket.log(format_args!("recv() failed {}", errno(error))),
+        },
+        _ => {}
+    }
 }
 
 /// What came of one look at the input and at the connection.

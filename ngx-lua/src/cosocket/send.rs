@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ngx_buf::{Chain, Flow};
+use ngx_core::error::errno;
 
 use super::link::Link;
 use super::socket::{Socket, Task};
@@ -19,8 +20,8 @@ pub(super) fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let socket = call.object::<Socket>(1)?;
     let Some(link) = socket.link().filter(|_| !socket.write_closed.get()) else {
-        if call.lane().engine().settings().log_socket_errors {
-            ngx_core::error!("attempt to send data on a closed socket");
+        if call.lane().run().socket_defaults().log_errors {
+            socket.log("attempt to send data on a closed socket:");
         }
         return Ok(refuse("closed"));
     };
@@ -42,24 +43,33 @@ pub(super) fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     may_wait(call)?;
     let len = data.len();
+    let log_errors = call.lane().run().socket_defaults().log_errors;
+    let timeout = socket.timeouts.send.get();
+    ngx_core::debug!("lua tcp socket send timeout: {}", timeout.as_millis());
     match link.try_send(Chain::from_iter([data.into()])) {
         Ok(Flow::Done) => Ok(sent(len)),
-        Err(error) => Ok(Reply::Values(failed(&socket, &error))),
-        Ok(Flow::Again) => wait(call, rest(socket, link, len)),
+        Err(error) => Ok(Reply::Values(failed(&socket, &error, log_errors))),
+        Ok(Flow::Again) => wait(call, rest(socket, link, len, log_errors)),
     }
 }
 
 /// Sends what the peer did not take at once.
-async fn rest(socket: Rc<Socket>, link: Rc<Link>, len: usize) -> Values {
+async fn rest(socket: Rc<Socket>, link: Rc<Link>, len: usize, log_errors: bool) -> Values {
     let _busy = socket.begin(Task::Writing);
     match link.flush(socket.timeouts.send.get()).await {
         Ok(()) => values([number(len)]),
-        Err(error) => failed(&socket, &error),
+        Err(error) => failed(&socket, &error, log_errors),
     }
 }
 
 /// After an error, nothing more can be sent.
-fn failed(socket: &Rc<Socket>, error: &std::io::Error) -> Values {
+fn failed(socket: &Rc<Socket>, error: &std::io::Error, log_errors: bool) -> Values {
+    if log_errors {
+        match error.kind() {
+            std::io::ErrorKind::TimedOut => socket.log("lua tcp socket write timed out"),
+            _ => socket.log(format_args!("send() failed {}", errno(error))),
+        }
+    }
     socket.write_closed.set(true);
     if socket.read_closed.get() {
         socket.close();

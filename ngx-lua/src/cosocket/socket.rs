@@ -1,20 +1,27 @@
 //! A socket as Lua holds it: connected or not, busy or not.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
+use ngx_core::net::Addr;
+
+use super::defaults::Defaults;
 use super::keepalive::Slot;
 use super::link::Link;
+use super::target::{Target, Upstream};
 use super::timeouts::Timeouts;
 use crate::ffi::{Call, Raise};
-use crate::sched::{Ending, Run};
-use crate::settings::Settings;
+use crate::sched::{Ending, Endings};
 
 /// A cosocket.
 pub(super) struct Socket {
-    /// The run that connected it.
-    owner: RefCell<Weak<Run>>,
+    owner: Owner,
     link: RefCell<Option<Rc<Link>>>,
+    /// Whom it was told to connect to.
+    target: RefCell<Option<Target>>,
+    /// The address that it connects from.
+    pub(super) local: Cell<Option<SocketAddr>>,
     /// The name of the pool that it would go to.
     pub(super) pool_name: RefCell<Option<Vec<u8>>>,
     /// The pool that counts it, if connecting named one.
@@ -36,14 +43,41 @@ pub(super) enum Task {
     Writing,
 }
 
+/// The request or run that a socket belongs to since it was connected: it ends with it.
+#[derive(Default)]
+pub(super) struct Owner(RefCell<Weak<Endings>>);
+
+impl Owner {
+    /// Makes whoever calls the owner of `thing`.
+    pub(super) fn claim(&self, call: &Call<'_>, thing: Weak<dyn Ending>) {
+        let endings = call.lane().run().endings();
+        let known = self.0.replace(Rc::downgrade(endings));
+        if !known.ptr_eq(&Rc::downgrade(endings)) {
+            endings.adopt(thing);
+        }
+    }
+
+    /// Raises if somebody else owns the socket.
+    pub(super) fn check(&self, call: &Call<'_>) -> Result<(), Raise> {
+        match self.0.borrow().upgrade() {
+            Some(owner) if !Rc::ptr_eq(&owner, call.lane().run().endings()) => {
+                Err("bad request".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Socket {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(defaults: &Defaults) -> Self {
         Self {
-            owner: RefCell::new(Weak::new()),
+            owner: Owner::default(),
             link: RefCell::new(None),
+            target: RefCell::new(None),
+            local: Cell::new(None),
             pool_name: RefCell::new(None),
             slot: RefCell::new(None),
-            timeouts: Timeouts::new(settings),
+            timeouts: Timeouts::new(defaults),
             connecting: Cell::new(false),
             reading: Cell::new(false),
             writing: Cell::new(false),
@@ -52,21 +86,22 @@ impl Socket {
         }
     }
 
-    /// Makes the run of the call the owner.
-    pub(super) fn claim(self: &Rc<Self>, call: &Call<'_>) {
-        let run = call.lane().run();
-        *self.owner.borrow_mut() = Rc::downgrade(run);
-        let weak: Weak<Self> = Rc::downgrade(self);
-        run.adopt(weak);
+    /// Says whom it will be connected to.
+    pub(super) fn aim(&self, target: Target) {
+        if self.target.replace(Some(target)).is_some() {
+            ngx_core::debug!("lua reuse socket upstream ctx");
+        }
     }
 
-    /// Raises if the socket belongs to another run.
+    /// Makes whoever calls the owner.
+    pub(super) fn claim(self: &Rc<Self>, call: &Call<'_>) {
+        let weak: Weak<Self> = Rc::downgrade(self);
+        self.owner.claim(call, weak);
+    }
+
+    /// Raises if the socket belongs to another request.
     pub(super) fn check_owner(&self, call: &Call<'_>) -> Result<(), Raise> {
-        let owner = self.owner.borrow().upgrade();
-        match owner {
-            Some(owner) if !Rc::ptr_eq(&owner, call.lane().run()) => Err("bad request".into()),
-            _ => Ok(()),
-        }
+        self.owner.check(call)
     }
 
     pub(super) fn link(&self) -> Option<Rc<Link>> {
@@ -111,9 +146,30 @@ impl Socket {
         }
     }
 
+    /// Logs that something went wrong on the connection.
+    pub(super) fn log(&self, what: impl std::fmt::Display) {
+        let addr = self
+            .link()
+            .and_then(|link| link.transport()?.peer_addr().ok());
+        self.log_about(what, addr.as_ref());
+    }
+
+    /// As [`log`](Self::log), about an address that is not connected.
+    pub(super) fn log_about(&self, what: impl std::fmt::Display, addr: Option<&Addr>) {
+        let target = self.target.borrow();
+        let upstream = Upstream {
+            target: target.as_ref(),
+            addr,
+        };
+        ngx_core::error!("{what}{upstream}");
+    }
+
     /// Closes the connection.
     pub(super) fn close(&self) {
-        drop(self.take_link());
+        if let Some(link) = self.take_link() {
+            ngx_core::debug!("lua finalize socket");
+            drop(link);
+        }
         let slot = self.slot.borrow_mut().take();
         drop(slot);
     }
@@ -124,6 +180,12 @@ impl Socket {
             Task::Reading => (&self.reading, "socket busy reading"),
             Task::Writing => (&self.writing, "socket busy writing"),
         }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use super::defaults::Defaults;
 use super::socket::Socket;
 use crate::ffi::{Call, Raise, Reply, values};
-use crate::settings::Settings;
 
 /// The timeouts of one socket; what Lua has not set is the host's.
 pub(super) struct Timeouts {
@@ -21,11 +21,11 @@ pub(super) struct Timeout {
 }
 
 impl Timeouts {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(defaults: &Defaults) -> Self {
         Self {
-            connect: Timeout::new(settings.connect_timeout),
-            send: Timeout::new(settings.send_timeout),
-            read: Timeout::new(settings.read_timeout),
+            connect: Timeout::new(defaults.connect_timeout),
+            send: Timeout::new(defaults.send_timeout),
+            read: Timeout::new(defaults.read_timeout),
         }
     }
 }

@@ -131,6 +131,10 @@ impl Matcher {
         out.extend(self.carry.drain(..n));
         if self.found && self.carry.is_empty() {
             self.found = false;
+            // It comes with the last piece, however small pieces have to be.
+            if self.inclusive {
+                out.extend_from_slice(&self.pattern);
+            }
             // Only who asks for pieces has to be told that there are no more.
             self.end = max > 0;
             return Verdict::Complete;
@@ -161,9 +165,6 @@ impl Matcher {
         if self.matched == self.pattern.len() {
             self.matched = 0;
             self.found = true;
-            if self.inclusive {
-                self.carry.extend_from_slice(&self.pattern);
-            }
         }
     }
 }
@@ -218,6 +219,16 @@ mod tests {
                 "hell|o, -|w|<end>|x|<end>|",
                 "cut at {cut}"
             );
+        }
+    }
+
+    #[test]
+    fn an_inclusive_pattern_comes_whole_with_the_last_piece() {
+        for cut in 1..=14 {
+            let mut matcher = Matcher::new(b"--abc".to_vec(), true);
+            let all = pieces(&mut matcher, b"world ----abc!", cut, 4);
+            let words: Vec<_> = all.iter().map(|b| String::from_utf8_lossy(b)).collect();
+            assert_eq!(words.join("|"), "worl|d --|--abc|<end>|!", "cut at {cut}");
         }
     }
 

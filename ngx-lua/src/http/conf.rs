@@ -14,7 +14,7 @@ use super::code::{self, Code};
 use super::set::set_by;
 use super::shdict::{self, set_shared_dict};
 use super::vm::Prepared;
-use super::{phases, vm};
+use super::{phases, sockets, vm};
 use crate::Settings;
 
 settings! {
@@ -84,7 +84,7 @@ impl MainConf {
             worker_id: worker_index,
             prefix,
             shared_dicts: shdict::of(cycle),
-            ..Settings::default()
+            ..sockets::settings(cycle)
         };
         for (wanted, field) in [
             (self.max_pending_timers, &mut settings.max_pending_timers),
@@ -123,16 +123,15 @@ const SERVER: Contexts = Contexts::HTTP.or(Contexts::SERVER);
 
 const fn row(
     name: &'static str,
-    contexts: Contexts,
-    arity: Arity,
+    place: (Contexts, Arity),
     default: &'static str,
     doc: &'static str,
     set: Setter,
 ) -> Directive {
     Directive {
         name,
-        contexts,
-        arity,
+        contexts: place.0,
+        arity: place.1,
         set,
         default,
         doc,
@@ -141,7 +140,7 @@ const fn row(
 
 /// The code of a phase, as an argument, block or file.
 const fn text(name: &'static str, contexts: Contexts, doc: &'static str, set: Setter) -> Directive {
-    row(name, contexts, Arity::ONE, "", doc, set)
+    row(name, (contexts, Arity::ONE), "", doc, set)
 }
 const fn block(
     name: &'static str,
@@ -149,26 +148,26 @@ const fn block(
     doc: &'static str,
     set: Setter,
 ) -> Directive {
-    row(name, contexts, Arity::RAW_BLOCK, "", doc, set)
+    row(name, (contexts, Arity::RAW_BLOCK), "", doc, set)
 }
 
 #[rustfmt::skip]
 static DIRECTIVES: &[Directive] = &[
-    row("lua_use_default_type", CODE, Arity::FLAG, "on", "Whether a response of Lua's gets the type of its URI, or of default_type.", setter!(LUA, use_default_type, flag)),
-    row("lua_http10_buffering", CODE, Arity::FLAG, "on", "Whether a body for an HTTP/1.0 client is kept until its length is known.", setter!(LUA, http10_buffering, flag)),
-    row("lua_transform_underscores_in_response_headers", CODE, Arity::FLAG, "on", "Whether names of ngx.header mean dashes by underscores.", setter!(LUA, transform_underscores, flag)),
-    row("lua_check_client_abort", CODE, Arity::FLAG, "off", "Whether a client that leaves ends the Lua that works for it, or runs what ngx.on_abort has named.", setter!(LUA, check_client_abort, flag)),
-    row("lua_code_cache", ALL, Arity::FLAG, "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", set_code_cache),
-    row("lua_max_pending_timers", MAIN, Arity::ONE, "1024", "Timers of ngx.timer that may wait at once.", set_pending_timers),
-    row("lua_max_running_timers", MAIN, Arity::ONE, "256", "Timers of ngx.timer that may run at once.", set_running_timers),
-    row("lua_regex_cache_max_entries", MAIN, Arity::ONE, "1024", "Compiled patterns of ngx.re that are kept.", set_regex_cache),
-    row("lua_regex_match_limit", MAIN, Arity::ONE, "0", "Steps after which a match of ngx.re is given up; 0 is the library's own limit.", set_match_limit),
-    row("lua_package_path", MAIN, Arity::ONE, "", "Where `require` looks for Lua modules; `;;` stands for the usual places.", set_package_path),
-    row("lua_package_cpath", MAIN, Arity::ONE, "", "Where `require` looks for C modules; `;;` stands for the usual places.", set_package_cpath),
-    row("lua_shared_dict", MAIN, Arity::TWO, "", "A dictionary that all worker threads share, as ngx.shared.NAME.", set_shared_dict),
-    row("set_by_lua", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),
-    row("set_by_lua_block", SET, Arity::ONE.raw_block(), "", "Sets a variable to what Lua returns.", set_by),
-    row("set_by_lua_file", SET, Arity::at_least(2), "", "Sets a variable to what Lua returns.", set_by),
+    row("lua_use_default_type", (CODE, Arity::FLAG), "on", "Whether a response of Lua's gets the type of its URI, or of default_type.", setter!(LUA, use_default_type, flag)),
+    row("lua_http10_buffering", (CODE, Arity::FLAG), "on", "Whether a body for an HTTP/1.0 client is kept until its length is known.", setter!(LUA, http10_buffering, flag)),
+    row("lua_transform_underscores_in_response_headers", (CODE, Arity::FLAG), "on", "Whether names of ngx.header mean dashes by underscores.", setter!(LUA, transform_underscores, flag)),
+    row("lua_check_client_abort", (CODE, Arity::FLAG), "off", "Whether a client that leaves ends the Lua that works for it, or runs what ngx.on_abort has named.", setter!(LUA, check_client_abort, flag)),
+    row("lua_code_cache", (ALL, Arity::FLAG), "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", set_code_cache),
+    row("lua_max_pending_timers", (MAIN, Arity::ONE), "1024", "Timers of ngx.timer that may wait at once.", set_pending_timers),
+    row("lua_max_running_timers", (MAIN, Arity::ONE), "256", "Timers of ngx.timer that may run at once.", set_running_timers),
+    row("lua_regex_cache_max_entries", (MAIN, Arity::ONE), "1024", "Compiled patterns of ngx.re that are kept.", set_regex_cache),
+    row("lua_regex_match_limit", (MAIN, Arity::ONE), "0", "Steps after which a match of ngx.re is given up; 0 is the library's own limit.", set_match_limit),
+    row("lua_package_path", (MAIN, Arity::ONE), "", "Where `require` looks for Lua modules; `;;` stands for the usual places.", set_package_path),
+    row("lua_package_cpath", (MAIN, Arity::ONE), "", "Where `require` looks for C modules; `;;` stands for the usual places.", set_package_cpath),
+    row("lua_shared_dict", (MAIN, Arity::TWO), "", "A dictionary that all worker threads share, as ngx.shared.NAME.", set_shared_dict),
+    row("set_by_lua", (SET, Arity::at_least(2)), "", "Sets a variable to what Lua returns.", set_by),
+    row("set_by_lua_block", (SET, Arity::ONE.raw_block()), "", "Sets a variable to what Lua returns.", set_by),
+    row("set_by_lua_file", (SET, Arity::at_least(2)), "", "Sets a variable to what Lua returns.", set_by),
     text("init_by_lua", MAIN, "Lua that runs when the configuration is read.", set_init),
     block("init_by_lua_block", MAIN, "Lua that runs when the configuration is read.", set_init),
     text("init_by_lua_file", MAIN, "Lua that runs when the configuration is read.", set_init),

@@ -82,7 +82,10 @@ fn body(r: &Request, chain: Chain) -> Step<Chain> {
         // Lua has ended the body before its end.
         return Step::Next(Chain::new());
     }
-    guest.state.arg.replace(Arg::Body(Piece::of(chain)));
+    guest
+        .state
+        .arg
+        .replace(Arg::Body(Box::new(Piece::of(chain))));
     match begin(r, guest.clone(), Phase::BodyFilter, code) {
         Err(status) => Step::Finish(status),
         Ok(Begun::Over(outcome)) => body_done(&guest, outcome),

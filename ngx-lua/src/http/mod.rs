@@ -4,6 +4,7 @@
 //! conf    directives and what they leave        state   what Lua keeps for a request
 //! code    a piece of Lua of the configuration   phases  running it for a request, phase by phase
 //! vm      the VM of a thread and a generation   answer  the response that Lua makes
+//! sockets what locations say about cosockets
 //! abort   clients that leave while Lua runs     api/    ngx.say, ngx.req, ngx.var ...
 //! ```
 //!
@@ -20,6 +21,7 @@ mod globals;
 mod phases;
 mod set;
 mod shdict;
+pub(crate) mod sockets;
 mod state;
 mod vm;
 
@@ -28,7 +30,9 @@ use ngx_core::http::{HttpModule, WorkerHooks};
 pub(crate) use self::state::Guest;
 
 /// The modules of this crate, for a program's list.
-pub static MODULES: &[&HttpModule] = &[&MODULE];
+pub static MODULES: &[&HttpModule] = &[&MODULE, &SOCKET_MODULE];
+
+static SOCKET_MODULE: HttpModule = HttpModule::new(&sockets::DESCRIPTOR);
 
 static MODULE: HttpModule = HttpModule {
     phases: phases::HANDLERS,

@@ -1,6 +1,6 @@
 //! What Lua keeps for a request.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use ngx_core::http::{CtxSlot, Request};
 use super::answer::Answer;
 use super::vm::Vm;
 use crate::ffi::Kept;
+use crate::sched::Endings;
 
 /// A request as its Lua code sees it.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub(crate) struct State {
     pub(super) body_ended: Cell<bool>,
     /// `ngx.arg`
     pub(super) arg: RefCell<Arg>,
+    /// What ends with the request: its sockets.
+    pub(crate) endings: OnceCell<Rc<Endings>>,
     /// The VM of this request alone (`lua_code_cache off`).
     pub(super) vm: RefCell<Option<Rc<Vm>>>,
 }
@@ -47,7 +50,7 @@ pub(super) enum Arg {
     /// The arguments of `set_by_lua`.
     Set(Vec<Bytes>),
     /// A piece of the response body.
-    Body(Piece),
+    Body(Box<Piece>),
 }
 
 /// A piece of the response body in `body_filter_by_lua`.

@@ -286,6 +286,7 @@ impl Vm {
             kind,
             phase,
             guest: Some(guest),
+            heritage: None,
         };
         Entry::of_kept(self.engine(), purpose, function)
     }

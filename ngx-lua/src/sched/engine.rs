@@ -27,6 +27,8 @@ pub(crate) struct Engine {
     re: Re,
     /// The metatable of sockets.
     socket_meta: Cell<Option<Meta>>,
+    /// The metatable of datagram sockets.
+    udp_meta: Cell<Option<Meta>>,
     /// The metatable of semaphores.
     semaphore_meta: Cell<Option<Meta>>,
     /// The metatables of cjson.
@@ -61,6 +63,7 @@ impl Engine {
             timers: Timers::default(),
             pools: Pools::default(),
             socket_meta: Cell::new(None),
+            udp_meta: Cell::new(None),
             semaphore_meta: Cell::new(None),
             json_metas: OnceCell::new(),
             #[cfg(feature = "http")]
@@ -124,6 +127,14 @@ impl Engine {
 
     pub(crate) fn is_exiting(&self) -> bool {
         self.timers.exiting.get()
+    }
+
+    pub(crate) fn udp_meta(&self) -> Option<Meta> {
+        self.udp_meta.get()
+    }
+
+    pub(crate) fn set_udp_meta(&self, meta: Meta) {
+        self.udp_meta.set(Some(meta));
     }
 
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.

@@ -28,7 +28,7 @@ pub(crate) use self::engine::Engine;
 pub(crate) use self::lane::{Lane, Op};
 #[cfg(feature = "http")]
 pub(crate) use self::run::{Begun, Ended, Waiting};
-pub(crate) use self::run::{Ending, Entry, Failure, Purpose, Run, RunKind};
+pub(crate) use self::run::{Ending, Endings, Entry, Failure, Purpose, Run, RunKind};
 
 use crate::ffi::{Call, Raise, Reply, Values};
 
@@ -57,12 +57,18 @@ pub(crate) fn wait(
 
 /// Whether the call may wait here.
 pub(crate) fn may_wait(call: &Call<'_>) -> Result<(), Raise> {
+    may_ever_wait(call)?;
+    may_yield(call)
+}
+
+/// Whether anything may wait in the run of the call.
+pub(crate) fn may_ever_wait(call: &Call<'_>) -> Result<(), Raise> {
     let run = call.lane().run();
     if run.kind() == RunKind::Blocking {
         let context = run.phase().context();
         return Err(format!("API disabled in the context of {context}").into());
     }
-    may_yield(call)
+    Ok(())
 }
 
 /// Ends the run: nothing of it goes on behind this call.

@@ -1,6 +1,6 @@
 //! A run: one call from outside, with everything that begins and ends with it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use mlua::{Function, MultiValue};
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::Engine;
 use super::lane::{self, Lane, Step};
 use super::light::Light;
+use crate::cosocket::{Defaults, Heritage};
 use crate::error::object_text;
 use crate::ffi::Thread;
 #[cfg(feature = "http")]
@@ -18,6 +19,7 @@ use crate::ffi::{Exhausted, Kept};
 #[cfg(feature = "http")]
 use crate::http::Guest;
 use crate::phase::Phase;
+use crate::settings::Resolve;
 
 /// A run.
 pub(crate) struct Run {
@@ -41,8 +43,10 @@ pub(crate) struct Run {
     quiet: Notify,
     /// Somebody has ended the run (`ngx.exit` and its like).
     exited: Cell<bool>,
-    /// What has to end with the run.
-    endings: RefCell<Vec<Weak<dyn Ending>>>,
+    /// What a timer has of the request that made it.
+    heritage: Option<Rc<Heritage>>,
+    /// What ends with the run, if it works for no request.
+    endings: OnceCell<Rc<Endings>>,
 }
 
 /// Whether a run may wait.
@@ -66,9 +70,13 @@ enum OnAbort {
     Begun,
 }
 
-/// Something that must not outlive the run that made it.
+/// What has to end with a run, or with the request that runs work for.
+#[derive(Default)]
+pub(crate) struct Endings(RefCell<Vec<Weak<dyn Ending>>>);
+
+/// Something that must not outlive the run or request that made it.
 pub(crate) trait Ending {
-    /// The run is over.
+    /// Its time is over.
     fn end(&self);
 }
 
@@ -162,14 +170,50 @@ impl Run {
         self.scope.clone()
     }
 
-    /// Ends `thing` with the run, if somebody still has it then.
-    pub(crate) fn adopt(&self, thing: Weak<dyn Ending>) {
-        let mut endings = self.endings.borrow_mut();
-        // A run that goes on for days must not remember all sockets that it ever had.
-        if endings.len() == endings.capacity() {
-            endings.retain(|thing| thing.strong_count() > 0);
+    /// What ends with the request that the run works for, else with the run. Sockets belong to it:
+    /// what has the same one may use them.
+    pub(crate) fn endings(&self) -> &Rc<Endings> {
+        #[cfg(feature = "http")]
+        if let Some(guest) = &self.guest {
+            return guest.state.endings.get_or_init(Rc::default);
         }
-        endings.push(thing);
+        self.endings.get_or_init(Rc::default)
+    }
+
+    /// What sockets begin with here.
+    pub(crate) fn socket_defaults(&self) -> Defaults {
+        #[cfg(feature = "http")]
+        if let Some(guest) = &self.guest {
+            return crate::http::sockets::defaults(&guest.request);
+        }
+        match &self.heritage {
+            Some(heritage) => heritage.sockets,
+            None => self.engine.settings().into(),
+        }
+    }
+
+    /// Who knows the addresses of names here.
+    pub(crate) fn resolver(&self) -> Option<Rc<dyn Resolve>> {
+        #[cfg(feature = "http")]
+        if let Some(guest) = &self.guest {
+            return crate::http::sockets::resolver(&guest.request);
+        }
+        match &self.heritage {
+            Some(heritage) => heritage.resolver.clone(),
+            None => self.engine.settings().resolver.clone(),
+        }
+    }
+
+    /// What a timer that is made here takes with it.
+    pub(super) fn heritage(&self) -> Option<Rc<Heritage>> {
+        #[cfg(feature = "http")]
+        if self.guest.is_some() {
+            return Some(Rc::new(Heritage {
+                sockets: self.socket_defaults(),
+                resolver: self.resolver(),
+            }));
+        }
+        self.heritage.clone()
     }
 
     pub(super) fn light_began(&self) {
@@ -204,10 +248,34 @@ impl Run {
         for light in lights.values() {
             light.end();
         }
-        let endings = std::mem::take(&mut *self.endings.borrow_mut());
-        for thing in endings.iter().filter_map(Weak::upgrade) {
+        if let Some(endings) = self.endings.get() {
+            endings.end();
+        }
+    }
+}
+
+impl Endings {
+    /// Ends `thing` with the others, if somebody still has it then.
+    pub(crate) fn adopt(&self, thing: Weak<dyn Ending>) {
+        let mut all = self.0.borrow_mut();
+        // A run that goes on for days must not remember all sockets that it ever had.
+        if all.len() == all.capacity() {
+            all.retain(|thing| thing.strong_count() > 0);
+        }
+        all.push(thing);
+    }
+
+    fn end(&self) {
+        let all = std::mem::take(&mut *self.0.borrow_mut());
+        for thing in all.iter().filter_map(Weak::upgrade) {
             thing.end();
         }
+    }
+}
+
+impl Drop for Endings {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -217,6 +285,7 @@ pub(crate) struct Purpose {
     pub(crate) phase: Phase,
     #[cfg(feature = "http")]
     pub(crate) guest: Option<Guest>,
+    pub(crate) heritage: Option<Rc<Heritage>>,
 }
 
 impl Purpose {
@@ -226,6 +295,7 @@ impl Purpose {
             phase,
             #[cfg(feature = "http")]
             guest: None,
+            heritage: None,
         }
     }
 }
@@ -307,7 +377,8 @@ impl Entry {
             live: Cell::new(0),
             quiet: Notify::new(),
             exited: Cell::new(false),
-            endings: RefCell::default(),
+            heritage: purpose.heritage,
+            endings: OnceCell::new(),
         });
         Self {
             lane: Lane::new(run, Rc::new(thread)),

@@ -2,10 +2,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ngx_core::log::{self, ErrorLog, LogScope};
 
 use super::sleep::duration;
 use super::{Engine, Entry, Purpose, RunKind};
+use crate::cosocket::Heritage;
 use crate::ffi::{Call, Raise, Reply, Thread, Value, function, values};
 use crate::phase::Phase;
 
@@ -62,6 +66,9 @@ fn begin(call: &mut Call<'_>, again: Again) -> Result<Reply, Raise> {
         return refuse("too many pending timers");
     }
     let place = call.place();
+    let heritage = call.lane().run().heritage();
+    let sinks = log::current().and_then(|scope| scope.sinks());
+    let scope: Rc<dyn LogScope> = Rc::new(Scope { sinks });
     let thread = engine.raw().thread().map_err(|_| "not enough memory")?;
     call.move_arguments(2, &thread)?;
     let pending = Counted::new(Rc::clone(&engine), |engine| &engine.timers.pending);
@@ -69,6 +76,8 @@ fn begin(call: &mut Call<'_>, again: Again) -> Result<Reply, Raise> {
         engine,
         thread,
         place,
+        heritage,
+        scope,
     };
     match again {
         Again::No => drop(tokio::task::spawn_local(timer.run(delay, pending))),
@@ -91,6 +100,24 @@ struct Timer {
     thread: Thread,
     /// Where it was made.
     place: Option<(String, i32)>,
+    heritage: Option<Rc<Heritage>>,
+    scope: Rc<dyn LogScope>,
+}
+
+/// What log lines of a timer are about.
+struct Scope {
+    /// Where the one who made it logs.
+    sinks: Option<Arc<ErrorLog>>,
+}
+
+impl LogScope for Scope {
+    fn write_context(&self, out: &mut String) {
+        out.push_str(", context: ngx.timer");
+    }
+
+    fn sinks(&self) -> Option<Arc<ErrorLog>> {
+        self.sinks.clone()
+    }
 }
 
 impl Timer {
@@ -125,6 +152,8 @@ impl Timer {
             engine: Rc::clone(&self.engine),
             thread,
             place: self.place.clone(),
+            heritage: self.heritage.clone(),
+            scope: Rc::clone(&self.scope),
         })
     }
 
@@ -147,6 +176,16 @@ impl Timer {
     }
 
     async fn fire(self) {
+        let scope = Rc::clone(&self.scope);
+        log::scoped(scope, async move {
+            ngx_core::debug!("lua ngx.timer expired");
+            self.call_back().await;
+            ngx_core::debug!("http lua close fake http connection");
+        })
+        .await;
+    }
+
+    async fn call_back(self) {
         let timers = &self.engine.timers;
         let most = self.engine.settings().max_running_timers;
         if timers.running.get() >= most {
@@ -159,12 +198,13 @@ impl Timer {
             self.complain();
             return;
         }
-        let purpose = Purpose::new(RunKind::Waiting, Phase::Timer);
+        let mut purpose = Purpose::new(RunKind::Waiting, Phase::Timer);
+        purpose.heritage = self.heritage;
         let entry = Entry::with_thread(&self.engine, purpose, self.thread);
         if let Err(failure) = entry.finish().await {
             ngx_core::error!(
                 multiline = true,
-                "lua entry thread aborted: runtime error: {}, context: ngx.timer",
+                "lua entry thread aborted: runtime error: {}",
                 failure.text()
             );
         }

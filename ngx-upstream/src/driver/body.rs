@@ -61,7 +61,8 @@ where
     ) -> Poll<Result<(), Error>> {
         for _ in 0..TURNS {
             let came = self.poll_fill(cx, client, pipe, rest);
-            let passed = match pipe.poll_pass(cx, client) {
+            let last = matches!(rest.end, Some(Ok(()))) && rest.trailers.is_none();
+            let passed = match pipe.poll_pass(cx, client, last) {
                 Ok(passed) => passed,
                 Err(error) => return Poll::Ready(Err(Error::new(error.into(), Phase::Body))),
             };

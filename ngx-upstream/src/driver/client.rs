@@ -20,12 +20,21 @@ pub trait Client<H> {
     fn head(&mut self, head: H, tries: &[Try]) -> Disposition;
 
     /// Takes a piece of the body, in order. [`Flow::Again`] says that it is kept: the driver waits for
-    /// [`poll_ready`](Self::poll_ready) before the next one. Nothing marks the end: that is when
-    /// [`Driver::run`](super::Driver::run) returns.
+    /// [`poll_ready`](Self::poll_ready) before the next one. Nothing marks the end of a body that the
+    /// peer ends late: that is when [`Driver::run`](super::Driver::run) returns.
     ///
     /// # Errors
     /// The exchange ends with this error.
     fn body(&mut self, chain: Chain) -> Result<Flow, ClientError>;
+
+    /// Takes the last piece of the body, if it is known to be that when it is passed on. Nothing
+    /// follows, trailers neither. The default is [`body`](Self::body).
+    ///
+    /// # Errors
+    /// As there.
+    fn last_body(&mut self, chain: Chain) -> Result<Flow, ClientError> {
+        self.body(chain)
+    }
 
     /// Waits until [`body`](Self::body) may be called again.
     ///

@@ -7,31 +7,30 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::now::now;
+use crate::now::{millis, now_ms};
 use crate::timeouts::{Timer, TimerTable};
 
 /// A table of timers and the one sleep under it. Moving a deadline on does not touch the sleep: it
 /// wakes too early, looks at the table, and sleeps again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Clock {
-    base: Instant,
     table: TimerTable,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Alarm>,
+}
+
+/// A sleep that is on. Pooled connections keep theirs: most exchanges need not make one.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    /// When it goes off, in coarse milliseconds, or earlier.
+    at: u64,
+    sleep: Pin<Box<Sleep>>,
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
-        Self {
-            base: now(),
-            table: TimerTable::default(),
-            sleep: None,
-        }
-    }
-
     /// Sets or moves a deadline.
     pub(super) fn set(&mut self, timer: Timer, after: Duration) {
         self.table
-            .set(timer, self.now().saturating_add(millis(after)));
+            .set(timer, now_ms().saturating_add(millis(after)));
     }
 
     /// Sets a deadline unless it is set.
@@ -50,55 +49,53 @@ impl Clock {
         self.table.stop(timer);
     }
 
+    /// Takes the alarm that a connection has kept.
+    pub(super) fn take_alarm(&mut self, kept: &mut Option<Alarm>) {
+        if self.alarm.is_none() {
+            self.alarm = kept.take();
+        }
+    }
+
+    /// Leaves the alarm to the next exchange on the connection. It stays on meanwhile: at worst it
+    /// wakes somebody who goes on waiting.
+    pub(super) fn leave_alarm(&mut self, kept: &mut Option<Alarm>) {
+        *kept = self.alarm.take();
+    }
+
     /// Waits for the first timer to expire; forever if none is set.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
+        // What the sleep says counts, too: its clock is a little ahead of the coarse one.
+        let mut rung = 0;
         loop {
             let Some(next) = self.table.next_timeout() else {
                 return Poll::Pending;
             };
-            let at = self.base + Duration::from_millis(next);
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if at < sleep.deadline() {
-                sleep.as_mut().reset(at);
-            }
-            ready!(sleep.as_mut().poll(cx));
-            // The sleep's own clock is ahead of the coarse one.
-            let woken = sleep.deadline();
-            if let Some(timer) = self.table.expired(self.now().max(self.at(woken))) {
+            let now = now_ms().max(rung);
+            if rung > 0
+                && let Some(timer) = self.table.expired(now)
+            {
                 return Poll::Ready(timer);
             }
-            if let Some(sleep) = &mut self.sleep {
-                sleep.as_mut().reset(at);
-            }
+            let alarm = match &mut self.alarm {
+                Some(alarm) => {
+                    if next < alarm.at || rung > 0 {
+                        alarm.at = next;
+                        alarm.sleep.as_mut().reset(instant(next, now));
+                    }
+                    alarm
+                }
+                none => none.insert(Alarm {
+                    at: next,
+                    sleep: Box::pin(sleep_until(instant(next, now))),
+                }),
+            };
+            ready!(alarm.sleep.as_mut().poll(cx));
+            rung = alarm.at;
         }
-    }
-
-    /// Takes the sleep that a connection has kept, so that none has to be made.
-    pub(super) fn take_sleep(&mut self, kept: &mut Option<Pin<Box<Sleep>>>) {
-        if self.sleep.is_none() {
-            self.sleep = kept.take();
-        }
-    }
-
-    /// Leaves the sleep to the next exchange on the connection. It goes on meanwhile: at worst it
-    /// wakes somebody who goes on waiting.
-    pub(super) fn leave_sleep(&mut self, kept: &mut Option<Pin<Box<Sleep>>>) {
-        *kept = self.sleep.take();
-    }
-
-    fn at(&self, time: Instant) -> u64 {
-        millis(time.saturating_duration_since(self.base))
-    }
-
-    fn now(&self) -> u64 {
-        self.at(now())
     }
 }
 
-/// Whole milliseconds, at most a few years: an `Instant` must be able to hold them.
-fn millis(duration: Duration) -> u64 {
-    const LONG: u64 = 1 << 38;
-    u64::try_from(duration.as_millis())
-        .unwrap_or(LONG)
-        .min(LONG)
+/// The moment `at` on the clock of tokio, when it is `now`.
+fn instant(at: u64, now: u64) -> Instant {
+    Instant::now() + Duration::from_millis(at.saturating_sub(now))
 }

@@ -7,14 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::time::Instant;
 
 use super::report::Try;
 use super::sender::Sender;
 use super::settings::Settings;
 use crate::connect::{Connection, Stream};
 use crate::error::ErrorKind;
-use crate::now::now;
+use crate::now::{now_ms, since};
 use crate::peer::Peer;
 
 /// A peer, the connection to it if there is one yet, and what has happened on it.
@@ -26,7 +25,7 @@ pub(super) struct Link<S> {
     pub(super) attempt: Try,
     /// A copy of `attempt` stands in the list of tries.
     pub(super) noted: bool,
-    begun: Instant,
+    begun: u64,
     /// Bytes to ask for. Invariant: `read_min <= size <= read_max`.
     size: usize,
     read_min: usize,
@@ -55,7 +54,7 @@ impl<S: Stream> Link<S> {
             sender: Sender::new(),
             attempt,
             noted: false,
-            begun: now(),
+            begun: now_ms(),
             size: settings.read_min,
             read_min: settings.read_min,
             read_max: settings.read_max.max(settings.read_min),
@@ -66,12 +65,12 @@ impl<S: Stream> Link<S> {
 
     pub(super) fn connected(&mut self, connection: Connection<S>) {
         self.attempt.reused = connection.is_reused();
-        self.attempt.connect_time = Some(now().saturating_duration_since(self.begun));
+        self.attempt.connect_time = Some(since(self.begun));
         self.connection = Some(connection);
     }
 
     pub(super) fn head_came(&mut self) {
-        self.attempt.header_time = Some(now().saturating_duration_since(self.begun));
+        self.attempt.header_time = Some(since(self.begun));
         self.attempt.sent = self.sender.sent();
     }
 
@@ -90,7 +89,7 @@ impl<S: Stream> Link<S> {
     }
 
     pub(super) fn into_try(mut self, status: u16) -> Try {
-        self.attempt.response_time = Some(now().saturating_duration_since(self.begun));
+        self.attempt.response_time = Some(since(self.begun));
         self.attempt.sent = self.sender.sent();
         self.attempt.status = status;
         self.attempt

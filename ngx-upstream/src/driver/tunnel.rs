@@ -115,7 +115,7 @@ where
         client: &mut R,
         pipe: &mut Pipe,
     ) -> Result<bool, ErrorKind> {
-        let mut moved = pipe.poll_pass(cx, client)?;
+        let mut moved = pipe.poll_pass(cx, client, false)?;
         let Some(link) = self
             .link
             .as_mut()
@@ -130,7 +130,7 @@ where
                 let bytes = input.split().freeze();
                 link.attempt.body += bytes.len() as u64;
                 pipe.push(Chain::from(Buf::from(bytes)));
-                pipe.poll_pass(cx, client)?;
+                pipe.poll_pass(cx, client, false)?;
             }
         }
         Ok(moved)

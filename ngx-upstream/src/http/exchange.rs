@@ -58,6 +58,7 @@ pub(super) struct Run {
 /// Gets an exchange ready: [`Exchanging::run`] runs it.
 ///
 /// No future, so that what goes in is moved into its place once: the driver is large.
+#[inline(always)]
 pub(super) fn prepare<'a, P, F>(
     r: &'a Request,
     state: Rc<State>,
@@ -126,6 +127,8 @@ enum Stage {
     Waiting,
     /// The response is on its way to the client.
     Sending,
+    /// All of it is.
+    Sent,
     /// Bytes pass both ways.
     Tunnel,
     /// The backend's body is not wanted.
@@ -177,7 +180,8 @@ impl<F> Talk<'_, F> {
             (Stage::Elsewhere(Answer::Redirect(uri)), _) => redirect(self.r, &uri),
             (Stage::Elsewhere(Answer::Send(_)) | Stage::Over, _)
             | (Stage::Tunnel, Ok(_))
-            | (Stage::Sending, Ok(End::Discarded | End::Tunnel)) => Step::Done,
+            | (Stage::Sending, Ok(End::Discarded | End::Tunnel))
+            | (Stage::Sent, _) => Step::Done,
             (Stage::Waiting, Ok(_)) => Step::Finish(502),
             (Stage::Sending, Ok(End::Complete)) => {
                 send(self.r, Chain::from(Buf::special(Flags::LAST_BUF)));
@@ -279,6 +283,18 @@ impl<H, F: Front<H>> Client<H> for Talk<'_, F> {
             _ => return Err(ClientError::Closed),
         };
         sent.map_err(|failed| self.lost(&failed))
+    }
+
+    fn last_body(&mut self, mut chain: Chain) -> Result<Flow, ClientError> {
+        if matches!(self.stage, Stage::Sending) {
+            if let Some(last) = chain.back_mut() {
+                last.insert_flags(Flags::LAST_BUF);
+            }
+            let flow = self.body(chain);
+            self.stage = Stage::Sent;
+            return flow;
+        }
+        self.body(chain)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {

@@ -12,7 +12,7 @@ use super::headers::pass_redirected;
 use super::request::Asking;
 use super::settings::Drive;
 use super::state::State;
-use super::target::{self, Found, Lookup, Pass, Place};
+use super::target::{self, Lookup, Pass, Place};
 use super::variables;
 use crate::driver::Settings;
 use crate::pipe::Mode;
@@ -41,33 +41,52 @@ pub(super) fn handle(r: &Request) -> PhaseStep {
     })
 }
 
+/// One function for all that waits: what is large is made where it stays.
 async fn pass(r: &Request) -> Result<PhaseStep, u16> {
     let conf = r.conf(&PROXY);
-    let body = body(r, conf).await?;
+    let body = match r.body_framing() {
+        BodyFraming::None => Body::None,
+        framing => body(r, conf, framing).await?,
+    };
     // What tells locations apart for connections that are `local`.
     let location = std::ptr::from_ref(conf) as usize;
-    match conf.pass.as_ref() {
+    let computed;
+    let (place, replaced, found) = match conf.pass.as_ref() {
         Some(Pass::Fixed(fixed)) => {
             let found = fixed.find(r, location).ok_or(500_u16)?;
-            Ok(ask(r, conf, (&fixed.place, Some(&fixed.location)), found, body).await)
+            (&fixed.place, Some(&*fixed.location), found)
         }
         Some(Pass::Computed(template)) => {
             let (place, lookup) = target::evaluate(r, template, location)?;
             let found = match lookup {
                 Lookup::Found(found) => found,
-                Lookup::Name { name, port } => target::resolve(r, &name, port).await?,
+                Lookup::Name { name, port } => Box::pin(target::resolve(r, &name, port)).await?,
             };
+            computed = place;
             // A URI that was computed is all of it.
-            let replaced = place.uri.is_empty().then_some(&b""[..]);
-            Ok(ask(r, conf, (&place, replaced), found, body).await)
+            let replaced = computed.uri.is_empty().then_some(&b""[..]);
+            (&computed, replaced, found)
         }
-        None => Err(500),
-    }
+        None => return Err(500),
+    };
+    let state = State::begin(r, "http://", place.site.clone());
+    let Some((settings, request)) = ask(r, conf, (place, replaced), body, &state) else {
+        ngx_core::error!("zero length URI to proxy");
+        return Err(500);
+    };
+    let run = Run {
+        found,
+        settings,
+        ignore_client_abort: *conf.ignore_client_abort,
+    };
+    let mut exchanging = prepare(r, state, run, Http1::new(request), Responses { conf });
+    let report = exchanging.run().await;
+    Ok(exchanging.end(report))
 }
 
 /// Reads the body, unless it is passed on as it comes.
-async fn body(r: &Request, conf: &ProxyConf) -> Result<Body, u16> {
-    let framing = match r.body_framing() {
+async fn body(r: &Request, conf: &ProxyConf, framing: BodyFraming) -> Result<Body, u16> {
+    let framing = match framing {
         BodyFraming::None => return Ok(Body::None),
         _ if !*conf.pass_request_body => {
             r.discard_body()?;
@@ -91,15 +110,14 @@ async fn body(r: &Request, conf: &ProxyConf) -> Result<Body, u16> {
     Ok(Body::Whole(Framing::Length(bufs.size()), bufs))
 }
 
-/// Asks one backend after the other until one has answered.
-async fn ask(
+/// What is asked for and how; `None` if that is nothing.
+fn ask(
     r: &Request,
     conf: &ProxyConf,
     (place, location): (&Place, Option<&[u8]>),
-    found: Found,
     body: Body,
-) -> PhaseStep {
-    let state = State::begin(r, "http://", place.site.clone());
+    state: &State,
+) -> Option<(Settings, Http1Request)> {
     let framing = match &body {
         Body::None => None,
         Body::Whole(framing, _) | Body::Stream(framing) => Some(*framing),
@@ -114,8 +132,7 @@ async fn ask(
     };
     let built = conf.sending.build(r, &asking);
     if built.uri.is_empty() {
-        ngx_core::error!("zero length URI to proxy");
-        return Step::Finish(500);
+        return None;
     }
     state.set_uri(built.uri);
     let settings = Settings {
@@ -123,20 +140,13 @@ async fn ask(
         idempotent: r.method().is_idempotent(),
         ..conf.drive.as_ref().map(Drive::settings).unwrap_or_default()
     };
-    let protocol = Http1::new(Http1Request {
+    let request = Http1Request {
         head: Chain::from(ngx_buf::Buf::from(built.head)),
         body,
         is_head: built.is_head,
         upgrade: built.upgrade,
-    });
-    let exchange = Run {
-        found,
-        settings,
-        ignore_client_abort: *conf.ignore_client_abort,
     };
-    let mut exchanging = prepare(r, state, exchange, protocol, Responses { conf });
-    let report = exchanging.run().await;
-    exchanging.end(report)
+    Some((settings, request))
 }
 
 /// Responses of HTTP backends, as the location wants them.

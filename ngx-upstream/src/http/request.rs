@@ -65,7 +65,7 @@ thread_local! {
     /// and kept here until they are sent: the memory comes back then.
     static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
-const HEADS_SIZE: usize = 16 * 1024;
+const HEADS_SIZE: usize = 64 * 1024;
 
 impl Sending {
     /// Puts the header together.
@@ -79,12 +79,11 @@ impl Sending {
         let start = out.len();
         write_uri(r, asking, &mut out);
         let end = out.len();
-        let version = if asking.version >= Version::HTTP_11 {
-            "1.1"
+        out.extend_from_slice(if asking.version >= Version::HTTP_11 {
+            b" HTTP/1.1\r\n"
         } else {
-            "1.0"
-        };
-        let _ = write!(out, " HTTP/{version}\r\n");
+            b" HTTP/1.0\r\n"
+        });
         self.write_host(r, asking, &mut out);
         let upgrade = self.write_lines(r, &mut out);
         self.write_framing(r, asking.framing, &mut out);
@@ -93,7 +92,9 @@ impl Sending {
         }
         out.extend_from_slice(b"\r\n");
         let head = HEADS.with_borrow_mut(|heads| {
-            heads.reserve(out.len().max(HEADS_SIZE));
+            if heads.capacity() < out.len() {
+                heads.reserve(out.len().max(HEADS_SIZE));
+            }
             heads.extend_from_slice(&out);
             heads.split().freeze()
         });

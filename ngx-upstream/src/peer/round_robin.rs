@@ -5,11 +5,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use tokio::time::Instant;
 
 use super::balancer::{Balancer, NoLive, Peer, PeerOutcome, Session};
 use super::fails::Fails;
-use crate::now::now;
+use crate::now::{now_ms, since};
 
 /// A `server` of an `upstream` block, one for each address its name has.
 #[derive(Clone, Debug)]
@@ -81,7 +80,7 @@ struct Shared {
     servers: Box<[Server]>,
     fails: Box<[Fails]>,
     /// The clock of `fails` counts from here.
-    base: Instant,
+    base: u64,
 }
 
 /// Where a thread stands. Only one thread takes the lock: it is never contended.
@@ -106,7 +105,7 @@ impl RoundRobin {
         let shared = Shared {
             servers,
             fails,
-            base: Instant::now(),
+            base: now_ms(),
         };
         Self {
             round: Round::new(&shared),
@@ -223,13 +222,18 @@ impl Drop for RoundRobinSession {
 impl RoundRobinSession {
     /// Chooses among the servers, or among the backups, that are up and were not tried.
     fn pick(&mut self, backup: bool, now: u64) -> Option<usize> {
-        let shared = Arc::clone(&self.shared);
-        let mut round = self.round();
+        let Self {
+            shared,
+            round,
+            tried,
+            ..
+        } = self;
+        let mut round = round.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = 0;
         let mut best: Option<(usize, i64)> = None;
         for (at, server) in shared.servers.iter().enumerate() {
-            let tried = self.tried.get(at).copied().unwrap_or(true);
-            if server.backup != backup || tried || !shared.is_up(at, now) {
+            let was_tried = tried.get(at).copied().unwrap_or(true);
+            if server.backup != backup || was_tried || !shared.is_up(at, now) {
                 continue;
             }
             let Some(weight) = round.weights.get_mut(at) else {
@@ -247,7 +251,7 @@ impl RoundRobinSession {
             weight.current -= total;
         }
         drop(round);
-        if let Some(tried) = self.tried.get_mut(at) {
+        if let Some(tried) = tried.get_mut(at) {
             *tried = true;
         }
         Some(at)
@@ -261,8 +265,7 @@ impl RoundRobinSession {
 impl Shared {
     fn now(&self) -> u64 {
         // The clock begins late enough that a `checked` of zero is long ago.
-        now()
-            .saturating_duration_since(self.base)
+        since(self.base)
             .as_secs()
             .saturating_add(u64::from(u32::MAX))
     }

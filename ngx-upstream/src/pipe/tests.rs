@@ -53,7 +53,7 @@ impl Slow {
 
 fn pass(pipe: &mut Pipe, client: &mut Slow, free: usize) -> bool {
     client.free += free;
-    pipe.poll_pass(&mut Context::from_waker(Waker::noop()), client)
+    pipe.poll_pass(&mut Context::from_waker(Waker::noop()), client, false)
         .unwrap()
 }
 

@@ -88,6 +88,7 @@ enum Rest {
 
 impl Http1 {
     /// An exchange of this request.
+    #[inline(always)]
     pub fn new(request: Request) -> Self {
         Self {
             request,

@@ -195,7 +195,9 @@ impl Out {
             return;
         }
         let bytes = BLOCK.with_borrow_mut(|block| {
-            block.reserve(self.small.len().max(BLOCK_SIZE));
+            if block.capacity() < self.small.len() {
+                block.reserve(self.small.len().max(BLOCK_SIZE));
+            }
             block.extend_from_slice(&self.small);
             block.split().freeze()
         });
@@ -250,7 +252,7 @@ struct Spare(Vec<Box<Out>>);
 const SPARE_MAX: usize = 64;
 /// What is copied rather than listed, in bytes.
 const SMALL: usize = 4096;
-const BLOCK_SIZE: usize = 16 * 1024;
+const BLOCK_SIZE: usize = 64 * 1024;
 /// What ends the postponing, as in the chain writer.
 const HURRY: Flags = Flags::FLUSH.union(Flags::LAST_BUF).union(Flags::RECYCLED);
 

@@ -40,24 +40,24 @@ pub(super) struct Parsed {
 pub(super) fn parse_field(buf: &[u8], line: Range<usize>) -> Result<Parsed, usize> {
     let bytes = buf.get(line.clone()).unwrap_or_default();
 
-    let good = bytes
-        .iter()
-        .position(|&byte| NAME[usize::from(byte)] != NameByte::Good);
+    // A name that is known is good, and most are: they are not looked at byte by byte.
+    let colon = memchr::memchr(b':', bytes).unwrap_or(0);
+    let known = Known::from_name(bytes.get(..colon).unwrap_or_default());
     let Name {
         colon,
         underscore,
         odd,
-    } = match good {
-        Some(colon) if colon > 0 && bytes.get(colon) == Some(&b':') => Name {
+    } = if known != Known::Other || is_good(bytes.get(..colon).unwrap_or_default()) {
+        Name {
             colon,
             underscore: false,
             odd: false,
-        },
-        _ => parse_odd_name(bytes).map_err(|bad| line.start + bad)?,
+        }
+    } else {
+        parse_odd_name(bytes).map_err(|bad| line.start + bad)?
     };
 
-    let (name, mut value) = bytes.split_at_checked(colon).unwrap_or_default();
-    value = value.get(1..).unwrap_or_default();
+    let mut value = bytes.get(colon + 1..).unwrap_or_default();
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
@@ -69,13 +69,21 @@ pub(super) fn parse_field(buf: &[u8], line: Range<usize>) -> Result<Parsed, usiz
     let field = FieldRange {
         name: Span::at(line.start, line.start + colon),
         value: Span::at(start, start + value.len()),
-        known: Known::from_name(name),
+        known,
     };
     Ok(Parsed {
         field,
         underscore,
         odd,
     })
+}
+
+/// Whether it is a name of letters, digits and `-` alone.
+fn is_good(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name
+            .iter()
+            .all(|&byte| NAME[usize::from(byte)] == NameByte::Good)
 }
 
 /// What was found looking for the end of a name.

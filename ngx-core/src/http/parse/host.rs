@@ -57,6 +57,7 @@ impl<'a> Host<'a> {
 /// # Errors
 ///
 /// As there; nothing is appended then.
+#[cfg(feature = "http")]
 pub(crate) fn append_host(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidHost> {
     let Parts { name, upper, .. } = Parts::of(bytes)?;
     let start = out.len();

@@ -46,6 +46,7 @@ pub use error::{RequestError, ResponseError};
 pub use escape::{Escape, Unescape, escape_controls, escape_uri, unescape_uri};
 pub use framing::{BodyFraming, ResponseFraming};
 pub use header::FieldRange;
+#[cfg(feature = "http")]
 pub(crate) use host::append_host;
 pub use host::{Host, InvalidHost, fuzz_host};
 pub use known::{Known, KnownSet};

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use ngx_core::error;
 use ngx_core::http::parse::Version;
 
-use super::{live, nothing};
+use super::{header_is_out, live, nothing};
 use crate::ffi::{Call, Kept, Kind, Raise, Reply, Value, function, values};
+use crate::http::Guest;
 use crate::phase::Phase;
 use crate::sched::Engine;
 
@@ -28,7 +29,7 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let value = match key.as_deref() {
         Some(b"ctx") => Value::Kept(ctx(call)?),
         Some(b"status") => status(call)?,
-        Some(b"headers_sent") => Value::Boolean(live(call)?.request.header_sent()),
+        Some(b"headers_sent") => Value::Boolean(header_is_out(call, &live(call)?)),
         Some(b"is_subrequest") => {
             live(call)?;
             Value::Boolean(false)
@@ -99,13 +100,14 @@ fn status(call: &Call<'_>) -> Result<Value, Raise> {
 fn set_status(call: &Call<'_>) -> Result<(), Raise> {
     let guest = live(call)?;
     let status = call.want_number(3)?.trunc();
-    change_status(&guest.request, status, None);
+    change_status(call, &guest, status, None);
     Ok(())
 }
 
 /// Gives the response a status, with a reason phrase if there is one; what is wrong is logged.
-pub(super) fn change_status(r: &ngx_core::http::Request, status: f64, reason: Option<&[u8]>) {
-    if r.header_sent() {
+pub(super) fn change_status(call: &Call<'_>, guest: &Guest, status: f64, reason: Option<&[u8]>) {
+    let r = &guest.request;
+    if header_is_out(call, guest) {
         error!("attempt to set ngx.status after sending out response headers");
         return;
     }

@@ -12,7 +12,7 @@ use ngx_core::{debug, error, time};
 use smallvec::SmallVec;
 
 use super::ctx::change_status;
-use super::{live, nothing};
+use super::{header_is_out, live, nothing};
 use crate::ffi::{Call, Kind, Raise, Reply, TableValue, Value, function, values};
 use crate::http::Guest;
 use crate::http::conf::LUA;
@@ -137,7 +137,7 @@ fn change(
     replace: bool,
 ) -> Result<Reply, Raise> {
     let r = &guest.request;
-    if r.header_sent() {
+    if header_is_out(call, guest) {
         error!("attempt to set ngx.header.HEADER after sending out response headers");
         return nothing();
     }
@@ -413,6 +413,6 @@ fn set_status(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let guest = live(call)?;
     let status = call.want_number(1)?.trunc();
     let reason = call.want_text(2)?;
-    change_status(&guest.request, status, Some(&reason));
+    change_status(call, &guest, status, Some(&reason));
     nothing()
 }

@@ -74,6 +74,11 @@ const WAITING: &[Phase] = &[
     Phase::Content,
 ];
 
+/// Whether the response header is beyond change. While `header_filter_by_lua` waits, it is not.
+fn header_is_out(call: &Call<'_>, guest: &Guest) -> bool {
+    guest.request.header_sent() && call.lane().run().phase() != Phase::HeaderFilter
+}
+
 /// The answer of what went well.
 fn done() -> Result<Reply, Raise> {
     Ok(Reply::Values(values([Value::Number(1.0)])))

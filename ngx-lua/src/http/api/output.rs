@@ -56,7 +56,9 @@ fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
 
 /// Why there can be no more output.
 fn is_over(guest: &Guest) -> Option<&'static str> {
-    if guest.request.header_sent() && guest.request.response().is_header_only() {
+    if guest.request.is_taken_over() {
+        Some("raw request socket acquired")
+    } else if guest.request.header_sent() && guest.request.response().is_header_only() {
         Some("header only")
     } else if guest.state.answer.has_ended() {
         Some("seen eof")

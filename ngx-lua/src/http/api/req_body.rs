@@ -1,6 +1,7 @@
 //! `ngx.req`: the body, read, left, looked at, replaced.
 
 use std::future::pending;
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -141,11 +142,14 @@ fn set_body_file(call: &mut Call<'_>) -> Result<Reply, Raise> {
         _ => return Err(call.expected(2, "boolean")),
     };
     let path = Path::new(std::ffi::OsStr::from_bytes(&name));
-    r.set_body_file(path, clean).map_err(|why| {
+    let failed = |call: &str, why: &io::Error| {
         let shown = path.display();
-        error!("open() \"{shown}\" failed {}", errno(&why));
-        Raise::from(format!("open() \"{shown}\" failed"))
-    })?;
+        error!("{call}() \"{shown}\" failed {}", errno(why));
+        Raise::from(format!("{call}() \"{shown}\" failed"))
+    };
+    path.metadata().map_err(|why| failed("stat", &why))?;
+    r.set_body_file(path, clean)
+        .map_err(|why| failed("open", &why))?;
     Ok(nothing())
 }
 

@@ -28,7 +28,9 @@ fn socket(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let raw = call.boolean(1);
     let guest = allowed(call, WAITING)?;
-    let stream = if raw {
+    let stream = if raw && guest.state.answer.is_kept() {
+        Err("http 1.0 buffering".to_owned())
+    } else if raw {
         raw_stream(&guest.request)
     } else {
         body_stream(&guest.request)

@@ -1,3 +1,5 @@
+use tokio::time::Instant;
+
 use super::*;
 
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nfirst,";

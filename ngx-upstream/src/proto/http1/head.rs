@@ -113,6 +113,11 @@ impl Head {
 
     /// The name of a field of this head, sharing its memory.
     pub fn name_of(&self, field: &Field<'_>) -> Bytes {
+        // Most names are written as they usually are: those need no count of who uses them.
+        let usual = field.known.name();
+        if field.name == usual.as_bytes() {
+            return Bytes::from_static(usual.as_bytes());
+        }
         self.slice(field.range.name)
     }
 

@@ -1,0 +1,45 @@
+//! What sockets begin with: the limits and timeouts of the place where their run runs.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::settings::{Resolve, Settings};
+
+/// Limits and timeouts of sockets that have not been told otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) send_timeout: Duration,
+    pub(crate) read_timeout: Duration,
+    /// What is read at once.
+    pub(crate) buffer_size: usize,
+    /// The one buffer that what is sent may be copied into.
+    pub(crate) send_buffer_size: usize,
+    pub(crate) pool_size: usize,
+    pub(crate) keepalive_timeout: Duration,
+    pub(crate) log_errors: bool,
+    /// Small segments leave at once.
+    pub(crate) nodelay: bool,
+}
+
+impl From<&Settings> for Defaults {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            connect_timeout: settings.connect_timeout,
+            send_timeout: settings.send_timeout,
+            read_timeout: settings.read_timeout,
+            buffer_size: settings.buffer_size,
+            send_buffer_size: settings.send_buffer_size,
+            pool_size: settings.pool_size,
+            keepalive_timeout: settings.keepalive_timeout,
+            log_errors: settings.log_socket_errors,
+            nodelay: true,
+        }
+    }
+}
+
+/// What a timer takes over from the request that made it, which may be gone when it runs.
+pub(crate) struct Heritage {
+    pub(crate) sockets: Defaults,
+    pub(crate) resolver: Option<Rc<dyn Resolve>>,
+}
