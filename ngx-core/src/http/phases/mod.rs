@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, ready};
 
 pub use finalize::status;
+pub(super) use find_config::{LookUp, Seen};
 pub(crate) use table::PhaseTable;
 
 use super::output::SendError;
