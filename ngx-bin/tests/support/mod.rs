@@ -3,8 +3,7 @@
 //! * [`Server`]: a prefix folder, a configuration, a child process.
 //! * [`Client`]: raw bytes over a blocking socket, and a strict reader of responses.
 //! * [`Backend`]: a scripted peer on its own threads.
-//! * [`Dns`], [`Memcached`], [`Redis`]: the other neighbours of a server.
-//! * [`Dns`], [`Memcached`], [`Syslog`]: the other neighbours of a server.
+//! * [`Dns`], [`Memcached`], [`Redis`], [`Syslog`]: the other neighbours of a server.
 //!
 //! `NGX_TEST_BINARY` names another binary to put under test: run the whole set against an nginx to
 //! check that an expectation is nginx's. Where the two differ on purpose, a test asks [`ours`].
