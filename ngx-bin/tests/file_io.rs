@@ -98,7 +98,7 @@ fn while_it_is_sent(server: &Server, uri: &str, wanted: impl Fn(u32) -> bool) {
 /// The server and its children.
 fn processes(server: u32) -> Vec<u32> {
     let mut all = vec![server];
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid: Option<u32> = entry
             .file_name()
             .to_str()
