@@ -100,7 +100,6 @@ impl Buf {
 
     /// How many bytes are unsent.
     #[must_use]
-    #[inline]
     pub fn len(&self) -> u64 {
         match &self.kind {
             Kind::Memory(bytes) => bytes.len() as u64,
@@ -111,42 +110,36 @@ impl Buf {
 
     /// Whether no byte is unsent, as it is with every special.
     #[must_use]
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether this is neither memory nor file, and says something by its marks.
     #[must_use]
-    #[inline]
     pub fn is_special(&self) -> bool {
         matches!(self.kind, Kind::Special) && self.flags.intersects(Flags::CONTROL)
     }
 
     /// Whether this is memory.
     #[must_use]
-    #[inline]
     pub fn is_memory(&self) -> bool {
         matches!(self.kind, Kind::Memory(_))
     }
 
     /// Whether this is a range of a file.
     #[must_use]
-    #[inline]
     pub fn is_file(&self) -> bool {
         matches!(self.kind, Kind::File { .. })
     }
 
     /// The unsent bytes, if this is memory.
     #[must_use]
-    #[inline]
     pub fn as_slice(&self) -> Option<&[u8]> {
         self.as_bytes().map(|bytes| &bytes[..])
     }
 
     /// The unsent bytes, refcounted, if this is memory.
     #[must_use]
-    #[inline]
     pub fn as_bytes(&self) -> Option<&Bytes> {
         match &self.kind {
             Kind::Memory(bytes) => Some(bytes),
@@ -170,7 +163,6 @@ impl Buf {
     }
 
     /// Moves the window forward over `n` bytes, or to its end if there are fewer.
-    #[inline]
     pub fn advance(&mut self, n: u64) {
         match &mut self.kind {
             Kind::Memory(bytes) => bytes.advance(clamp(n, bytes.len())),
@@ -220,7 +212,6 @@ impl Buf {
 
     /// The marks.
     #[must_use]
-    #[inline]
     pub fn flags(&self) -> Flags {
         self.flags
     }
@@ -267,7 +258,6 @@ impl Buf {
         self.as_bytes().is_some_and(Bytes::is_unique)
     }
 
-    #[inline]
     pub(crate) fn file_parts(&self) -> Option<(&Arc<FileBuf>, Range<u64>)> {
         match &self.kind {
             Kind::File { file, pos, last } => Some((file, *pos..*last)),
@@ -318,7 +308,6 @@ impl Buf {
 // === conversions ===
 
 impl From<Bytes> for Buf {
-    #[inline]
     fn from(bytes: Bytes) -> Self {
         Self {
             kind: Kind::Memory(bytes),
