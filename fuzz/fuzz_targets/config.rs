@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ngx_core::module::fuzz_config(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ngx_core::http::fuzz_config(data));

@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Serve.
     Run,
@@ -41,6 +41,12 @@ pub(crate) enum Action {
     Dump,
     /// `-s`
     Send(Signal),
+    /// `--explain`: how this URL would be served.
+    Explain(String),
+    /// `--directives`
+    Directives,
+    /// `--variables`
+    Variables,
 }
 
 /// Reads the command line, the name of the program first.
@@ -76,10 +82,15 @@ fn action(matches: &ArgMatches) -> Result<Action, String> {
         _ if on("h") || on("?") => Action::Help,
         _ if on("V") => Action::BuiltWith,
         _ if on("v") => Action::Version,
+        _ if on("directives") => Action::Directives,
+        _ if on("variables") => Action::Variables,
         _ if on("T") => Action::Dump,
         _ if on("t") => Action::Test,
         Some(signal) => Action::Send(signal),
-        None => Action::Run,
+        None => match matches.get_one::<String>("explain") {
+            Some(url) => Action::Explain(url.clone()),
+            None => Action::Run,
+        },
     })
 }
 
@@ -107,6 +118,12 @@ fn command() -> Command {
             .short(short)
             .value_name(value)
             .allow_hyphen_values(true)
+            .help(help)
+    };
+    let page = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .action(ArgAction::SetTrue)
             .help(help)
     };
     let path: ValueParser = value_parser!(PathBuf);
@@ -153,6 +170,12 @@ fn command() -> Command {
                 "directives",
                 "Directives that come before the configuration",
             ),
+            Arg::new("explain")
+                .long("explain")
+                .value_name("url")
+                .help("Shows which server, location and settings a request for it meets"),
+            page("directives", "Prints the reference of directives"),
+            page("variables", "Prints the reference of variables"),
         ])
 }
 
@@ -166,13 +189,14 @@ fn complaint(error: &clap::Error) -> String {
     if error.kind() != ErrorKind::InvalidValue {
         return format!("invalid option: \"{name}\"");
     }
-    let what = match name.chars().next() {
-        Some('c' | 'e') => "file name",
-        Some('p') => "directory name",
+    let option = name.split(' ').next().unwrap_or_default();
+    let what = match option {
+        "c" | "e" => "file name",
+        "p" => "directory name",
         _ => "parameter",
     };
-    let option = name.split(' ').next().unwrap_or_default();
-    format!("option \"-{option}\" requires {what}")
+    let option = about.split(' ').next().unwrap_or_default();
+    format!("option \"{option}\" requires {what}")
 }
 
 #[cfg(test)]
@@ -218,6 +242,22 @@ mod tests {
         assert_eq!(said(&["-p"]), "option \"-p\" requires directory name");
         assert_eq!(said(&["-g"]), "option \"-g\" requires parameter");
         assert_eq!(said(&["-s"]), "option \"-s\" requires parameter");
+        assert_eq!(
+            said(&["--explain"]),
+            "option \"--explain\" requires parameter"
+        );
+    }
+
+    #[test]
+    fn options_of_ours_are_long() {
+        let action = |args: &[&str]| read(args).unwrap().action;
+        let url = "http://a/b?c";
+        assert_eq!(
+            action(&["-c", "x", "--explain", url]),
+            Action::Explain(url.to_owned())
+        );
+        assert_eq!(action(&["--directives"]), Action::Directives);
+        assert_eq!(action(&["--variables"]), Action::Variables);
     }
 
     #[test]

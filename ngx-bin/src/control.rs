@@ -1,4 +1,4 @@
-//! Runs of the command that serve nothing: `-t`, `-T` and `-s`.
+//! Runs of the command that serve nothing.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use ngx_core::conf::DiskSource;
 use ngx_core::cycle::Cycle;
 use ngx_core::error::errno;
+use ngx_core::http;
 use ngx_core::log::LogFiles;
 use ngx_core::main_module::CoreConf;
 use ngx_core::module::{Registry, load};
@@ -43,6 +44,47 @@ pub(crate) fn test(cli: &Cli, paths: Paths, registry: &Registry, files: &LogFile
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// `--explain`: how would this URL be served?
+pub(crate) fn explain(
+    cli: &Cli,
+    paths: Paths,
+    registry: &Registry,
+    files: &LogFiles,
+    url: &str,
+) -> ExitCode {
+    let early = Early::open(files, &paths.error_log, cli.quiet);
+    let mut options = paths.options(&early);
+    options.test = true;
+    let cycle = match Cycle::build(registry, &DiskSource, &paths.file, &options, None) {
+        Ok(cycle) => cycle,
+        Err(error) => {
+            early.refuse(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    match http::explain(registry, &cycle, url) {
+        Ok(text) => page(&text),
+        Err(error) => {
+            eprintln!("nginx: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a page of the reference.
+pub(crate) fn page(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!(
+                "nginx: [alert] write() to standard output failed {}",
+                errno(&error)
+            );
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `-s`: sends a signal to the server that runs this configuration.

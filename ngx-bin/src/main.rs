@@ -17,6 +17,7 @@ mod version;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ngx_core::http::reference_of_variables;
 use ngx_core::log::{self, LogFiles};
 use ngx_core::process::install_panic_hook;
 
@@ -46,7 +47,7 @@ fn run(cli: &Cli) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match cli.action {
+    match &cli.action {
         Action::Help => eprintln!("{}\n{}", version::version(), cli::help()),
         Action::Version => eprintln!("{}", version::version()),
         Action::BuiltWith => eprintln!(
@@ -54,16 +55,19 @@ fn run(cli: &Cli) -> ExitCode {
             version::version(),
             version::configure_arguments(&registry)
         ),
-        Action::Run | Action::Test | Action::Dump | Action::Send(_) => {
+        Action::Directives => return control::page(&registry.reference()),
+        Action::Variables => return control::page(&reference_of_variables(&registry)),
+        Action::Run | Action::Test | Action::Dump | Action::Send(_) | Action::Explain(_) => {
             if let Err(error) = log::install() {
                 eprintln!("nginx: [alert] {error}");
             }
             install_panic_hook();
             let paths = Paths::of(cli);
-            return match cli.action {
+            return match &cli.action {
                 Action::Run if paths.is_demo() => start::demo(cli, registry, &log_files),
                 Action::Run => start::serve(cli, paths, registry, &log_files),
-                Action::Send(signal) => control::send(cli, paths, &registry, &log_files, signal),
+                Action::Send(signal) => control::send(cli, paths, &registry, &log_files, *signal),
+                Action::Explain(url) => control::explain(cli, paths, &registry, &log_files, url),
                 _ => control::test(cli, paths, &registry, &log_files),
             };
         }

@@ -378,17 +378,3 @@ fn the_file_must_not_be_binary_noise() {
     let ran = setup.run_plain(&["-p", &dir, "-e", "error.log", "-c", "noise.conf", "-t"]);
     ran.expect(1, "nginx: [emerg] ");
 }
-
-#[test]
-fn the_examples_are_good_configurations() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-    let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let ran = Setup::raw(&text).run(&["-t"]);
-        ran.expect(0, "successful");
-        seen += 1;
-    }
-    assert_eq!(seen, 3, "in {folder}");
-}

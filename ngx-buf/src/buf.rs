@@ -23,7 +23,9 @@ use crate::{Flags, Tag};
 ///   special     no bytes at all: FLUSH, SYNC, LAST_BUF, LAST_IN_CHAIN
 /// ```
 ///
-/// A buf is exactly one of the three. (In nginx a buf may be memory and a file range with the same
+/// A buf is one of the three; bytes that wait in a kernel pipe may become a fourth, so do not
+/// conclude from two answers of [`is_memory`](Self::is_memory), [`is_file`](Self::is_file) and
+/// [`is_special`](Self::is_special) what the third would be. (In nginx a buf may be memory and a file range with the same
 /// data at once, so that a filter looks at the memory while sendfile sends the file. Here a filter
 /// that wants to look says `need_in_memory` in the [`OutputContext`](crate::OutputContext) and gets
 /// a copy, which is then what is sent; a filter that can do without gets the file itself.)

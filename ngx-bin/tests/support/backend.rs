@@ -23,6 +23,30 @@ struct Shared {
     closed: AtomicUsize,
     requests: Mutex<Vec<Request>>,
     scripts: Mutex<Vec<JoinHandle<()>>>,
+    failed: AtomicBool,
+}
+
+impl Shared {
+    /// Remembers a script. Those that have ended are joined, for their stacks stay until then.
+    fn began(&self, script: JoinHandle<()>) {
+        let mut scripts = self.scripts.lock().unwrap();
+        scripts.push(script);
+        if scripts.len() >= 64 {
+            let (ended, running) = std::mem::take(&mut *scripts)
+                .into_iter()
+                .partition(JoinHandle::is_finished);
+            *scripts = running;
+            self.ended(ended);
+        }
+    }
+
+    fn ended(&self, scripts: Vec<JoinHandle<()>>) {
+        for script in scripts {
+            if script.join().is_err() {
+                self.failed.store(true, Ordering::SeqCst);
+            }
+        }
+    }
 }
 
 impl Backend {
@@ -40,7 +64,7 @@ impl Backend {
                 let number = accepting.accepted.fetch_add(1, Ordering::SeqCst);
                 let (script, shared) = (Arc::clone(&script), Arc::clone(&accepting));
                 let handle = thread::spawn(move || script(&mut Conn::new(stream, number, shared)));
-                accepting.scripts.lock().unwrap().push(handle);
+                accepting.began(handle);
             }
         });
         Self { addr, shared }
@@ -105,10 +129,10 @@ impl Drop for Backend {
         self.shared.stopped.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.addr));
         let scripts = std::mem::take(&mut *self.shared.scripts.lock().unwrap());
-        let failed = scripts.into_iter().filter(JoinHandle::is_finished);
-        let failed = failed.map(JoinHandle::join).any(|ended| ended.is_err());
+        let ended = scripts.into_iter().filter(JoinHandle::is_finished);
+        self.shared.ended(ended.collect());
         assert!(
-            !failed || thread::panicking(),
+            !self.shared.failed.load(Ordering::SeqCst) || thread::panicking(),
             "the script of a backend failed: see above"
         );
     }

@@ -3,7 +3,7 @@
 //! * [`Server`]: a prefix folder, a configuration, a child process.
 //! * [`Client`]: raw bytes over a blocking socket, and a strict reader of responses.
 //! * [`Backend`]: a scripted peer on its own threads.
-//! * [`Dns`], [`Memcached`], [`Syslog`]: the other neighbours of a server.
+//! * [`Dns`], [`Memcached`], [`Redis`], [`Syslog`]: the other neighbours of a server.
 //!
 //! `NGX_TEST_BINARY` names another binary to put under test: run the whole set against an nginx to
 //! check that an expectation is nginx's. Where the two differ on purpose, a test asks [`ours`].
@@ -25,6 +25,7 @@ mod dns;
 mod memcached;
 mod message;
 mod ports;
+mod redis;
 mod server;
 mod syslog;
 
@@ -40,6 +41,7 @@ pub use dns::Dns;
 pub use memcached::Memcached;
 pub use message::{Request, Response};
 pub use ports::Port;
+pub use redis::Redis;
 pub use server::{Ran, Server, Setup};
 pub use syslog::Syslog;
 

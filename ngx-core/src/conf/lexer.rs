@@ -1,6 +1,9 @@
 //! Words, and the three signs between them.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use smol_str::SmolStr;
 
 use super::diagnostics::Problem;
 use super::span::{FileId, Span};
@@ -8,35 +11,39 @@ use super::span::{FileId, Span};
 /// A word of a directive: its name or an argument, with quotes and escapes removed.
 #[derive(Debug, Clone)]
 pub struct Word {
-    text: String,
+    /// A configuration has many words, and most are short: those need no memory of their own.
+    text: SmolStr,
     /// The exact bytes, kept only when they are not UTF-8.
-    exact: Option<Box<[u8]>>,
+    exact: Option<Box<Exact>>,
     span: Span,
     quoted: bool,
 }
 
+/// Bytes that are not UTF-8; so rare that a word has a pointer for them and no more.
+#[derive(Debug, Clone)]
+struct Exact(Vec<u8>);
+
 impl Word {
     pub(crate) const EMPTY: Self = Self {
-        text: String::new(),
+        text: SmolStr::new_static(""),
         exact: None,
         span: Span::NOWHERE,
         quoted: false,
     };
 
-    pub(crate) fn new(bytes: Vec<u8>, span: Span, quoted: bool) -> Self {
-        match String::from_utf8(bytes) {
-            Ok(text) => Self {
-                text,
-                exact: None,
-                span,
-                quoted,
-            },
-            Err(error) => Self {
-                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                exact: Some(error.into_bytes().into_boxed_slice()),
-                span,
-                quoted,
-            },
+    pub(crate) fn new(bytes: &[u8], span: Span, quoted: bool) -> Self {
+        let (text, exact) = match std::str::from_utf8(bytes) {
+            Ok(text) => (SmolStr::new(text), None),
+            Err(_) => (
+                SmolStr::new(String::from_utf8_lossy(bytes)),
+                Some(Box::new(Exact(bytes.to_vec()))),
+            ),
+        };
+        Self {
+            text,
+            exact,
+            span,
+            quoted,
         }
     }
 
@@ -49,7 +56,10 @@ impl Word {
     /// The word as it stands in the file, byte by byte.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.exact.as_deref().unwrap_or(self.text.as_bytes())
+        match &self.exact {
+            Some(exact) => &exact.0,
+            None => self.text.as_bytes(),
+        }
     }
 
     /// Where the word stands, its quotes included.
@@ -189,7 +199,7 @@ impl<'a> Lexer<'a> {
         let bytes = unescape(self.text.get(self.pos + 1..at).unwrap_or_default());
         let span = self.take(at + 1 - self.pos);
         self.closed_quote = Some(span);
-        Token::Word(Word::new(bytes, span, true))
+        Token::Word(Word::new(&bytes, span, true))
     }
 
     fn bare(&mut self) -> Token {
@@ -210,7 +220,7 @@ impl<'a> Lexer<'a> {
         let at = at.min(self.text.len());
         let bytes = unescape(self.text.get(self.pos..at).unwrap_or_default());
         let span = self.take(at - self.pos);
-        Token::Word(Word::new(bytes, span, false))
+        Token::Word(Word::new(&bytes, span, false))
     }
 
     fn junk_after(&self, word: Span) -> Problem {
@@ -268,7 +278,10 @@ impl<'a> Lexer<'a> {
     }
 }
 
-fn unescape(text: &[u8]) -> Vec<u8> {
+fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'\\') {
+        return Cow::Borrowed(text);
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied();
     while let Some(ch) = bytes.next() {
@@ -285,7 +298,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
             None => out.push(b'\\'),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Texts of more than 4 GiB are refused before they get here.

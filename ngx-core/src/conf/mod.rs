@@ -11,6 +11,7 @@
 mod diagnostics;
 mod directive;
 mod include;
+pub(crate) mod known;
 mod lexer;
 mod lua;
 mod node;
@@ -21,6 +22,7 @@ mod setting;
 mod source;
 mod span;
 pub(crate) mod suggest;
+mod traps;
 pub mod values;
 
 pub use diagnostics::{Diagnostics, Problem, Severity};
@@ -31,6 +33,7 @@ pub use record::{Record, RecordedSource, Recorder};
 pub use setting::Setting;
 pub use source::{ConfigSource, DiskSource, FileRole, MemorySource, PathKind, User, path_of};
 pub use span::{FileId, SourceMap, Span};
+pub use traps::dropped_lines;
 
 pub use crate::error::errno as describe;
 

@@ -8,7 +8,7 @@ use super::span::Span;
 #[derive(Debug, Clone)]
 pub struct Node {
     pub(crate) name: Word,
-    pub(crate) values: Vec<Word>,
+    pub(crate) values: Box<[Word]>,
     pub(crate) body: Body,
 }
 
@@ -18,9 +18,9 @@ pub(crate) enum Body {
     /// A semicolon.
     Simple,
     /// A block of directives.
-    Block(Vec<Node>),
+    Block(Box<[Node]>),
     /// A block whose text is not ours to read, such as Lua.
-    Raw { text: Word },
+    Raw { text: Box<Word> },
 }
 
 impl Node {

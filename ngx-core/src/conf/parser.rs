@@ -209,7 +209,7 @@ impl<'r, 's, 't> Parser<'r, 's, 't> {
             self.nodes.push(Node {
                 name,
                 values,
-                body: Body::Block(nodes),
+                body: Body::Block(nodes.into_boxed_slice()),
             });
         }
     }
@@ -218,13 +218,13 @@ impl<'r, 's, 't> Parser<'r, 's, 't> {
         let text = self.lexer.rest();
         match lua::block_end(text) {
             Ok(end) => {
-                let raw = text.get(..end).unwrap_or_default().to_vec();
+                let raw = text.get(..end).unwrap_or_default();
                 let span = self.lexer.take(end);
                 self.lexer.take(1);
                 let mut words = std::mem::take(&mut self.words).into_iter();
                 if let Some(name) = words.next() {
                     let body = Body::Raw {
-                        text: Word::new(raw, span, false),
+                        text: Box::new(Word::new(raw, span, false)),
                     };
                     self.nodes.push(Node {
                         name,

@@ -33,6 +33,7 @@ pub(super) fn problem(
 
 /// The line on which `span` starts, and a mark under the part of `span` that is on it.
 fn excerpt(f: &mut fmt::Formatter<'_>, files: &SourceMap, span: Span, mark: char) -> fmt::Result {
+    let span = files.complete(span);
     let Some(line) = files.line_of(span) else {
         return Ok(());
     };

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use super::diagnostics::Problem;
-use super::span::Span;
+use super::span::{Mark, Span};
 
 /// A value with a default, which a directive may set once.
 ///
@@ -22,7 +22,7 @@ use super::span::Span;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Setting<T> {
     value: T,
-    set_at: Option<Span>,
+    set_at: Option<Mark>,
 }
 
 impl<T> Setting<T> {
@@ -42,10 +42,11 @@ impl<T> Setting<T> {
     /// `"NAME" directive is duplicate` when it is set already.
     pub fn set(&mut self, value: T, span: Span) -> Result<(), Problem> {
         if let Some(first) = self.set_at {
-            return Err(Problem::of_directive(span, "is duplicate").with_note(first, "first set"));
+            let problem = Problem::of_directive(span, "is duplicate");
+            return Err(problem.with_note(first.span(), "first set"));
         }
         self.value = value;
-        self.set_at = Some(span);
+        self.set_at = Some(Mark::of(span));
         Ok(())
     }
 
@@ -55,10 +56,13 @@ impl<T> Setting<T> {
         self.set_at.is_some()
     }
 
-    /// The directive that set it.
+    /// The directive that set it: where its name begins. [`SourceMap::complete`] has the rest of
+    /// the span.
+    ///
+    /// [`SourceMap::complete`]: super::SourceMap::complete
     #[must_use]
-    pub const fn set_at(&self) -> Option<Span> {
-        self.set_at
+    pub fn set_at(&self) -> Option<Span> {
+        self.set_at.map(Mark::span)
     }
 
     /// Changes the value without counting as a directive: for values that follow from others.
@@ -68,7 +72,7 @@ impl<T> Setting<T> {
 
     /// The value for adding to it: for directives that may be repeated.
     pub fn set_mut(&mut self, span: Span) -> &mut T {
-        self.set_at.get_or_insert(span);
+        self.set_at.get_or_insert_with(|| Mark::of(span));
         &mut self.value
     }
 }
@@ -117,6 +121,6 @@ mod tests {
         problem.complete("gzip");
         assert_eq!(problem.message, "\"gzip\" directive is duplicate");
         assert!(*flag);
-        assert!(flag.set_at().is_some());
+        assert_eq!(flag.set_at(), Some(Span::NOWHERE));
     }
 }

@@ -2,11 +2,6 @@
 
 use super::lexer::Word;
 
-/// Directives of nginx and OpenResty, of which ngx does not have all.
-///
-/// One name and its contexts a line.
-static KNOWN: &str = include_str!("known.tsv");
-
 /// The name among `names` that is most like `typed`, if one is like it at all.
 pub(crate) fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let typed = typed.to_ascii_lowercase();
@@ -23,14 +18,6 @@ pub(crate) fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> 
         .filter(|&(distance, _)| distance <= limit)
         .min()
         .map(|(_, name)| name)
-}
-
-/// The contexts of a directive that nginx or OpenResty has.
-pub(crate) fn known_elsewhere(name: &str) -> Option<&'static str> {
-    KNOWN
-        .lines()
-        .filter_map(|line| line.split_once('\t'))
-        .find_map(|(known, contexts)| (known == name).then_some(contexts))
 }
 
 /// The place among `values` of a word that looks like the next directive: the first on its line,
@@ -102,12 +89,5 @@ mod tests {
         assert_eq!(distance(b"abc", b"abc"), 0);
         assert_eq!(distance(b"abc", b"acb"), 1);
         assert_eq!(distance(b"kitten", b"sitting"), 3);
-    }
-
-    #[test]
-    fn directives_of_others_are_known() {
-        assert_eq!(known_elsewhere("mp4"), Some("location"));
-        assert!(known_elsewhere("content_by_lua_block").is_some());
-        assert_eq!(known_elsewhere("prox_pass"), None);
     }
 }

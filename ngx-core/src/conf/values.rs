@@ -245,9 +245,37 @@ impl Args<'_> {
     fn value<T>(&self, i: usize, read: fn(&[u8]) -> Result<T, ValueError>) -> Result<T, Problem> {
         let word = self.arg(i);
         read(word.as_bytes()).map_err(|error| {
-            Problem::of_directive(word.span(), "invalid value").with_help(error.to_string())
+            let help = match meant(word.as_str(), read) {
+                Some(meant) => format!("did you mean \"{meant}\"? {error}"),
+                None => error.to_string(),
+            };
+            Problem::of_directive(word.span(), "invalid value").with_help(help)
         })
     }
+}
+
+/// The value that a text with a wrong unit stands for: `10MB` is `10m`, `5 min` is `5m`.
+fn meant<T>(text: &str, read: fn(&[u8]) -> Result<T, ValueError>) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let (unit, digits) = (unit.trim(), digits.trim());
+    let short = match unit {
+        "kb" | "kib" | "ko" => "k",
+        "mb" | "mib" | "mo" => "m",
+        "gb" | "gib" | "go" => "g",
+        "b" | "byte" | "bytes" => "",
+        "msec" | "msecs" | "millis" | "milliseconds" => "ms",
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "min" | "mins" | "minute" | "minutes" => "m",
+        "hour" | "hours" | "hr" | "hrs" => "h",
+        "day" | "days" => "d",
+        "week" | "weeks" => "w",
+        "month" | "months" => "M",
+        "year" | "years" => "y",
+        unit => unit,
+    };
+    let value = format!("{digits}{short}");
+    (!digits.is_empty() && read(value.as_bytes()).is_ok()).then_some(value)
 }
 
 fn pick<T: Copy>(word: &Word, choices: &[(&str, T)]) -> Result<T, Problem> {

@@ -8,6 +8,7 @@ use super::phases::PhaseTable;
 use super::request::Request;
 use super::server::{ListenGroup, ServerId, Vhosts};
 use super::step::PhaseStep;
+use crate::conf::Span;
 use crate::module::Slots;
 use crate::net::addr::Addr;
 use crate::script::VariableTable;
@@ -39,6 +40,8 @@ pub struct Server {
     /// What applies where no location fits.
     pub(crate) root: LocationId,
     pub(crate) named: Vec<(Box<[u8]>, LocationId)>,
+    /// Where its block begins.
+    pub(crate) place: Span,
 }
 
 /// What a location does with a request instead of asking the content handlers.
@@ -53,8 +56,10 @@ pub struct Location {
     pub is_regex: bool,
     /// Its settings, those of the server included.
     pub slots: Slots,
-    pub(crate) tree: Option<LocationTree>,
+    pub(crate) tree: Option<Box<LocationTree>>,
     pub(crate) handler: Option<Handler>,
+    /// Where its block begins; that of the server for the server's own.
+    pub(crate) place: Span,
 }
 
 /// A place in the list of body filters.

@@ -92,8 +92,13 @@ impl LocationTree {
         self.prefixes.find(path)
     }
 
-    /// The first regular expression that matches; its captures become those of the request.
-    pub(crate) fn find_regex(&self, r: &Request) -> Option<LocationId> {
+    /// The first regular expression that matches; its captures become those of the request. `seen`
+    /// is told of all that are tried, and whether they match.
+    pub(crate) fn find_regex(
+        &self,
+        r: &Request,
+        seen: &mut impl FnMut(LocationId, bool),
+    ) -> Option<LocationId> {
         if self.regexes.is_empty() {
             return None;
         }
@@ -101,7 +106,11 @@ impl LocationTree {
         let path = r.path().to_vec();
         self.regexes
             .iter()
-            .find(|(pattern, _)| pattern.matches(r, &path))
+            .find(|(pattern, id)| {
+                let matches = pattern.matches(r, &path);
+                seen(*id, matches);
+                matches
+            })
             .map(|(_, id)| *id)
     }
 }

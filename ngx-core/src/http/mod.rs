@@ -11,6 +11,7 @@ mod core;
 mod ctx;
 mod downstream;
 mod edit;
+mod explain;
 mod filter;
 mod generation;
 mod head;
@@ -20,6 +21,7 @@ pub mod modules;
 mod output;
 pub mod parse;
 mod phases;
+mod reference;
 mod regex;
 mod request;
 mod response;
@@ -41,14 +43,16 @@ pub use core::{
 pub use ctx::CtxSlot;
 pub use downstream::{BodyError, BodyPiece, Downstream, Peer};
 pub use edit::InvalidField;
+pub use explain::{UrlError, explain};
 pub use generation::Generation;
 pub use head::Head;
 pub use module::{
     BodyFilter, Finish, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered, Phase,
-    PhaseHandler, WorkerHooks, http_registry,
+    PhaseHandler, WorkerHooks, fuzz_config, http_registry,
 };
 pub use output::{SendError, TakeError};
 pub use phases::status;
+pub use reference::reference_of_variables;
 pub use regex::{Pattern, PatternError};
 pub use request::Request;
 pub use response::{Field, Response};

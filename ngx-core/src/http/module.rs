@@ -1,16 +1,18 @@
 //! HTTP modules as data: directives, phase handlers, filters and variables of one file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use ngx_buf::Chain;
 
 use super::generation::Generation;
 use super::request::Request;
 use super::step::{PhaseStep, Step};
-use crate::conf::Problem;
+use crate::conf::{MemorySource, Problem};
 use crate::main_module;
-use crate::module::{Cx, Module, Registry, RegistryError};
+use crate::module::{Cx, LoadOptions, Module, Registry, RegistryError, load};
 use crate::script::Variables;
 
 /// The phases a request goes through, in their order.
@@ -150,6 +152,28 @@ pub fn http_registry(
         .chain(http.iter().map(|module| module.module))
         .collect();
     Ok(Registry::new(&descriptors)?.with_extension(HttpModules(http)))
+}
+
+/// Reads arbitrary bytes as the configuration of a server and shows what is wrong with them; for
+/// fuzzing.
+#[doc(hidden)]
+pub fn fuzz_config(data: &[u8]) {
+    static REGISTRY: LazyLock<Option<Registry>> =
+        LazyLock::new(|| http_registry(super::modules::ALL.iter().copied()).ok());
+    let source = MemorySource::new()
+        .with_file("/ngx.conf", data)
+        .with_file("/mime.types", "types { text/html html; }");
+    let Some(registry) = &*REGISTRY else {
+        return;
+    };
+    let options = LoadOptions::default();
+    match load(registry, &source, Path::new("/ngx.conf"), &options) {
+        Ok(loaded) => assert!(!loaded.warnings.has_errors(), "an error refuses"),
+        Err(problems) => {
+            assert!(problems.has_errors(), "a refusal has a reason");
+            assert!(!problems.to_string().is_empty(), "which can be shown");
+        }
+    }
 }
 
 /// Two entries of a list that both want to stand before the other.

@@ -366,8 +366,10 @@ impl Request {
 
     /// Nobody asks for what modules have kept any more, some of which may hold the request.
     pub(crate) fn release_ctx(&self) {
-        let contexts = self.0.parts.contexts.take();
-        drop(contexts);
+        if !self.0.parts.contexts.borrow().is_empty() {
+            let contexts = self.0.parts.contexts.take();
+            drop(contexts);
+        }
     }
 
     pub(crate) fn clear_ctx(&self) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::conf::{Args, Problem, Setting};
+use crate::conf::{Args, Problem, Setting, Span};
 use crate::error::errno;
 use crate::log::{
     ErrorLog, Json, Level as LogLevel, LineFormat, LogFiles, LogSink, ParseLevelError, Stderr,
@@ -43,6 +43,10 @@ impl Conf for ErrorLogConf {
     fn merge(&mut self, parent: &Self) -> Result<(), Problem> {
         self.sinks.merge(&parent.sinks);
         Ok(())
+    }
+
+    fn places(&self, tell: &mut dyn FnMut(Span)) {
+        self.sinks.set_at().into_iter().for_each(tell);
     }
 
     fn finish(&mut self) -> Result<(), Problem> {

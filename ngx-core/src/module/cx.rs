@@ -10,7 +10,9 @@ use super::parts::Parts;
 use super::registry::{Registry, Row};
 use super::scope::Scope;
 use super::slots::{Conf, Level, Slot};
-use crate::conf::{Args, Body, ConfigSource, Diagnostics, Node, Problem, Word, path_of, suggest};
+use crate::conf::{
+    Args, Body, ConfigSource, Diagnostics, Node, Problem, Span, Word, known, path_of, suggest,
+};
 
 /// What a setter works with: the configurations it fills, the machine it may ask, and the rest of
 /// the run.
@@ -23,11 +25,21 @@ pub struct Cx<'a> {
     context: Contexts,
     /// The name of the directive that is being run.
     current: String,
+    /// Where it stands.
+    place: Span,
     global: Scope,
     scopes: Vec<Scope>,
     parts: Parts,
     warned: HashSet<String>,
+    watch: Option<Watch>,
+    deferred: Vec<Deferred>,
 }
+
+/// What is done once everything is read.
+type Deferred = Box<dyn FnOnce(&mut Cx<'_>)>;
+
+/// Is told of each directive before it runs, and may keep its place.
+pub(crate) type Watch = fn(&mut Parts, Span);
 
 impl<'a> Cx<'a> {
     pub(super) fn new(
@@ -45,10 +57,13 @@ impl<'a> Cx<'a> {
             diagnostics,
             context: Contexts::NONE,
             current: String::new(),
+            place: Span::NOWHERE,
             global: Scope::new(Level::Global),
             scopes: Vec::new(),
             parts: Parts::default(),
             warned: HashSet::new(),
+            watch: None,
+            deferred: Vec::new(),
         }
     }
 
@@ -102,6 +117,12 @@ impl<'a> Cx<'a> {
         self.context
     }
 
+    /// Where the directive stands that is being run.
+    #[must_use]
+    pub const fn place(&self) -> Span {
+        self.place
+    }
+
     /// The machine, as far as this configuration may see it. All reading of files goes through it.
     #[must_use]
     pub const fn source(&self) -> &'a dyn ConfigSource {
@@ -152,6 +173,23 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Has `watch` told of each directive that is not a block of others.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
+    }
+
+    /// Has `run` called when all directives have been run and what they were read from is gone: for
+    /// large blocks to be compiled in the memory that their text took.
+    pub(crate) fn defer(&mut self, run: impl FnOnce(&mut Cx<'_>) + 'static) {
+        self.deferred.push(Box::new(run));
+    }
+
+    pub(super) fn run_deferred(&mut self) {
+        for run in std::mem::take(&mut self.deferred) {
+            run(self);
+        }
+    }
+
     /// The problems so far, for [`Scope::finish`].
     pub fn diagnostics(&mut self) -> &mut Diagnostics {
         &mut self.diagnostics
@@ -169,6 +207,10 @@ impl<'a> Cx<'a> {
     fn first_directive<'w>(&mut self, args: &Args<'w>) -> Option<&'w [Word]> {
         let name = args.name().as_str();
         let outer = std::mem::replace(&mut self.current, name.to_owned());
+        let outer_place = std::mem::replace(&mut self.place, args.span());
+        if let (Some(watch), None) = (self.watch, args.block()) {
+            watch(&mut self.parts, args.span());
+        }
         let swallowed = self.swallowed(args);
         let row = self
             .row(args)
@@ -195,6 +237,7 @@ impl<'a> Cx<'a> {
             (Err(problem), Some(i)) => self.report(missing_semicolon(problem, args, i)),
         }
         self.current = outer;
+        self.place = outer_place;
         swallowed
             .filter(|_| !understood)
             .and_then(|i| args.values().get(i..))
@@ -222,7 +265,7 @@ impl<'a> Cx<'a> {
         if name.starts_with('\u{feff}') {
             return Some("the file begins with a byte order mark, save it without".to_owned());
         }
-        if let Some(contexts) = suggest::known_elsewhere(name) {
+        if let Some(contexts) = known::contexts_of(name) {
             return Some(format!(
                 "nginx has \"{name}\" (in {contexts}), ngx does not implement it yet"
             ));

@@ -44,10 +44,19 @@ impl Directive {
             arity: Arity::at_least(1),
             set: warn_pending,
             default: "",
-            doc: "Accepted and without effect so far.",
+            doc: PENDING,
         }
     }
+
+    /// Whether it is accepted without effect.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.doc == PENDING
+    }
 }
+
+/// The line of reference of a directive without effect.
+const PENDING: &str = "Accepted with a warning, without effect so far.";
 
 fn warn_pending(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let name = args.name();

@@ -8,7 +8,10 @@ use super::cx::Cx;
 use super::parts::Parts;
 use super::registry::Registry;
 use super::slots::Slots;
-use crate::conf::{ConfigSource, Diagnostics, MemorySource, Reader, Record, Recorder};
+use crate::conf::{
+    ConfigSource, Diagnostics, MemorySource, Node, Reader, Record, RecordedSource, Recorder,
+    SourceMap,
+};
 
 /// What the command line says about a configuration.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +60,8 @@ pub fn load(
     }
     let mut cx = Cx::new(registry, &recorder, options, folder, diagnostics);
     cx.evaluate(&nodes, Contexts::MAIN);
+    drop(nodes);
+    cx.run_deferred();
     let (global, parts, mut diagnostics) = cx.into_results();
     let global = global.finish(&Slots::default(), &mut diagnostics);
 
@@ -70,6 +75,18 @@ pub fn load(
         record: recorder.into_record(),
         warnings: diagnostics,
     })
+}
+
+/// The directives of a configuration that was loaded, as written, at the same places.
+pub(crate) fn reread(registry: &Registry, record: &Record, files: &SourceMap) -> Vec<Node> {
+    let source = RecordedSource::new(Arc::new(record.clone()));
+    let (directives, main_file) = files.given();
+    let folder = main_file.parent().unwrap_or_else(|| Path::new(""));
+    let raw_names = |name: &str| registry.is_raw(name);
+    let mut reader = Reader::new(&source, folder, &raw_names);
+    let mut nodes = reader.command_line(&directives);
+    nodes.extend(reader.main_file(main_file));
+    nodes
 }
 
 /// Reads arbitrary bytes as a configuration and shows what is wrong with them; for fuzzing.

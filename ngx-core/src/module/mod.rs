@@ -53,6 +53,7 @@ mod cx;
 mod descriptor;
 mod load;
 mod parts;
+mod reference;
 mod registry;
 mod scope;
 mod settings;
@@ -61,6 +62,8 @@ mod slots;
 pub use contexts::{Arity, Contexts};
 pub use cx::Cx;
 pub use descriptor::{Directive, Module, Setter};
+#[cfg(feature = "http")]
+pub(crate) use load::reread;
 pub use load::{LoadOptions, Loaded, fuzz_config, load};
 pub use parts::{Parts, SharedParts};
 pub use registry::{Registry, RegistryError, Row};

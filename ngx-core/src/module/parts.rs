@@ -19,6 +19,11 @@ impl Parts {
         self.values.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
+    /// The value of type `T` for changing it, if somebody made one.
+    pub fn get_mut<T: Any + Send + Sync>(&mut self) -> Option<&mut T> {
+        self.values.get_mut(&TypeId::of::<T>())?.downcast_mut()
+    }
+
     /// Takes the value of type `T` out.
     pub fn take<T: Any + Send + Sync>(&mut self) -> Option<T> {
         let value = self.values.remove(&TypeId::of::<T>())?;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::slots::{Conf, Level, Shared, Slot, Slots};
-use crate::conf::{Diagnostics, Problem};
+use crate::conf::{Diagnostics, Problem, Span};
 
 /// The configurations that the directives of one block have touched.
 ///
@@ -14,7 +14,8 @@ use crate::conf::{Diagnostics, Problem};
 /// block counts for it too.
 pub struct Scope {
     level: Level,
-    confs: BTreeMap<usize, Box<dyn AnyConf>>,
+    /// Held by nobody else until the block is finished.
+    confs: BTreeMap<usize, Shared>,
 }
 
 impl Scope {
@@ -38,17 +39,19 @@ impl Scope {
     /// The slot must belong to this level or one within it; [`Cx::conf`](super::Cx::conf) sees to
     /// that.
     pub fn conf<T: Conf>(&mut self, slot: &Slot<T>) -> &mut T {
-        let fresh = || Box::new(T::default()) as Box<dyn AnyConf>;
-        match self
-            .confs
-            .entry(slot.index())
-            .or_insert_with(fresh)
-            .as_any_mut()
-            .downcast_mut()
-        {
+        let fresh = || Arc::new(T::default()) as Shared;
+        let conf = self.confs.entry(slot.index()).or_insert_with(fresh);
+        match Arc::get_mut(conf).and_then(|conf| conf.as_any_mut().downcast_mut()) {
             Some(conf) => conf,
             None => unreachable!("a number belongs to one slot, and a slot has one type"),
         }
+    }
+
+    /// Takes a configuration out, for what is of no use once the block is read.
+    pub(crate) fn take<T: Conf>(&mut self, slot: &Slot<T>) -> T {
+        let conf = self.confs.remove(&slot.index());
+        let conf = conf.and_then(|conf| conf.into_any().downcast().ok());
+        conf.and_then(Arc::into_inner).unwrap_or_default()
     }
 
     /// Merges with the enclosing block, which is finished, and makes the result permanent.
@@ -61,14 +64,19 @@ impl Scope {
         let mut values = parent.to_vec();
         let own = self.confs.keys().copied().collect();
         for (index, mut conf) in self.confs {
-            if let Err(problem) = conf.complete(parent.value(index)) {
+            let parent = parent.value(index);
+            if let Some(parent) = parent {
+                conf.warn_of(parent, &mut |problem| diagnostics.report(problem));
+            }
+            let own = Arc::get_mut(&mut conf);
+            if let Some(Err(problem)) = own.map(|conf| conf.complete(parent)) {
                 diagnostics.report(problem);
             }
             if values.len() <= index {
                 values.resize(index + 1, None);
             }
             if let Some(value) = values.get_mut(index) {
-                *value = Some(conf.share());
+                *value = Some(conf);
             }
         }
         Slots::new(values, own)
@@ -89,25 +97,42 @@ impl fmt::Debug for Scope {
 }
 
 /// A [`Conf`] of any type.
-trait AnyConf: Send + Sync {
+pub(super) trait AnyConf: Send + Sync {
+    fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn complete(&mut self, parent: Option<&(dyn Any + Send + Sync)>) -> Result<(), Problem>;
-    fn share(self: Box<Self>) -> Shared;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn warn_of(&self, parent: &dyn AnyConf, report: &mut dyn FnMut(Problem));
+    fn places_of(&self, tell: &mut dyn FnMut(Span));
+    fn complete(&mut self, parent: Option<&dyn AnyConf>) -> Result<(), Problem>;
 }
 
 impl<T: Conf> AnyConf for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 
-    fn complete(&mut self, parent: Option<&(dyn Any + Send + Sync)>) -> Result<(), Problem> {
-        if let Some(parent) = parent.and_then(|parent| parent.downcast_ref()) {
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn warn_of(&self, parent: &dyn AnyConf, report: &mut dyn FnMut(Problem)) {
+        if let Some(parent) = parent.as_any().downcast_ref() {
+            self.warn(parent, report);
+        }
+    }
+
+    fn places_of(&self, tell: &mut dyn FnMut(Span)) {
+        self.places(tell);
+    }
+
+    fn complete(&mut self, parent: Option<&dyn AnyConf>) -> Result<(), Problem> {
+        if let Some(parent) = parent.and_then(|parent| parent.as_any().downcast_ref()) {
             self.merge(parent)?;
         }
         self.finish()
-    }
-
-    fn share(self: Box<Self>) -> Shared {
-        Arc::new(*self)
     }
 }

@@ -1,7 +1,8 @@
 //! The usual configuration of a module: fields with defaults, inherited one by one.
 
 /// Makes a [`Conf`](crate::module::Conf) out of a list of fields, each a
-/// [`Setting`](crate::conf::Setting) with its default.
+/// [`Setting`](crate::conf::Setting) with its default. `warn = function` behind the list is what
+/// [`Conf::warn`](crate::module::Conf::warn) does.
 ///
 /// ```
 /// use ngx_core::module::{Level, Slot};
@@ -26,6 +27,7 @@ macro_rules! settings {
         $vis:vis struct $name:ident {
             $( $(#[$doc:meta])* $field:ident: $type:ty = $default:expr ),* $(,)?
         }
+        $( warn = $warn:path )?
     ) => {
         $(#[$meta])*
         $vis struct $name {
@@ -42,6 +44,20 @@ macro_rules! settings {
             fn merge(&mut self, parent: &Self) -> Result<(), $crate::conf::Problem> {
                 $( self.$field.merge(&parent.$field); )*
                 Ok(())
+            }
+
+            $(
+                fn warn(&self, parent: &Self, report: &mut dyn FnMut($crate::conf::Problem)) {
+                    $warn(self, parent, report);
+                }
+            )?
+
+            fn places(&self, tell: &mut dyn FnMut($crate::conf::Span)) {
+                $(
+                    if let Some(place) = self.$field.set_at() {
+                        tell(place);
+                    }
+                )*
             }
         }
     };
@@ -95,5 +111,9 @@ mod tests {
         inner.one.set(100, Span::NOWHERE).unwrap();
         inner.merge(&outer).unwrap();
         assert_eq!((*inner.one, *inner.two), (100, "zwei"));
+        let mut places = 0;
+        inner.places(&mut |_| places += 1);
+        Two::default().places(&mut |_| places += 10);
+        assert_eq!(places, 2, "one for each that is set");
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::conf::Problem;
+use super::scope::AnyConf;
+use crate::conf::{Problem, Span};
 
 /// The configuration of one module at one level.
 pub trait Conf: Any + Send + Sync + Default {
@@ -26,6 +27,14 @@ pub trait Conf: Any + Send + Sync + Default {
     fn finish(&mut self) -> Result<(), Problem> {
         Ok(())
     }
+
+    /// Warns of what is likely not meant. Called before [`Conf::merge`] with what the enclosing
+    /// block has set, if it has set anything of this module.
+    fn warn(&self, _parent: &Self, _report: &mut dyn FnMut(Problem)) {}
+
+    /// Tells which directives its values come from, those that were inherited included: where
+    /// they stand. Directives of one name in one block need only be told once.
+    fn places(&self, _tell: &mut dyn FnMut(Span)) {}
 }
 
 /// To which blocks a configuration belongs.
@@ -96,7 +105,7 @@ impl<T: Conf> Slot<T> {
     pub fn of<'a>(&'a self, slots: &'a Slots) -> &'a T {
         let value = slots
             .value(self.index())
-            .and_then(|value| value.downcast_ref());
+            .and_then(|value| value.as_any().downcast_ref());
         value.unwrap_or_else(|| self.default.get_or_init(T::default))
     }
 
@@ -107,7 +116,7 @@ impl<T: Conf> Slot<T> {
         slots
             .own
             .contains(&index)
-            .then(|| slots.value(index)?.downcast_ref())?
+            .then(|| slots.value(index)?.as_any().downcast_ref())?
     }
 
     /// Whether a directive of this module stands in the block or around it.
@@ -135,7 +144,7 @@ impl<T> fmt::Debug for Slot<T> {
     }
 }
 
-pub(super) type Shared = Arc<dyn Any + Send + Sync>;
+pub(super) type Shared = Arc<dyn AnyConf>;
 
 /// The finished configurations of one block, those inherited from blocks around it included.
 ///
@@ -174,7 +183,14 @@ impl Slots {
         self.values.to_vec()
     }
 
-    pub(super) fn value(&self, index: usize) -> Option<&(dyn Any + Send + Sync)> {
+    /// Where the directives stand that the values come from, those around the block included.
+    pub(crate) fn places(&self, tell: &mut dyn FnMut(Span)) {
+        for conf in self.values.iter().flatten() {
+            conf.places_of(tell);
+        }
+    }
+
+    pub(super) fn value(&self, index: usize) -> Option<&dyn AnyConf> {
         self.values.get(index)?.as_deref()
     }
 }

@@ -1,12 +1,12 @@
 //! Variables and templates together.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::conf::Span;
 
 /// A request as small as it can be.
 struct Request {
@@ -261,23 +261,30 @@ fn names_are_found_at_run_time() {
 #[test]
 fn unknown_names_are_reported_with_their_first_use() {
     let mut variables = variables();
-    variables.set_place(Some(Arc::from("nginx.conf:3")));
+    variables.set_place(Some(on_line(3)));
     Template::compile("$count$nobody", &mut variables).unwrap();
-    variables.set_place(Some(Arc::from("nginx.conf:7")));
-    Template::compile("$nobody$else", &mut variables).unwrap();
+    variables.set_place(Some(on_line(7)));
+    Template::compile("$nobody$cuont", &mut variables).unwrap();
 
     let unknown = variables.freeze().unwrap_err();
     let report: Vec<_> = unknown
         .iter()
-        .map(|u| format!("{u} in {}", u.place.as_deref().unwrap()))
+        .map(|u| (u.to_string(), u.place.unwrap().line, u.meant.as_deref()))
         .collect();
     assert_eq!(
         report,
         [
-            "unknown \"nobody\" variable in nginx.conf:3",
-            "unknown \"else\" variable in nginx.conf:7"
+            ("unknown \"nobody\" variable".to_owned(), 3, None),
+            ("unknown \"cuont\" variable".to_owned(), 7, Some("count"))
         ]
     );
+}
+
+fn on_line(line: u32) -> Span {
+    Span {
+        line,
+        ..Span::NOWHERE
+    }
 }
 
 #[test]

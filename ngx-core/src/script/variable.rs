@@ -9,6 +9,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::table::{Entry, VariableTable};
+use crate::conf::{Span, suggest};
 
 /// A variable's place in the [`VariableTable`] and among the [`Cells`](super::Cells) of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,8 +137,10 @@ pub struct Duplicate {
 pub struct UnknownVariable {
     /// The name.
     pub name: String,
-    /// Where it was used first, as [`Variables::set_place`] told.
-    pub place: Option<Arc<str>>,
+    /// The directive that used it first, as [`Variables::set_place`] told.
+    pub place: Option<Span>,
+    /// The name that was perhaps meant.
+    pub meant: Option<String>,
 }
 
 /// Makes the variable for a whole name out of what follows the prefix.
@@ -157,7 +160,7 @@ pub struct Variables<C: ?Sized + 'static> {
     /// Names in use by their ids.
     indexed: Vec<Indexed>,
     ids: HashMap<String, VarId>,
-    place: Option<Arc<str>>,
+    place: Option<Span>,
 }
 
 enum Definition<C: ?Sized + 'static> {
@@ -168,7 +171,7 @@ enum Definition<C: ?Sized + 'static> {
 
 struct Indexed {
     name: String,
-    place: Option<Arc<str>>,
+    place: Option<Span>,
 }
 
 impl<C: ?Sized + 'static> Variables<C> {
@@ -235,6 +238,14 @@ impl<C: ?Sized + 'static> Variables<C> {
             .sort_by_key(|prefix| std::cmp::Reverse(prefix.name.len()));
     }
 
+    /// The names that modules offer, and the beginnings of names, which end in `_`.
+    pub fn offered(&self) -> impl Iterator<Item = &str> {
+        let whole = self.defined.iter().filter_map(|(name, definition)| {
+            matches!(definition, Definition::Variable(_)).then_some(name.as_str())
+        });
+        whole.chain(self.prefixes.iter().map(|prefix| prefix.name.as_ref()))
+    }
+
     /// The id of a variable that is used; it need not be defined yet. Case does not matter.
     pub fn index(&mut self, name: &str) -> VarId {
         let name = name.to_ascii_lowercase();
@@ -246,7 +257,7 @@ impl<C: ?Sized + 'static> Variables<C> {
         self.ids.insert(name.clone(), id);
         self.indexed.push(Indexed {
             name,
-            place: self.place.clone(),
+            place: self.place,
         });
         id
     }
@@ -272,9 +283,9 @@ impl<C: ?Sized + 'static> Variables<C> {
         Ok(self.index(name))
     }
 
-    /// Where the configuration is being read: an unknown variable is reported with the place of its
-    /// first use.
-    pub fn set_place(&mut self, place: Option<Arc<str>>) {
+    /// The directive that is being read: an unknown variable is reported with the place of its first
+    /// use.
+    pub fn set_place(&mut self, place: Option<Span>) {
         self.place = place;
     }
 
@@ -296,12 +307,22 @@ impl<C: ?Sized + 'static> Variables<C> {
                         name,
                         ..Entry::from(variable)
                     }),
-                    None => unknown.push(UnknownVariable { name, place }),
+                    None => unknown.push(UnknownVariable {
+                        name,
+                        place,
+                        meant: None,
+                    }),
                 },
             }
         }
 
         if !unknown.is_empty() {
+            for variable in &mut unknown {
+                let used = entries.iter().map(|entry| entry.name.as_str());
+                let others = self.defined.keys().map(String::as_str);
+                let meant = suggest::nearest(&variable.name, used.chain(others));
+                variable.meant = meant.map(str::to_owned);
+            }
             return Err(unknown);
         }
 

@@ -26,6 +26,7 @@ enum End {
     /// A connection of the socket's own.
     Own(Connection<Transport>),
     /// Something that belongs to another.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "requests lend"))]
     Lent(Rc<dyn Stream>),
 }
 

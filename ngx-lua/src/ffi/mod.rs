@@ -15,6 +15,7 @@
 
 mod call;
 mod guard;
+#[cfg(feature = "http")]
 mod kept;
 mod libraries;
 #[cfg(feature = "http")]
@@ -31,6 +32,7 @@ mod walk;
 
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
 pub(crate) use guard::guard_libraries;
+#[cfg(feature = "http")]
 pub(crate) use kept::Kept;
 pub(crate) use libraries::open;
 #[cfg(feature = "http")]

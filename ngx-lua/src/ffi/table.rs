@@ -108,6 +108,7 @@ impl Call<'_> {
 
     /// Sets the field of the table at 1 that 2 names to 3, without metamethods; the arguments are
     /// gone then.
+    #[cfg(feature = "http")]
     pub(crate) fn raw_set(&mut self) -> Result<(), Raise> {
         if self.kind(1) != Kind::Table || !self.is_given(2) || self.count() < 3 {
             return Err("a table, a key and a value expected".into());

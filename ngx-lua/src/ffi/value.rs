@@ -8,7 +8,9 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use smallvec::SmallVec;
 
-use super::{Function, Kept, RawVm, TableValue, Thread};
+#[cfg(feature = "http")]
+use super::Kept;
+use super::{Function, RawVm, TableValue, Thread};
 
 /// What functions return; three are the most that is common.
 pub(crate) type Values = SmallVec<[Value; 3]>;
@@ -38,6 +40,7 @@ pub(crate) enum Value {
     /// `ngx.null`.
     Null,
     /// A value that was kept.
+    #[cfg(feature = "http")]
     Kept(Rc<Kept>),
 }
 
@@ -119,6 +122,7 @@ impl Value {
                     lua::lua_setmetatable(state, -2);
                 }
                 Self::Null => lua::lua_pushlightuserdata(state, std::ptr::null_mut()),
+                #[cfg(feature = "http")]
                 Self::Kept(kept) => kept.push(state),
                 Self::Thread(thread) => {
                     // A thread can push itself alone.

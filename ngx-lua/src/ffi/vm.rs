@@ -9,7 +9,9 @@ use std::rc::Rc;
 use mlua::ffi as lua;
 use mlua::{Function as LuaFunction, Lua, MultiValue};
 
-use super::{Function, Kept, Meta, Thread, Value};
+#[cfg(feature = "http")]
+use super::Kept;
+use super::{Function, Meta, Thread, Value};
 
 /// Finished threads that are kept for the next run (`lua_thread_cache_max_entries`).
 const CACHE_MAX: usize = 1024;
@@ -144,6 +146,7 @@ impl RawVm {
     }
 
     /// A thread on which `function` waits for its first resume.
+    #[cfg(feature = "http")]
     pub(crate) fn start(self: &Rc<Self>, function: &Kept) -> Result<Thread, Exhausted> {
         let thread = self.thread()?;
         // SAFETY: the thread is empty and of this VM; room is made by a call that does not raise.
@@ -157,6 +160,7 @@ impl RawVm {
     }
 
     /// Keeps a function.
+    #[cfg(feature = "http")]
     pub(crate) fn keep_function(self: &Rc<Self>, function: LuaFunction) -> mlua::Result<Rc<Kept>> {
         let mut anchor = lua::LUA_NOREF;
         // SAFETY: as in `new`; the function is the only value on the stack, and is consumed.

@@ -31,6 +31,10 @@ pub(crate) enum Op {
     /// Wait for one of these, and return what it left.
     Join(Vec<Rc<Light>>),
     /// End the whole run here.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "requests are ended")
+    )]
     Exit,
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ngx_core::conf::{Args, Problem, Span};
+use ngx_core::conf::{Args, Problem, Span, dropped_lines};
 use ngx_core::http::parse::Version;
 use ngx_core::http::{Pattern, Request};
 use ngx_core::module::{Arity, Conf, Contexts, Cx, Directive, Level, Setter, Slot};
@@ -103,6 +103,27 @@ impl Conf for ProxyConf {
             self.pass.clone_from(&parent.pass);
         }
         Ok(())
+    }
+
+    fn warn(&self, parent: &Self, report: &mut dyn FnMut(Problem)) {
+        let names = |conf: &Self| -> Vec<Bytes> {
+            let list = conf.set_header.iter();
+            list.map(|(name, _)| name.clone()).collect()
+        };
+        let (own, outer) = (&self.settings.set_header, &parent.settings.set_header);
+        if let (Some(own_at), Some(outer_at)) = (own.set_at(), outer.set_at())
+            && let Some(problem) = dropped_lines(
+                "proxy_set_header",
+                (&names(self), own_at),
+                (&names(parent), outer_at),
+            )
+        {
+            report(problem);
+        }
+    }
+
+    fn places(&self, tell: &mut dyn FnMut(Span)) {
+        self.settings.places(tell);
     }
 
     fn finish(&mut self) -> Result<(), Problem> {

@@ -58,7 +58,7 @@ fn seconds_know_years() {
 }
 
 fn with_arguments<T>(words: &[&str], f: impl FnOnce(&Args<'_>) -> T) -> T {
-    let word = |text: &str| Word::new(text.into(), Span::NOWHERE, false);
+    let word = |text: &str| Word::new(text.as_bytes(), Span::NOWHERE, false);
     let words: Vec<_> = words.iter().map(|text| word(text)).collect();
     f(&Args::new(&word("x"), &words, &Body::Simple))
 }
@@ -93,6 +93,35 @@ fn messages_are_those_of_nginx() {
         );
         assert_eq!(message(args.offset(7)), "\"x\" directive invalid value");
     });
+}
+
+#[test]
+fn a_wrong_unit_gets_the_right_one() {
+    let help = |text: &str, read: fn(&Args<'_>) -> Option<Problem>| {
+        with_arguments(&[text], |args| {
+            let help = read(args)
+                .and_then(|problem| problem.help)
+                .unwrap_or_default();
+            let meant = help
+                .strip_prefix("did you mean \"")
+                .and_then(|rest| rest.split('"').next());
+            meant.unwrap_or_default().to_owned()
+        })
+    };
+    let offset = |text: &str| help(text, |args| args.offset(0).err());
+    assert_eq!(offset("10MB"), "10m");
+    assert_eq!(offset("1 GiB"), "1g");
+    assert_eq!(offset("512bytes"), "512");
+    assert_eq!(offset("1t"), "");
+    assert_eq!(help("1g", |args| args.size(0).err()), "");
+    let time = |text: &str| help(text, |args| args.time(0).err());
+    assert_eq!(time("5min"), "5m");
+    assert_eq!(time("30sec"), "30s");
+    assert_eq!(time("30S"), "30s");
+    assert_eq!(time("10 msec"), "10ms");
+    assert_eq!(time("1year"), "");
+    assert_eq!(time("soon"), "");
+    assert_eq!(help("1year", |args| args.seconds(0).err()), "1y");
 }
 
 #[test]

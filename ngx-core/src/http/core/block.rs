@@ -94,6 +94,11 @@ pub(super) fn set_http(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> 
             register(cx.part::<Variables<Request>>());
         }
     }
+    cx.watch(|parts, span| {
+        if let Some(variables) = parts.get_mut::<Variables<Request>>() {
+            variables.set_place(Some(span));
+        }
+    });
     let scope = cx.with_scope(Scope::new(Level::Main), |cx| {
         set_default_root(cx);
         cx.evaluate(args.block().unwrap_or_default(), Contexts::HTTP);
@@ -105,7 +110,13 @@ pub(super) fn set_http(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> 
             }
         }
     });
-    build::http(cx, args, scope, modules)
+    let place = args.span();
+    cx.defer(move |cx| {
+        if let Err(problem) = build::http(cx, place, scope) {
+            cx.report(problem);
+        }
+    });
+    Ok(())
 }
 
 /// Whether there was an `http` block already.

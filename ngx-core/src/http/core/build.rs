@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
-use crate::conf::{Args, Problem, Span};
+use crate::conf::{Problem, Span, known};
 use crate::cycle::WantedListeners;
 use crate::http::conf::{BodyStage, HttpConf, Location, Server, VhostsId};
 use crate::http::location::{Entry, LocationId, LocationTree};
@@ -17,7 +17,7 @@ use crate::http::server::{ListenGroup, ServerId, Vhosts};
 use crate::module::{Cx, Scope, Slots};
 use crate::net::addr::Addr;
 use crate::net::listener::ListenOptions;
-use crate::script::Variables;
+use crate::script::{UnknownVariable, Variables};
 
 /// Where the copy filter stands among the body filters.
 static COPY: Ordered<BodyStage> = Ordered {
@@ -28,17 +28,15 @@ static COPY: Ordered<BodyStage> = Ordered {
 };
 
 /// Compiles the `http` block and leaves it as a part of the configuration.
-pub(super) fn http(
-    cx: &mut Cx<'_>,
-    args: &Args<'_>,
-    mut scope: Scope,
-    modules: &HttpModules,
-) -> Result<(), Problem> {
-    let servers = std::mem::take(&mut scope.conf(&SERVERS).0);
+pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(), Problem> {
+    let Some(modules) = cx.registry().extension::<HttpModules>() else {
+        return Ok(());
+    };
+    let servers = scope.take(&SERVERS).0;
     let slots = scope.finish(&Slots::default(), cx.diagnostics());
     let mut http = HttpConf::default();
     http.slots = slots;
-    let order = |error: crate::http::module::OrderError| args.problem(error.to_string());
+    let order = |error: crate::http::module::OrderError| Problem::new(place, error.to_string());
     http.phases = PhaseTable::new(&modules.0).map_err(order)?;
     let header_filters: Vec<_> = modules.0.iter().flat_map(|m| m.header_filters).collect();
     http.header_filters = in_order("header filters", &header_filters).map_err(order)?;
@@ -62,9 +60,8 @@ pub(super) fn http(
         Ok(table) => http.variables = table,
         Err(unknown) => {
             for variable in unknown {
-                let place = variable.place.as_deref().map(|at| format!(" in {at}"));
-                let message = format!("{variable}{}", place.unwrap_or_default());
-                cx.report(args.problem(message));
+                let problem = unknown_variable(cx, place, &variable);
+                cx.report(problem);
             }
         }
     }
@@ -72,16 +69,38 @@ pub(super) fn http(
     Ok(())
 }
 
+/// A name that no module and no directive has defined, where it was used first.
+fn unknown_variable(cx: &mut Cx<'_>, http: Span, variable: &UnknownVariable) -> Problem {
+    let name = &variable.name;
+    let directive = variable.place.unwrap_or(http);
+    let files = cx.diagnostics().files();
+    let span = [format!("${name}"), format!("${{{name}}}")]
+        .iter()
+        .filter_map(|word| files.find_from(directive, word.as_bytes()))
+        .min_by_key(|span| span.start);
+    let problem = Problem::new(span.unwrap_or(directive), variable.to_string());
+    if let Some((_, module)) = known::variables().find(|(known, _)| known == name) {
+        return problem.with_help(format!(
+            "nginx has \"${name}\" ({module}), ngx does not implement it yet"
+        ));
+    }
+    match &variable.meant {
+        Some(meant) => problem.with_help(format!("did you mean \"${meant}\"?")),
+        None => problem,
+    }
+}
+
 fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, block: ServerBlock) {
     let ServerBlock { mut scope, span } = block;
-    let head = std::mem::take(scope.conf(&HEAD));
-    let inner = std::mem::take(scope.conf(&INNER));
+    let head = scope.take(&HEAD);
+    let inner = scope.take(&INNER);
     let slots = scope.finish(&http.slots, cx.diagnostics());
     let id = ServerId(index(http.servers.len()));
     let root = LocationId(index(http.locations.len()));
     http.locations.push(Location {
         slots: slots.clone(),
         handler: inner.handler,
+        place: span,
         ..Location::default()
     });
     http.servers.push(Server {
@@ -89,10 +108,11 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
         slots: slots.clone(),
         root,
         named: Vec::new(),
+        place: span,
     });
     let tree = add_locations(cx, http, &slots, inner.locations, id);
     if let Some(location) = http.locations.get_mut(root.0 as usize) {
-        location.tree = tree;
+        location.tree = tree.map(Box::new);
     }
     addresses.add(cx, id, head, span);
 }
@@ -113,7 +133,7 @@ fn add_locations(
     let mut regexes = Vec::new();
     let mut seen: HashMap<(bool, Box<[u8]>), Span> = HashMap::new();
     for mut block in blocks {
-        let inner = std::mem::take(block.scope.conf(&INNER));
+        let inner = block.scope.take(&INNER);
         let slots = block.scope.finish(outer, cx.diagnostics());
         let id = LocationId(index(http.locations.len()));
         let name: Box<[u8]> = block.name.as_ref().into();
@@ -123,10 +143,11 @@ fn add_locations(
             slots: slots.clone(),
             tree: None,
             handler: inner.handler,
+            place: block.span,
         });
         let tree = add_locations(cx, http, &slots, inner.locations, server);
         if let Some(location) = http.locations.get_mut(id.0 as usize) {
-            location.tree = tree;
+            location.tree = tree.map(Box::new);
         }
         if block.kind != LocationKind::Regex {
             let key = (block.kind == LocationKind::Exact, name.clone());

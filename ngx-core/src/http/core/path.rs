@@ -71,9 +71,39 @@ pub(super) fn set_alias(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem>
             return Err(args.problem(message));
         }
         (LocationKind::Regex, _) => Alias::Whole,
-        (_, name) => Alias::Prefix(name.len()),
+        (kind, name) => {
+            if kind != LocationKind::Exact {
+                warn_of_slashes(cx, args, &name);
+            }
+            Alias::Prefix(name.len())
+        }
     };
     set(cx, args, alias)
+}
+
+/// What is behind the name of the location is put behind the alias as it is: both end with a slash,
+/// or names run together, or requests leave the folder.
+fn warn_of_slashes(cx: &mut Cx<'_>, args: &Args<'_>, location: &[u8]) {
+    let alias = args.arg(0).as_str();
+    let name = String::from_utf8_lossy(location);
+    if alias.is_empty() || alias.contains('$') || name.len() <= 1 {
+        return;
+    }
+    let (message, help) = match (name.ends_with('/'), alias.ends_with('/')) {
+        (true, false) => (
+            format!("location \"{name}\" ends with \"/\" and its alias \"{alias}\" does not"),
+            format!("write \"alias {alias}/;\": now \"{name}x\" is the file \"{alias}x\""),
+        ),
+        (false, true) => (
+            format!("alias \"{alias}\" ends with \"/\" and its location \"{name}\" does not"),
+            format!(
+                "write \"location {name}/\": now \"{name}../x\" is \"{alias}../x\", outside of the \
+                 folder"
+            ),
+        ),
+        _ => return,
+    };
+    cx.report(Problem::warn(args.arg(0).span(), message).with_help(help));
 }
 
 fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: Alias) -> Result<(), Problem> {

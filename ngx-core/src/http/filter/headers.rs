@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use self::expires::Expires;
 use super::not_modified::seconds_of;
-use crate::conf::{Args, Problem, Word};
+use crate::conf::{Args, Problem, Word, dropped_lines};
 use crate::http::module::{HttpModule, Ordered};
 use crate::http::request::Request;
 use crate::http::response::Response;
@@ -61,6 +61,23 @@ settings! {
         /// The lines of `add_header`, in order.
         lines: Arc<Vec<Line>> = Arc::default(),
         expires: ExpiresConf = ExpiresConf::Fixed(Expires::Off),
+    }
+    warn = warn_of_dropped
+}
+
+/// A block with `add_header` has none of those around it: seldom what is meant.
+fn warn_of_dropped(own: &HeadersConf, outer: &HeadersConf, report: &mut dyn FnMut(Problem)) {
+    let names = |conf: &HeadersConf| -> Vec<Bytes> {
+        conf.lines.iter().map(|line| line.name.clone()).collect()
+    };
+    if let (Some(own_at), Some(outer_at)) = (own.lines.set_at(), outer.lines.set_at())
+        && let Some(problem) = dropped_lines(
+            "add_header",
+            (&names(own), own_at),
+            (&names(outer), outer_at),
+        )
+    {
+        report(problem);
     }
 }
 
@@ -216,7 +233,10 @@ fn set_add_header(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         value,
         always,
     };
-    Arc::make_mut(cx.conf(&CONF).lines.set_mut(args.span())).push(line);
+    let lines = Arc::make_mut(cx.conf(&CONF).lines.set_mut(args.span()));
+    // Most blocks have one or two, and there may be many blocks.
+    lines.reserve_exact(1);
+    lines.push(line);
     Ok(())
 }
 

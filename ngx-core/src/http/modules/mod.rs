@@ -4,9 +4,9 @@ mod autoindex;
 mod index;
 mod log;
 mod pending;
-mod rewrite;
+pub(super) mod rewrite;
 mod static_files;
-mod try_files;
+pub(super) mod try_files;
 
 pub use self::rewrite::{Instructed, push_instruction};
 use super::module::HttpModule;

@@ -5,6 +5,7 @@
 
 mod replacement;
 mod respond;
+mod trace;
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use bytes::Bytes;
 
 use self::replacement::Replacement;
 use self::respond::Return;
-use crate::conf::{Args, Problem};
+pub(in crate::http) use self::trace::trace;
+use crate::conf::{Args, Problem, Span};
 use crate::http::module::{HttpModule, Ordered, Phase};
 use crate::http::regex::Pattern;
 use crate::http::request::Request;
@@ -109,7 +111,7 @@ static PROGRAM: Slot<Program> = Slot::new(Level::Location);
 
 /// The directives of one block, in order.
 #[derive(Default)]
-struct Program(Vec<Instruction>);
+struct Program(Vec<(Span, Instruction)>);
 
 impl Conf for Program {
     /// Inherits nothing: the phases run what stands in the block itself.
@@ -179,7 +181,7 @@ fn run(r: &Request) -> PhaseStep {
     // As in nginx, what was captured of an escaped path is escaped in `set`, up to the first
     // rewrite that matches.
     let mut escape = true;
-    for instruction in &program.0 {
+    for (_, instruction) in &program.0 {
         match instruction {
             Instruction::Set { variable, value } => {
                 set(r, *variable, value, escape);
@@ -381,7 +383,8 @@ fn compile(cx: &mut Cx<'_>, args: &Args<'_>, at: usize, text: &str) -> Result<Te
 }
 
 fn push(cx: &mut Cx<'_>, instruction: Instruction) {
-    cx.conf(&PROGRAM).0.push(instruction);
+    let place = cx.place();
+    cx.conf(&PROGRAM).0.push((place, instruction));
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::conf::{Args, Problem, Setting};
+use crate::conf::{Args, Problem, Setting, Span};
 use crate::error::errno;
 use crate::http::core::{self, Alias};
 use crate::http::module::{HttpModule, Ordered, Phase};
@@ -154,6 +154,60 @@ fn run(r: &Request, conf: &TryFiles, name: &mut Vec<u8>) -> PhaseStep {
         Fallback::Target(target) => {
             append(r, target, alias, name, root);
             fall_back(r, name.get(root..).unwrap_or_default())
+        }
+    }
+}
+
+/// What `try_files` of the current location does with a request, for `--explain`.
+pub(in crate::http) enum Traced {
+    /// There is none, or a file was found.
+    Serves,
+    /// It answers with this status.
+    Status(u16),
+    /// It goes to a named location.
+    Named(Vec<u8>),
+    /// It goes to another URI.
+    Target(Vec<u8>),
+}
+
+/// Looks for the files as a request would, and tells of each.
+pub(in crate::http) fn trace(r: &Request, tell: &mut dyn FnMut(Span, String)) -> Traced {
+    let Some(conf) = r.own_conf(&CONF) else {
+        return Traced::Serves;
+    };
+    let place = conf.0.set_at().unwrap_or_default();
+    let alias = r.alias();
+    let mut name = Vec::new();
+    r.write_document_root(&mut name);
+    let root = name.len();
+    for attempt in &conf.0.tries {
+        append(r, &attempt.name, alias, &mut name, root);
+        let is_folder = rustix::fs::stat(name.as_slice())
+            .map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        let (is, found) = match (is_folder, attempt.folder) {
+            (Ok(true), true) => ("is a folder", true),
+            (Ok(false), false) => ("exists", true),
+            (Ok(true), false) => ("is a folder, not a file", false),
+            (Ok(false), true) => ("is a file, not a folder", false),
+            (Err(_), _) => ("is not there", false),
+        };
+        tell(place, format!("{} {is}", String::from_utf8_lossy(&name)));
+        if found {
+            let path = name.get(root..).unwrap_or_default();
+            self::found(r, alias, path, attempt.folder);
+            return Traced::Serves;
+        }
+    }
+    match &conf.0.fallback {
+        Fallback::Status(status) => Traced::Status(*status),
+        Fallback::Target(target) => {
+            append(r, target, alias, &mut name, root);
+            let target = name.get(root..).unwrap_or_default().to_vec();
+            if target.starts_with(b"@") {
+                Traced::Named(target)
+            } else {
+                Traced::Target(target)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error;
 use crate::http::core;
-use crate::http::location::Found;
+use crate::http::location::{Found, LocationId};
 use crate::http::parse::{Escape, escape_uri};
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
@@ -13,7 +13,7 @@ impl Request {
         self.keep_location();
         self.set_location(self.server().root);
         self.location_looked_up();
-        if self.look_up() == LookUp::SlashMissing {
+        if self.look_up(&mut |_| {}) == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }
         self.tell_location();
@@ -61,8 +61,15 @@ impl Request {
         Step::Done
     }
 
-    /// Descends from the current location to the one that fits best.
-    fn look_up(&self) -> LookUp {
+    /// Whether a handler of the rewrite phase has changed the path, so that the location is to be
+    /// looked up anew.
+    pub(in crate::http) fn take_uri_change(&self) -> bool {
+        self.parts().engine.uri_changed.take()
+    }
+
+    /// Descends from the current location to the one that fits best; `seen` is told what was
+    /// considered on the way.
+    pub(in crate::http) fn look_up(&self, seen: &mut impl FnMut(Seen)) -> LookUp {
         let Some(tree) = &self.location().tree else {
             return LookUp::Unchanged;
         };
@@ -70,6 +77,7 @@ impl Request {
         let found = tree.find_static(&self.path());
         match found {
             Found::Exact(id) => {
+                seen(Seen::Exact(id));
                 self.set_location(id);
                 return LookUp::Final;
             }
@@ -78,8 +86,9 @@ impl Request {
                 return LookUp::SlashMissing;
             }
             Found::Prefix { id, no_regex } => {
+                seen(Seen::Prefix { id, no_regex });
                 self.set_location(id);
-                let nested = self.look_up();
+                let nested = self.look_up(seen);
                 if matches!(nested, LookUp::Final | LookUp::SlashMissing) {
                     return nested;
                 }
@@ -90,9 +99,10 @@ impl Request {
             }
             Found::Nothing => {}
         }
-        if let Some(id) = tree.find_regex(self) {
+        let found = tree.find_regex(self, &mut |id, matches| seen(Seen::Regex { id, matches }));
+        if let Some(id) = found {
             self.set_location(id);
-            return match self.look_up() {
+            return match self.look_up(seen) {
                 LookUp::SlashMissing => LookUp::SlashMissing,
                 _ => LookUp::Final,
             };
@@ -116,9 +126,20 @@ impl Request {
     }
 }
 
+/// What a look-up considers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::http) enum Seen {
+    /// `=`, the very path.
+    Exact(LocationId),
+    /// The longest prefix of its level.
+    Prefix { id: LocationId, no_regex: bool },
+    /// A regular expression.
+    Regex { id: LocationId, matches: bool },
+}
+
 /// How a look-up ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum LookUp {
+pub(in crate::http) enum LookUp {
     /// Nothing fits; the location is what it was.
     Unchanged,
     /// A prefix fits; a regular expression further out may fit better.

@@ -48,6 +48,10 @@ pub(crate) fn decode_args(bytes: &[u8], max: usize) -> Args {
 }
 
 /// As [`decode_args`], for `ngx.req.get_uri_args`: `truncated` when something is left.
+#[cfg_attr(
+    not(any(test, feature = "http")),
+    expect(dead_code, reason = "for the arguments of requests")
+)]
 pub(crate) fn uri_args(bytes: &[u8], max: usize) -> Args {
     let mut args = decode_args(bytes, max);
     if args.truncated {

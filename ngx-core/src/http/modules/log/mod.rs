@@ -85,6 +85,10 @@ impl Conf for Logs {
         Ok(())
     }
 
+    fn places(&self, tell: &mut dyn FnMut(Span)) {
+        self.list.set_at().into_iter().for_each(tell);
+    }
+
     fn finish(&mut self) -> Result<(), Problem> {
         if self.off {
             self.list.adjust(Vec::new());

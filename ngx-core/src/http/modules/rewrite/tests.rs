@@ -32,7 +32,7 @@ fn with_program<R>(text: &str, f: impl FnOnce(&Program) -> R) -> R {
 fn the_return(text: &str) -> Return {
     let http = read(&format!("http {{ server {{ {text} }} }}")).unwrap();
     let slots = &http.locations[0].slots;
-    match PROGRAM.of(slots).0.first() {
+    match PROGRAM.of(slots).0.first().map(|(_, one)| one) {
         Some(Instruction::Return(Return::Status(status))) => Return::Status(*status),
         Some(Instruction::Return(Return::Text { status, text })) => Return::Text {
             status: *status,
@@ -92,7 +92,7 @@ fn returns_are_of_three_kinds() {
 #[test]
 fn a_literal_text_is_shared() {
     with_program("return 200 \"some text\";", |program| {
-        let [Instruction::Return(Return::Text { text, .. })] = program.0.as_slice() else {
+        let [(_, Instruction::Return(Return::Text { text, .. }))] = program.0.as_slice() else {
             panic!("one return")
         };
         let (one, two) = (
@@ -117,7 +117,7 @@ fn flags_and_schemes_decide_what_follows() {
     ];
     for (text, want) in cases {
         with_program(&format!("rewrite ^/(?<rest>.*)$ {text};"), |program| {
-            let [Instruction::Rewrite(rewrite)] = program.0.as_slice() else {
+            let [(_, Instruction::Rewrite(rewrite))] = program.0.as_slice() else {
                 panic!("one rewrite")
             };
             assert_eq!(rewrite.then, want, "{text}");
@@ -155,10 +155,10 @@ fn programs_keep_their_order_and_stay_at_home() {
             assert!(matches!(
                 program.0.as_slice(),
                 [
-                    Instruction::Set { .. },
-                    Instruction::Rewrite(_),
-                    Instruction::Break,
-                    Instruction::Return(_)
+                    (_, Instruction::Set { .. }),
+                    (_, Instruction::Rewrite(_)),
+                    (_, Instruction::Break),
+                    (_, Instruction::Return(_))
                 ]
             ));
         },
