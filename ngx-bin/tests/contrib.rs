@@ -96,11 +96,7 @@ fn the_image_has_a_configuration_that_serves() {
     let response = server.get("/").expect(200);
     assert_eq!(response.text(), "<p>hello");
     assert_eq!(response.header("content-type"), Some("text/html"));
-    assert!(
-        server.stderr().contains("start worker"),
-        "{}",
-        server.stderr()
-    );
+    server.expect_in("stderr", "start worker");
 }
 
 /// What the unit and the image call exists: options and signals.

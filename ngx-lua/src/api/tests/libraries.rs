@@ -127,9 +127,11 @@ fn the_environment_may_be_another() {
     assert_eq!(eval_in(&host, found), r#""b" nil "one""#);
     for (call, got) in [("os.getenv()", "no value"), ("os.getenv({})", "table")] {
         let message = format!("bad argument #1 to 'getenv' (string expected, got {got})");
-        let found = eval_in(&host, &format!("return {call}"));
+        // Lua's own forgets its name in a tail call.
+        let source = format!("local value = {call} return value");
+        let found = eval_in(&host, &source);
         assert!(found.contains(&message), "{found}");
-        assert!(eval(&format!("return {call}")).contains(&message));
+        assert_eq!(eval(&source), found);
     }
     assert_eq!(eval("return os.getenv('PATH') ~= nil"), "true");
 }
