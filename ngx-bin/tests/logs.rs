@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Server, Setup, wait_until};
+use support::{Server, Setup, ours, wait_until};
 
 #[test]
 fn the_combined_format_has_its_fields() {
@@ -217,5 +217,137 @@ fn what_is_refused_for_another_reason_is_logged_with_its_path() {
         client.send(request);
         client.response();
         server.expect_in("paths.log", line);
+    }
+}
+
+#[test]
+fn error_logs_may_be_in_json() {
+    if !ours("error logs in JSON") {
+        return;
+    }
+    let server = Server::start(
+        "error_log {dir}/error.log info;
+         error_log {dir}/json.log info format=json;
+         server { listen 127.0.0.1:{port}; server_name a; root {dir}/html; }",
+    );
+    let headers = "Referer: \"x\"\r\n";
+    server.get_with("/none", headers).expect(404);
+    server.expect_in("json.log", "/none");
+    server.expect_error_log("/none");
+    let log = server.read("json.log");
+    let line = log.lines().find(|line| line.contains("/none")).unwrap();
+    let time = line.strip_prefix(r#"{"time":""#).unwrap();
+    assert!(
+        time.get(10..11) == Some("T") && time.get(25..26) == Some("\""),
+        "{line}"
+    );
+    let dir = server.path("html");
+    let message = format!(
+        r#","message":"open() \"{}/none\" failed (2: No such file or directory)","client":"127.0.0.1","server":"a","request":"GET /none HTTP/1.1","host":"localhost","referrer":"\"x\""}}"#,
+        dir.display()
+    );
+    assert!(line.ends_with(&message), "{line}");
+    for field in [
+        r#","level":"error","pid":"#,
+        r#","tid":"#,
+        r#","connection":"#,
+    ] {
+        assert!(line.contains(field), "no {field} in {line}");
+    }
+}
+
+#[test]
+fn of_debug_connections_everything_is_logged() {
+    let debugged = |clients: &str| {
+        let server = Setup::main(&format!(
+            "events {{ debug_connection {clients}; }}
+             http {{
+                 access_log {{dir}}/access.log;
+                 server {{
+                     listen 127.0.0.1:{{port}};
+                     root {{dir}}/html;
+                     error_log {{dir}}/own.log;
+                     location / {{ try_files $uri /x; }}
+                 }}
+             }}"
+        ))
+        .file("html/x", "x")
+        .start();
+        server.get("/y").expect(200);
+        server.expect_access_log("/y");
+        server.read("own.log")
+    };
+    let message = "trying to use file: \"";
+    let log = debugged("127.0.0.0/8");
+    let line = log.lines().find(|line| line.contains(message));
+    assert!(line.is_some_and(|line| line.contains(" [debug] ")), "{log}");
+    assert_eq!(debugged("10.0.0.0/8"), "");
+}
+
+/// Several threads write to one file; no line is two or half of one.
+#[test]
+fn lines_of_many_threads_are_whole() {
+    let server = Setup::http(
+        "error_log {dir}/error.log; error_log {dir}/second.log;
+         access_log {dir}/buffered.log combined buffer=1k flush=1s;
+         server { listen 127.0.0.1:{port}; root {dir}/html; }",
+    )
+    .workers(4)
+    .start();
+    let addr = server.addr();
+    let clients: Vec<_> = (0..8)
+        .map(|number| {
+            let addr = addr.clone();
+            std::thread::spawn(move || {
+                let mut client = support::Client::connect(&addr);
+                for i in 0..100 {
+                    let name = "z".repeat(i + 100);
+                    client.send(format!(
+                        "GET /{number}-{i}-{name} HTTP/1.1\r\nHost: h\r\n\r\n"
+                    ));
+                    client.response().expect(404);
+                }
+            })
+        })
+        .collect();
+    clients
+        .into_iter()
+        .for_each(|client| client.join().unwrap());
+    let count = |name: &str| server.read(name).matches('\n').count();
+    wait_until("all lines", || count("buffered.log") == 800);
+    for name in ["error.log", "second.log"] {
+        let log = server.read(name);
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("[error]"))
+            .collect();
+        assert_eq!(lines.len(), 800);
+        for line in lines {
+            assert!(
+                line.starts_with("20") && line.ends_with(", host: \"h\""),
+                "{line}"
+            );
+            assert_eq!(line.matches("[error]").count(), 1, "{line}");
+        }
+    }
+    for line in server.read("buffered.log").lines() {
+        assert!(
+            line.starts_with("127.0.0.1 - - [") && line.ends_with(" \"-\" \"-\""),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn parts_of_debug_are_levels() {
+    let mut good = Setup::raw("error_log stderr debug_core debug_http; pid {dir}/pid; events { }");
+    assert_eq!(good.run(&["-t"]).code, Some(0));
+    for (levels, message) in [
+        ("info error", "duplicate log level \"error\" in "),
+        ("debug_http info", "duplicate log level \"info\" in "),
+        ("debug_nope", "invalid log level \"debug_nope\" in "),
+    ] {
+        let mut bad = Setup::raw("error_log stderr {levels}; events { }").set("levels", levels);
+        bad.run(&["-t"]).expect(1, message);
     }
 }

@@ -120,3 +120,20 @@ fn prefix_of(setup: &Setup) -> String {
         setup.path("").display().to_string().trim_end_matches('/')
     )
 }
+
+/// `env` decides what scripts see of the environment, and of what values.
+#[test]
+fn scripts_see_the_environment_that_env_names() {
+    let server = Setup::lua(
+        "server {
+             listen 127.0.0.1:{port};
+             location / { content_by_lua_block {
+                 ngx.print(os.getenv('GREETING'), ' ', os.getenv('NOBODY'), ' ',
+                     os.getenv('CARGO_MANIFEST_DIR') ~= nil, ' ', os.getenv('PATH'))
+             } }
+         }",
+    )
+    .top("env GREETING=hello=there; env CARGO_MANIFEST_DIR; env NOBODY;")
+    .start();
+    assert_eq!(text(&server, "/"), "hello=there nil true nil");
+}

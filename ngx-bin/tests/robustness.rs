@@ -4,7 +4,7 @@ mod support;
 
 use std::thread;
 
-use support::{Backend, Client, Server, Setup, pattern, pause, wait_until};
+use support::{Backend, Client, Server, Setup, ours, pattern, pause, wait_until};
 
 const PLAIN: &str = "server {
     listen 127.0.0.1:{port};
@@ -235,6 +235,97 @@ fn connections_over_worker_connections_are_turned_away() {
                 .try_response()
                 .is_ok_and(|response| response.text() == "ok")
     });
+}
+
+/// The processor time of the server and of the processes that it has started, in hundredths of a
+/// second.
+fn cpu_ticks(server: &Server) -> u64 {
+    let pid = server.pid().to_string();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let ticks = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let (_name, rest) = stat.rsplit_once(") ").unwrap_or_default();
+        let times = rest.split(' ').skip(11).take(2);
+        times
+            .filter_map(|time| time.parse::<u64>().ok())
+            .sum::<u64>()
+    };
+    ticks(&pid) + children.split_whitespace().map(ticks).sum::<u64>()
+}
+
+/// Those who wait for nothing make room for those who have something to say, the eldest first; it is
+/// one line of the log, and no work once everybody is served.
+#[test]
+fn idle_connections_make_room() {
+    let server = Setup::main(
+        "events { worker_connections 16; }
+         http {
+             access_log off;
+             server { listen 127.0.0.1:{port}; keepalive_timeout 60s; location / { return 200 ok; } }
+         }",
+    )
+    .allow("worker_connections are not enough")
+    .start();
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        // Each finds all places taken by connections that have been served and stay open.
+        let mut client = server.connect();
+        client.send(request);
+        assert_eq!(client.response().text(), "ok");
+        idle.push(client);
+    }
+    server.expect_error_log("16 worker_connections are not enough, reusing connections");
+    let mut last = idle.pop().expect("a client");
+    last.send(request);
+    assert_eq!(last.response().text(), "ok");
+    let first = idle.first_mut().expect("a client");
+    first.expect_close();
+    if !ours("one line, and no processor time, for as long as it lasts") {
+        return;
+    }
+    let log = server.error_log();
+    assert_eq!(log.matches("are not enough").count(), 1, "{log}");
+    let before = cpu_ticks(&server);
+    pause(500);
+    assert!(cpu_ticks(&server) - before < 10, "it spins");
+}
+
+/// Nobody is thrown out who is being served.
+#[test]
+fn busy_connections_keep_their_places() {
+    let backend = Backend::http(|_| {
+        pause(700);
+        "late".into()
+    });
+    let server = Setup::main(
+        "events { worker_connections 8; }
+         http {
+             access_log off;
+             server { listen 127.0.0.1:{port}; location / { proxy_pass http://{backend}; } }
+         }",
+    )
+    .allow("worker_connections are not enough")
+    .set("backend", backend.addr())
+    .start();
+    if !ours("connections to backends have no part in worker_connections") {
+        return;
+    }
+    let mut busy: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    for client in &mut busy {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    wait_until("eight requests", || backend.requests().len() == 8);
+    for _ in 0..8 {
+        let mut refused = server.connect();
+        let _gone = refused.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(refused.try_response().is_err());
+    }
+    server.expect_error_log("8 worker_connections are not enough\n");
+    for client in &mut busy {
+        assert_eq!(client.response().text(), "late");
+    }
 }
 
 #[test]

@@ -23,7 +23,9 @@ use crate::{Flags, Tag};
 ///   special     no bytes at all: FLUSH, SYNC, LAST_BUF, LAST_IN_CHAIN
 /// ```
 ///
-/// A buf is exactly one of the three. (In nginx a buf may be memory and a file range with the same
+/// A buf is one of the three; bytes that wait in a kernel pipe may become a fourth, so do not
+/// conclude from two answers of [`is_memory`](Self::is_memory), [`is_file`](Self::is_file) and
+/// [`is_special`](Self::is_special) what the third would be. (In nginx a buf may be memory and a file range with the same
 /// data at once, so that a filter looks at the memory while sendfile sends the file. Here a filter
 /// that wants to look says `need_in_memory` in the [`OutputContext`](crate::OutputContext) and gets
 /// a copy, which is then what is sent; a filter that can do without gets the file itself.)
@@ -98,7 +100,6 @@ impl Buf {
 
     /// How many bytes are unsent.
     #[must_use]
-    #[inline]
     pub fn len(&self) -> u64 {
         match &self.kind {
             Kind::Memory(bytes) => bytes.len() as u64,
@@ -109,42 +110,36 @@ impl Buf {
 
     /// Whether no byte is unsent, as it is with every special.
     #[must_use]
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether this is neither memory nor file, and says something by its marks.
     #[must_use]
-    #[inline]
     pub fn is_special(&self) -> bool {
         matches!(self.kind, Kind::Special) && self.flags.intersects(Flags::CONTROL)
     }
 
     /// Whether this is memory.
     #[must_use]
-    #[inline]
     pub fn is_memory(&self) -> bool {
         matches!(self.kind, Kind::Memory(_))
     }
 
     /// Whether this is a range of a file.
     #[must_use]
-    #[inline]
     pub fn is_file(&self) -> bool {
         matches!(self.kind, Kind::File { .. })
     }
 
     /// The unsent bytes, if this is memory.
     #[must_use]
-    #[inline]
     pub fn as_slice(&self) -> Option<&[u8]> {
         self.as_bytes().map(|bytes| &bytes[..])
     }
 
     /// The unsent bytes, refcounted, if this is memory.
     #[must_use]
-    #[inline]
     pub fn as_bytes(&self) -> Option<&Bytes> {
         match &self.kind {
             Kind::Memory(bytes) => Some(bytes),
@@ -168,7 +163,6 @@ impl Buf {
     }
 
     /// Moves the window forward over `n` bytes, or to its end if there are fewer.
-    #[inline]
     pub fn advance(&mut self, n: u64) {
         match &mut self.kind {
             Kind::Memory(bytes) => bytes.advance(clamp(n, bytes.len())),
@@ -218,7 +212,6 @@ impl Buf {
 
     /// The marks.
     #[must_use]
-    #[inline]
     pub fn flags(&self) -> Flags {
         self.flags
     }
@@ -265,7 +258,6 @@ impl Buf {
         self.as_bytes().is_some_and(Bytes::is_unique)
     }
 
-    #[inline]
     pub(crate) fn file_parts(&self) -> Option<(&Arc<FileBuf>, Range<u64>)> {
         match &self.kind {
             Kind::File { file, pos, last } => Some((file, *pos..*last)),
@@ -316,7 +308,6 @@ impl Buf {
 // === conversions ===
 
 impl From<Bytes> for Buf {
-    #[inline]
     fn from(bytes: Bytes) -> Self {
         Self {
             kind: Kind::Memory(bytes),

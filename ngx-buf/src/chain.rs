@@ -49,20 +49,14 @@ pub struct Chain {
 impl Chain {
     /// A chain without links.
     #[must_use]
-    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Appends a buf.
-    #[inline]
     pub fn push(&mut self, buf: impl Into<Buf>) {
-        if self.head > INLINE && self.head * 2 >= self.links.len() {
-            self.links.drain(..self.head);
-            self.head = 0;
-        }
-        if self.links.len() == INLINE && !self.links.spilled() {
-            self.spill();
+        if self.links.len() == self.links.capacity() {
+            self.make_room();
         }
         self.links.push(buf.into());
     }
@@ -86,15 +80,14 @@ impl Chain {
             *place = buf.into();
             self.head -= 1;
         } else {
-            if self.links.len() == INLINE && !self.links.spilled() {
-                self.spill();
+            if self.links.len() == self.links.capacity() {
+                self.make_room();
             }
             self.links.insert(0, buf.into());
         }
     }
 
     /// Takes the first buf.
-    #[inline]
     pub fn pop_front(&mut self) -> Option<Buf> {
         let buf = std::mem::take(self.links.get_mut(self.head)?);
         self.head += 1;
@@ -106,13 +99,11 @@ impl Chain {
 
     /// The first buf.
     #[must_use]
-    #[inline]
     pub fn front(&self) -> Option<&Buf> {
         self.links.get(self.head)
     }
 
     /// The first buf, to change it.
-    #[inline]
     pub fn front_mut(&mut self) -> Option<&mut Buf> {
         self.links.get_mut(self.head)
     }
@@ -147,14 +138,12 @@ impl Chain {
 
     /// How many links there are.
     #[must_use]
-    #[inline]
     pub fn len(&self) -> usize {
         self.links.len() - self.head
     }
 
     /// Whether there is no link. A chain of specials is not empty, though its size is 0.
     #[must_use]
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
     }
@@ -176,7 +165,6 @@ impl Chain {
     }
 
     /// All bufs in order.
-    #[inline]
     pub fn iter(&self) -> Iter<'_> {
         self.links.get(self.head..).unwrap_or_default().iter()
     }
@@ -274,12 +262,18 @@ impl Chain {
         all
     }
 
-    /// Moves the links out of the chain itself into storage with room for more.
+    /// Drops the places of links that were taken, if they are many; else moves the links out of the
+    /// chain itself, into storage with room for more.
     #[cold]
-    fn spill(&mut self) {
-        let mut storage = storage::take();
-        storage.extend(self.links.drain(..));
-        self.links = SmallVec::from_vec(storage);
+    fn make_room(&mut self) {
+        if self.head > INLINE && self.head * 2 >= self.links.len() {
+            self.links.drain(..self.head);
+            self.head = 0;
+        } else if !self.links.spilled() {
+            let mut storage = storage::take();
+            storage.extend(self.links.drain(..));
+            self.links = SmallVec::from_vec(storage);
+        }
     }
 }
 
@@ -292,7 +286,6 @@ impl Clone for Chain {
 }
 
 impl Drop for Chain {
-    #[inline]
     fn drop(&mut self) {
         if self.links.spilled() {
             self.clear();
@@ -355,11 +348,7 @@ impl<'a> IntoIterator for &'a mut Chain {
 
 impl Extend<Buf> for Chain {
     fn extend<I: IntoIterator<Item = Buf>>(&mut self, bufs: I) {
-        let bufs = bufs.into_iter();
-        if self.links.len() + bufs.size_hint().0 > INLINE && !self.links.spilled() {
-            self.spill();
-        }
-        bufs.for_each(|buf| self.push(buf));
+        bufs.into_iter().for_each(|buf| self.push(buf));
     }
 }
 

@@ -149,6 +149,7 @@ impl FileBuf {
         memory: &mut [u8],
     ) -> Result<(), FileError> {
         let mut done = done;
+        let mut stalled = 0;
         while done < plan.window.end {
             // Under direct I/O a read begins aligned, also when the one before ended elsewhere: at
             // the end of the file, or because a file system over a network had no more yet.
@@ -158,6 +159,9 @@ impl FileBuf {
             let into = memory.get_mut(from..plan.into.end).unwrap_or_default();
             match self.file.read_at(into, at) {
                 Ok(n) if from + n > done => done = from + n,
+                Ok(n) if n > 0 && stalled < MOST_STALLS && self.is_longer_than(at + n as u64) => {
+                    stalled += 1;
+                }
                 Ok(_) => {
                     let missing = (plan.window.end - done.max(plan.window.start)) as u64;
                     return Err(self.truncated(plan.offset + read as u64, missing));
@@ -183,6 +187,10 @@ impl FileBuf {
         Some(plan.into.start + n)
     }
 
+    fn is_longer_than(&self, size: u64) -> bool {
+        self.file.metadata().is_ok_and(|file| file.len() > size)
+    }
+
     pub(crate) fn truncated(&self, offset: u64, missing: u64) -> FileError {
         FileError::Truncated {
             name: self.name.clone(),
@@ -191,6 +199,10 @@ impl FileBuf {
         }
     }
 }
+
+/// How often a direct read that ended between two multiples of the alignment, and not at the end of
+/// the file, is made again without getting any further.
+const MOST_STALLS: u32 = 16;
 
 /// Reads once at `offset`.
 pub(crate) fn read_some_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {

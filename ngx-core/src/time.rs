@@ -132,6 +132,14 @@ pub fn iso8601() -> TimeText {
     cached(|texts| texts.iso)
 }
 
+/// The current local time as syslog has it ([RFC 3164 §4.1.2]): `Nov 21 02:00:33`, `Nov  1 ...`.
+///
+/// [RFC 3164 §4.1.2]: https://www.rfc-editor.org/rfc/rfc3164#section-4.1.2
+#[must_use]
+pub fn syslog_time() -> TimeText {
+    cached(|texts| texts.syslog)
+}
+
 /// Any second since 1970 as HTTP writes it.
 ///
 /// Seconds that no calendar of four-digit years has are moved to the nearest that one has.
@@ -220,6 +228,7 @@ struct Texts {
     log: TimeText,
     access: TimeText,
     iso: TimeText,
+    syslog: TimeText,
 }
 
 impl Texts {
@@ -256,6 +265,7 @@ impl Texts {
                 "{year:04}-{:02}-{day:02}T{clock}{sign}{hours:02}:{minutes:02}",
                 time.month()
             )),
+            syslog: TimeText::format(format_args!("{} {day:2} {clock}", month(time))),
         }
     }
 }
@@ -324,6 +334,9 @@ mod tests {
         assert_eq!(texts.log.as_str(), "2026/11/21 02:00:33");
         assert_eq!(texts.access.as_str(), "21/Nov/2026:02:00:33 +0000");
         assert_eq!(texts.iso.as_str(), "2026-11-21T02:00:33+00:00");
+        assert_eq!(texts.syslog.as_str(), "Nov 21 02:00:33");
+        let early = Texts::in_zone(0, &TimeZone::UTC);
+        assert_eq!(early.syslog.as_str(), "Jan  1 00:00:00");
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub struct Settings {
     pub worker_id: fn() -> Option<usize>,
     /// What `ngx.config.prefix()` says: a folder, with a slash at its end.
     pub prefix: String,
+    /// What `os.getenv` knows (`env`); without it, what the process does.
+    pub environment: Option<Vec<(String, String)>>,
     /// Whose behaviour scripts may expect, for `ngx.config.nginx_version`: 1.31.5 is 1031005.
     pub nginx_version: u32,
     /// What `ngx.config.nginx_configure()` says.
@@ -141,6 +143,7 @@ impl Default for Settings {
             worker_count: 1,
             worker_id: || Some(0),
             prefix: String::new(),
+            environment: None,
             nginx_version: 1_031_005,
             nginx_configure: String::new(),
             debug: false,

@@ -218,12 +218,12 @@ where
         peer: Peer,
         client: &mut R,
     ) -> Result<(), Error> {
-        let mut link = Link::new(peer.clone(), &self.settings);
+        let mut link = Link::new(peer, &self.settings);
         self.clock.clear();
         self.clock
             .set(Timer::Connect, self.settings.timeouts.connect);
         let connected = {
-            let mut connecting = pin!(self.connector.connect(&peer, self.fresh));
+            let mut connecting = pin!(self.connector.connect(&link.peer, self.fresh));
             let clock = &mut self.clock;
             poll_fn(|cx| {
                 if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {

@@ -3,7 +3,7 @@
 //! * [`Server`]: a prefix folder, a configuration, a child process.
 //! * [`Client`]: raw bytes over a blocking socket, and a strict reader of responses.
 //! * [`Backend`]: a scripted peer on its own threads.
-//! * [`Dns`], [`Memcached`], [`Redis`]: the other neighbours of a server.
+//! * [`Dns`], [`Memcached`], [`Redis`], [`Syslog`]: the other neighbours of a server.
 //!
 //! `NGX_TEST_BINARY` names another binary to put under test: run the whole set against an nginx to
 //! check that an expectation is nginx's. Where the two differ on purpose, a test asks [`ours`].
@@ -27,6 +27,7 @@ mod message;
 mod ports;
 mod redis;
 mod server;
+mod syslog;
 
 use std::env;
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ pub use message::{Request, Response};
 pub use ports::Port;
 pub use redis::Redis;
 pub use server::{Ran, Server, Setup};
+pub use syslog::Syslog;
 
 /// No wait of a test is longer than this.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -53,9 +53,14 @@ impl Setup {
     }
 
     /// With this many workers instead of one.
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.template
-            .push_str(&format!("worker_processes {workers};\n"));
+    pub fn workers(self, workers: usize) -> Self {
+        self.top(&format!("worker_processes {workers};"))
+    }
+
+    /// With these directives at the top level too.
+    pub fn top(mut self, directives: &str) -> Self {
+        self.template.push_str(directives);
+        self.template.push('\n');
         self
     }
 

@@ -27,8 +27,9 @@ pub(super) fn turn_on(file: &File, alignment: usize) -> io::Result<usize> {
     Ok(needed)
 }
 
-/// Reads what needs no waiting; `None` if that cannot be said of this file.
-#[cfg(target_os = "linux")]
+/// Reads what needs no waiting; `None` if that cannot be said of this file. (Miri does not know the
+/// system call.)
+#[cfg(all(target_os = "linux", not(miri)))]
 pub(super) fn read_cached(file: &File, into: &mut [u8], offset: u64) -> Option<usize> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
@@ -46,7 +47,7 @@ pub(super) fn turn_on(_file: &File, _alignment: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 pub(super) fn read_cached(_file: &File, _into: &mut [u8], _offset: u64) -> Option<usize> {
     None
 }

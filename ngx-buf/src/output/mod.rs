@@ -30,8 +30,8 @@ use decide::{Decision, decide};
 /// something. The producer must not go on before it says [`Flow::Done`]; that is the
 /// back-pressure.
 ///
-/// Files are read where `send` is called, or by somebody else ([`set_reader`](Self::set_reader)),
-/// so that the thread does not wait for a disk. `send` then says `Again` as well, and
+/// Files are read where `send` is called, or by somebody else (`set_reader`, with the
+/// feature `file`), so that the thread does not wait for a disk. `send` then says `Again` too, and
 /// [`is_reading`](Self::is_reading) tells the two apart: call it again when
 /// [`poll_read`](Self::poll_read) is ready.
 ///

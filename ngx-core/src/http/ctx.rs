@@ -92,6 +92,10 @@ impl Contexts {
         });
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What an internal redirect does.
     pub(crate) fn redirected(&mut self) {
         self.0.retain(|entry| entry.lasting);

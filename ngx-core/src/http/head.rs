@@ -207,6 +207,11 @@ impl Head {
         Ok(())
     }
 
+    /// Whether there is a well-known field.
+    pub fn has(&self, name: Known) -> bool {
+        self.seen.contains(name)
+    }
+
     /// The first value of a well-known field.
     pub fn get(&self, name: Known) -> Option<&[u8]> {
         if !self.seen.contains(name) {

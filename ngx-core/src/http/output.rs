@@ -166,6 +166,13 @@ impl Output {
             || self.copy.borrow().is_some()
     }
 
+    /// Waits for the file that somebody reads for the copy filter.
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let copy = self.copy.borrow();
+        copy.as_ref()
+            .map_or(Poll::Ready(()), |copy| copy.poll_read(cx))
+    }
+
     /// Whether a filter with a higher index than `at` waits.
     fn waits_behind(&self, at: usize) -> bool {
         self.waits.borrow().iter().any(|wait| wait.filter > at)
@@ -357,6 +364,9 @@ impl Request {
             match output.copy_pending.get() {
                 // The client has taken what there was: the buffers should be free again.
                 Some(at) if !output.waits_behind(at) => {
+                    if output.poll_read(cx).is_pending() {
+                        return Poll::Pending;
+                    }
                     stuck = if self.resume_copy(at)? { 0 } else { stuck + 1 };
                     if stuck > STUCK_MAX {
                         alert!("a body filter keeps all buffers of the output");
@@ -451,13 +461,17 @@ impl Request {
 
     /// Hands `chain` to the body filters from index `from` on, and what is left to the client.
     fn run_body(&self, from: usize, mut chain: Chain) -> Result<Flow, SendError> {
-        let waits = &self.parts().output.waits;
+        let output = &self.parts().output;
         for (at, stage) in self.http().body_filters.iter().enumerate().skip(from) {
-            if let Some(wait) = waits.borrow_mut().iter_mut().find(|wait| wait.filter == at) {
+            let mut waits = output.waits.borrow_mut();
+            if let Some(wait) = waits.iter_mut().find(|wait| wait.filter == at) {
                 wait.queue.append(chain);
                 return Ok(Flow::Again);
             }
+            drop(waits);
             match stage {
+                // Memory has nothing to be copied for: most responses need no output chain at all.
+                BodyStage::Copy if output.copy.borrow().is_none() && is_memory(&chain) => {}
                 BodyStage::Copy => return self.run_copy(at, chain),
                 BodyStage::Filter(filter) => match filter(self, chain) {
                     Step::Next(next) => chain = next,
@@ -539,10 +553,6 @@ impl Request {
     /// The copy filter: what later filters or the client cannot take as it is, is copied.
     fn run_copy(&self, at: usize, chain: Chain) -> Result<Flow, SendError> {
         let output = &self.parts().output;
-        if output.copy.borrow().is_none() && chain.iter().all(|buf| !buf.is_file()) {
-            // Memory has nothing to be copied for: most responses need no output chain at all.
-            return self.run_body(at + 1, chain);
-        }
         // Taken out while it runs: the filters behind it see the output too.
         let mut copy = output
             .copy
@@ -553,4 +563,8 @@ impl Request {
         output.copy.replace(Some(copy));
         result
     }
+}
+
+fn is_memory(chain: &Chain) -> bool {
+    chain.iter().all(|buf| !buf.is_file())
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -366,8 +366,10 @@ impl Request {
 
     /// Nobody asks for what modules have kept any more, some of which may hold the request.
     pub(crate) fn release_ctx(&self) {
-        let contexts = self.0.parts.contexts.take();
-        drop(contexts);
+        if !self.0.parts.contexts.borrow().is_empty() {
+            let contexts = self.0.parts.contexts.take();
+            drop(contexts);
+        }
     }
 
     pub(crate) fn clear_ctx(&self) {
@@ -382,10 +384,8 @@ impl Request {
         self.0.parts.log_upstream.replace(upstream);
     }
 
-    pub(crate) fn write_log_context(&self, out: &mut String) {
-        if let Some(upstream) = &*self.0.parts.log_upstream.borrow() {
-            let _ = write!(out, ", upstream: \"{upstream}\"");
-        }
+    pub(crate) fn log_upstream(&self) -> Option<Rc<dyn fmt::Display>> {
+        self.0.parts.log_upstream.borrow().clone()
     }
 
     /// What group `n` of the last match has captured; nothing of a group within the match that took

@@ -12,6 +12,7 @@ use crate::cycle::Cycle;
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
 use crate::process::Service;
+use crate::time::now_ms;
 use crate::warn;
 
 /// Numbers connections across all threads of the process.
@@ -20,16 +21,31 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 /// The HTTP half of a worker thread: the current generation and the connections it serves.
 pub struct HttpWorker {
     current: RefCell<Rc<Generation>>,
-    /// One entry per connection: how to wake its task.
-    connections: RefCell<Vec<Option<Waker>>>,
+    /// One entry per connection.
+    connections: RefCell<Vec<Seat>>,
     free: RefCell<Vec<usize>>,
     count: Cell<usize>,
     limit: Cell<usize>,
-    limit_logged: Cell<bool>,
+    /// When the log was told last that there are too many connections; 0 for never.
+    limit_logged: Cell<u64>,
     closing: Cell<bool>,
     /// Whose time is up.
     overdue: Cell<Overdue>,
 }
+
+/// What the worker knows of a connection.
+#[derive(Default)]
+struct Seat {
+    /// How to wake its task.
+    waker: Option<Waker>,
+    /// Since when it waits for a request, in coarse monotonic milliseconds; 0 if it does not.
+    idle_since: u64,
+    /// It is to make room for another, if it still has nothing to do.
+    wanted: bool,
+}
+
+/// Too many connections are logged once in so many milliseconds.
+const LIMIT_LOGGED: u64 = 60_000;
 
 /// Which connections are to end now.
 #[derive(Clone, Copy)]
@@ -71,7 +87,7 @@ impl HttpWorker {
         let free = self.free.borrow_mut().pop();
         let index = free.unwrap_or_else(|| {
             let mut connections = self.connections.borrow_mut();
-            connections.push(None);
+            connections.push(Seat::default());
             connections.len() - 1
         });
         Place {
@@ -80,13 +96,45 @@ impl HttpWorker {
         }
     }
 
+    /// Has the connection that has waited longest for a request close. There is none if all are
+    /// busy.
+    fn make_room(&self) -> bool {
+        let waker = {
+            let mut connections = self.connections.borrow_mut();
+            let idle = connections
+                .iter_mut()
+                .filter(|seat| seat.idle_since > 0 && !seat.wanted && seat.waker.is_some());
+            let Some(seat) = idle.min_by_key(|seat| seat.idle_since) else {
+                return false;
+            };
+            seat.wanted = true;
+            seat.waker.clone()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    fn log_limit(&self, room: bool) {
+        let (now, last) = (now_ms(), self.limit_logged.get());
+        if last != 0 && now.saturating_sub(last) < LIMIT_LOGGED {
+            return;
+        }
+        self.limit_logged.set(now);
+        let then = if room { ", reusing connections" } else { "" };
+        warn!(
+            "{} worker_connections are not enough{then}",
+            self.limit.get()
+        );
+    }
+
     fn wake_all(&self) {
         let wakers: Vec<Waker> = self
             .connections
             .borrow()
             .iter()
-            .flatten()
-            .cloned()
+            .filter_map(|seat| seat.waker.clone())
             .collect();
         wakers.iter().for_each(Waker::wake_by_ref);
     }
@@ -100,7 +148,7 @@ impl Service for HttpWorker {
             free: RefCell::default(),
             count: Cell::new(0),
             limit: Cell::new(connections),
-            limit_logged: Cell::new(false),
+            limit_logged: Cell::new(0),
             closing: Cell::new(false),
             overdue: Cell::new(Overdue::None),
         })
@@ -108,7 +156,7 @@ impl Service for HttpWorker {
 
     fn swap(&self, cycle: Arc<Cycle>, connections: usize) {
         self.limit.set(connections);
-        self.limit_logged.set(false);
+        self.limit_logged.set(0);
         let old = self.current.replace(Generation::start(cycle));
         old.retire();
         // Dropped outside of the borrow: ending a generation runs code of modules.
@@ -118,10 +166,11 @@ impl Service for HttpWorker {
 
     fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
         if self.count.get() >= self.limit.get() {
-            if !self.limit_logged.replace(true) {
-                warn!("{} worker_connections are not enough", self.limit.get());
+            let room = self.make_room();
+            self.log_limit(room);
+            if !room {
+                return;
             }
-            return;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let connection = connection::Serve::new(self, transport, peer, listener.clone(), number);
@@ -152,11 +201,30 @@ impl Place {
 
     /// Remembers how to wake the connection; once is enough, a task keeps its waker.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        if let Some(place) = self.worker.connections.borrow_mut().get_mut(self.index)
-            && place.is_none()
-        {
-            *place = Some(waker.clone());
-        }
+        self.with_seat(|seat| {
+            if seat.waker.is_none() {
+                seat.waker = Some(waker.clone());
+            }
+        });
+    }
+
+    /// Whether the connection waits for a request, so that it may be closed when others want in.
+    pub(crate) fn set_idle(&self, idle: bool) {
+        self.with_seat(|seat| match (idle, seat.idle_since) {
+            (true, 0) => seat.idle_since = now_ms().max(1),
+            (true, _) => {}
+            (false, _) => (seat.idle_since, seat.wanted) = (0, false),
+        });
+    }
+
+    /// Whether another connection wants the place of this one.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.with_seat(|seat| seat.wanted).unwrap_or(false)
+    }
+
+    fn with_seat<R>(&self, f: impl FnOnce(&mut Seat) -> R) -> Option<R> {
+        let mut connections = self.worker.connections.borrow_mut();
+        connections.get_mut(self.index).map(f)
     }
 }
 
@@ -164,12 +232,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.count.set(worker.count.get().saturating_sub(1));
-        let waker = worker
-            .connections
-            .borrow_mut()
-            .get_mut(self.index)
-            .and_then(Option::take);
-        drop(waker);
+        let seat = self.with_seat(std::mem::take);
+        // Outside of the borrow: a waker may be the last to hold its task.
+        drop(seat);
         worker.free.borrow_mut().push(self.index);
     }
 }

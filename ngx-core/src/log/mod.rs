@@ -8,6 +8,9 @@
 //! 2026/11/21 02:00:33 [error] 1234#1235: *5 message, client: 127.0.0.1, server: localhost
 //! ```
 //!
+//! or, for sinks of [`LineFormat::Json`], an object each. Lines go to files, to standard error and to
+//! syslog servers ([`Syslog`]).
+//!
 //! The connection's number and what follows the message come from the current [`LogScope`], and
 //! so may the [`ErrorLog`] to write to; without one it is the process's, see [`set_default`].
 //!
@@ -48,20 +51,24 @@
 
 mod file;
 mod level;
+mod line;
 mod scope;
 mod sink;
 mod subscriber;
+mod syslog;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::file::{LogFile, LogFiles};
 pub use self::level::{Level, ParseLevelError};
+pub use self::line::{Fields, LineFormat};
 pub use self::scope::{Entered, LogScope, Scoped, current, enter, scoped};
-pub use self::sink::{ErrorLog, LogSink, Stderr, set_default};
+pub use self::sink::{ErrorLog, Json, LogSink, Stderr, Talkative, set_default};
 #[cfg(feature = "conf")]
 pub(crate) use self::subscriber::forked;
 pub use self::subscriber::{InstallError, LogSubscriber, install};
+pub use self::syslog::{Syslog, SyslogError, SyslogOptions};
 
 /// What the macros expand to; no API.
 #[doc(hidden)]

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::ErrorLog;
+use super::{ErrorLog, Fields};
 
 /// What a connection or a request adds to the lines that are logged on its behalf.
 ///
@@ -24,6 +24,20 @@ pub trait LogScope {
     ///
     /// Control characters are escaped afterwards by the logger.
     fn write_context(&self, out: &mut String);
+
+    /// The same for logs in JSON; by default one field, `context`, with the text.
+    fn write_fields(&self, fields: &mut Fields<'_>) {
+        let mut context = String::new();
+        self.write_context(&mut context);
+        fields.add("context", context.trim_start_matches(", "));
+    }
+
+    /// Whether its logs get lines of every level, whatever their own (`debug_connection`).
+    ///
+    /// A [`Talkative`](super::Talkative) must be alive, else such lines are not even made.
+    fn is_debugged(&self) -> bool {
+        false
+    }
 
     /// Where lines go instead of the process's log.
     fn sinks(&self) -> Option<Arc<ErrorLog>> {

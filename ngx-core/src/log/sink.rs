@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing::callsite::rebuild_interest_cache;
 
-use super::Level;
+use super::{Level, LineFormat};
 
 /// One destination of log lines.
 pub trait LogSink: Send + Sync {
@@ -14,19 +15,53 @@ pub trait LogSink: Send + Sync {
     ///
     /// A sink that cannot write drops the line: there is nobody left to tell.
     fn write_line(&self, line: &[u8]);
+
+    /// The same, for sinks that tell levels apart.
+    fn write_line_at(&self, level: Level, line: &[u8]) {
+        let _most_need_not_know = level;
+        self.write_line(line);
+    }
+
+    /// How lines are to be written.
+    fn format(&self) -> LineFormat {
+        LineFormat::Text
+    }
+}
+
+/// Makes a sink one for lines in JSON (`error_log ... format=json`).
+#[derive(Debug, Clone)]
+pub struct Json<S>(pub S);
+
+impl<S: Deref<Target: LogSink> + Send + Sync> LogSink for Json<S> {
+    fn write_line(&self, line: &[u8]) {
+        self.0.write_line(line);
+    }
+
+    fn write_line_at(&self, level: Level, line: &[u8]) {
+        self.0.write_line_at(level, line);
+    }
+
+    fn format(&self) -> LineFormat {
+        LineFormat::Json
+    }
 }
 
 /// What the `error_log` directives of one level of the configuration add up to.
 pub struct ErrorLog {
-    sinks: Box<[(Level, Arc<dyn LogSink>)]>,
+    sinks: Box<[Limited]>,
     max: Option<Level>,
 }
 
 impl ErrorLog {
     /// A log that gives each sink the lines of its level and of graver ones.
     pub fn new(sinks: impl IntoIterator<Item = (Level, Arc<dyn LogSink>)>) -> Self {
-        let sinks: Box<[_]> = sinks.into_iter().collect();
-        let max = sinks.iter().map(|(level, _)| *level).max();
+        let sinks = sinks.into_iter().map(|(level, sink)| Limited {
+            level,
+            format: sink.format(),
+            sink,
+        });
+        let sinks: Box<[_]> = sinks.collect();
+        let max = sinks.iter().map(|sink| sink.level).max();
         if let Some(level) = max {
             count(level, 1);
         }
@@ -39,19 +74,70 @@ impl ErrorLog {
         self.max.is_some_and(|max| level <= max)
     }
 
-    /// Gives the line to every sink that wants its level.
-    pub fn write_line(&self, level: Level, line: &[u8]) {
-        for (limit, sink) in &self.sinks {
-            if level <= *limit {
-                sink.write_line(line);
+    /// Does any sink that has this format want lines of this level? All do that are debugged.
+    pub(super) fn wants_as(&self, format: LineFormat, level: Level, debugged: bool) -> bool {
+        let mut sinks = self.sinks.iter();
+        sinks.any(|sink| sink.takes(format, level, debugged))
+    }
+
+    /// Gives a line to every sink of this format that wants its level.
+    pub(super) fn write_as(&self, format: LineFormat, level: (Level, bool), line: &[u8]) {
+        let (level, debugged) = level;
+        for sink in &self.sinks {
+            if sink.takes(format, level, debugged) {
+                sink.sink.write_line_at(level, line);
             }
         }
+    }
+
+    /// Gives a line of text, its line feed included, to every sink for text that wants its level.
+    pub fn write_line(&self, level: Level, line: &[u8]) {
+        self.write_as(LineFormat::Text, (level, false), line);
+    }
+}
+
+/// A sink and what it wants.
+struct Limited {
+    level: Level,
+    format: LineFormat,
+    sink: Arc<dyn LogSink>,
+}
+
+impl Limited {
+    fn takes(&self, format: LineFormat, level: Level, debugged: bool) -> bool {
+        self.format == format && (debugged || level <= self.level)
+    }
+}
+
+/// As long as one is alive, lines of every level are made, for those who are
+/// [debugged](super::LogScope::is_debugged).
+#[derive(Debug)]
+pub struct Talkative(());
+
+impl Talkative {
+    /// From now on.
+    #[must_use]
+    pub fn new() -> Self {
+        count(Level::Debug, 1);
+        Self(())
+    }
+}
+
+impl Default for Talkative {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Talkative {
+    fn drop(&mut self) {
+        count(Level::Debug, -1);
     }
 }
 
 impl fmt::Debug for ErrorLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let levels: Vec<Level> = self.sinks.iter().map(|(level, _)| *level).collect();
+        let levels: Vec<Level> = self.sinks.iter().map(|sink| sink.level).collect();
         f.debug_struct("ErrorLog").field("levels", &levels).finish()
     }
 }

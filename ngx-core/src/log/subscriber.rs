@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 
-use rustix::process::getpid;
 use rustix::thread::gettid;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -12,11 +11,8 @@ use tracing::subscriber::{Interest, Subscriber};
 use tracing::{Event, Metadata};
 
 use super::level::TARGET_PREFIX;
-use super::{ErrorLog, Level, current, sink};
-use crate::time;
-
-/// The longest line with its line feed, in bytes; what is longer is cut.
-const LINE_MAX: usize = 2048;
+use super::line::Line;
+use super::{ErrorLog, Level, LineFormat, current, sink};
 
 /// Makes [`LogSubscriber`] the subscriber of the process.
 ///
@@ -63,37 +59,32 @@ impl Subscriber for LogSubscriber {
         let scope = current();
         let own = scope.as_ref().and_then(|scope| scope.sinks());
         let log = own.unwrap_or_else(sink::default_log);
-        if !log.wants(level) {
+        let debugged = scope.as_ref().is_some_and(|scope| scope.is_debugged());
+        if !log.wants(level) && !debugged {
             return;
         }
         // Taken, not borrowed: foreign code runs while the line is formatted.
-        let mut line = LINE.try_with(RefCell::take).unwrap_or_default();
-        line.clear();
-        let mut rest = LINE_REST.try_with(RefCell::take).unwrap_or_default();
-        rest.clear();
-        start(
-            &mut line,
-            level,
-            scope.as_ref().and_then(|scope| scope.connection()),
-        );
-        if !event.metadata().target().starts_with(TARGET_PREFIX) {
-            let _infallible = write!(rest, "{}: ", event.metadata().target());
-        }
+        let mut text = MESSAGE.try_with(RefCell::take).unwrap_or_default();
+        text.clear();
         let mut message = Message {
-            text: &mut rest,
+            text: &mut text,
             multiline: false,
         };
         event.record(&mut message);
         let multiline = message.multiline;
-        escape(&rest, multiline, &mut line);
-        rest.clear();
-        if let Some(scope) = scope {
-            scope.write_context(&mut rest);
-            escape(&rest, false, &mut line);
-        }
-        finish(&mut line, &log, level);
-        let _thread_ends = LINE.try_with(|kept| kept.replace(line));
-        let _thread_ends = LINE_REST.try_with(|kept| kept.replace(rest));
+        let target = event.metadata().target();
+        emit(
+            &log,
+            debugged,
+            &Line {
+                level,
+                target: (!target.starts_with(TARGET_PREFIX)).then_some(target),
+                message: &text,
+                multiline,
+                scope: scope.as_deref(),
+            },
+        );
+        let _thread_ends = MESSAGE.try_with(|kept| kept.replace(text));
     }
 
     fn new_span(&self, _span: &Attributes<'_>) -> Id {
@@ -151,40 +142,43 @@ impl Visit for Message<'_> {
     }
 }
 
-fn start(line: &mut String, level: Level, connection: Option<u64>) {
-    let pid = getpid().as_raw_nonzero();
-    let tid = TID.try_with(Cell::get).unwrap_or_default();
-    let _infallible = write!(line, "{} [{level}] {pid}#{tid}: ", time::log_time());
-    if let Some(number) = connection {
-        let _infallible = write!(line, "*{number} ");
+/// Writes a line to the log of the process, past `tracing`: for what happens while it handles an
+/// event.
+pub(super) fn write_plain(level: Level, message: fmt::Arguments<'_>) {
+    let line = Line {
+        level,
+        target: None,
+        message: &message.to_string(),
+        multiline: false,
+        scope: None,
+    };
+    emit(&sink::default_log(), false, &line);
+}
+
+/// Formats a line in the ways that the log's sinks want, and hands it out.
+fn emit(log: &ErrorLog, debugged: bool, line: &Line<'_>) {
+    for format in [LineFormat::Text, LineFormat::Json] {
+        if !log.wants_as(format, line.level, debugged) {
+            continue;
+        }
+        let mut out = LINE.try_with(RefCell::take).unwrap_or_default();
+        out.clear();
+        match format {
+            LineFormat::Text => line.write_text(&mut out),
+            LineFormat::Json => line.write_json(&mut out),
+        }
+        log.write_as(format, (line.level, debugged), out.as_bytes());
+        let _thread_ends = LINE.try_with(|kept| kept.replace(out));
     }
 }
 
-/// Control characters would let a client forge lines, or speak to the reader's terminal.
-fn escape(text: &str, multiline: bool, line: &mut String) {
-    for c in text.chars() {
-        if !c.is_control() || (multiline && matches!(c, '\n' | '\t')) {
-            line.push(c);
-        } else {
-            let _infallible = write!(line, "\\x{:02X}", u32::from(c));
-        }
-        if line.len() >= LINE_MAX {
-            return;
-        }
-    }
-}
-
-fn finish(line: &mut String, log: &ErrorLog, level: Level) {
-    if line.len() >= LINE_MAX {
-        line.truncate(line.floor_char_boundary(LINE_MAX - 1));
-    }
-    line.push('\n');
-    log.write_line(level, line.as_bytes());
+pub(super) fn thread_id() -> i32 {
+    TID.try_with(Cell::get).unwrap_or_default()
 }
 
 thread_local! {
     /// Kept from line to line for their memory.
     static LINE: RefCell<String> = const { RefCell::new(String::new()) };
-    static LINE_REST: RefCell<String> = const { RefCell::new(String::new()) };
+    static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
     static TID: Cell<i32> = Cell::new(tid());
 }

@@ -303,3 +303,66 @@ fn lines_of_many_threads_stay_whole() {
     let same = |line: &str| line.len() == 100 && line.chars().all(|c| line.starts_with(c));
     assert!(text.lines().all(same));
 }
+
+#[test]
+fn lines_in_json_are_objects() {
+    let (lines, objects) = (Arc::new(Memory::default()), Arc::new(Memory::default()));
+    let log = Arc::new(ErrorLog::new([
+        (Level::Error, Arc::clone(&lines) as Arc<dyn LogSink>),
+        (Level::Info, Arc::new(Json(Arc::clone(&objects))) as _),
+    ]));
+    subscribed(|| {
+        let client = scope(5, ", client: 127.0.0.1", &log);
+        let _inside = enter(&client);
+        crate::error!("a \"b\" \\ \n\t\u{1}é");
+        crate::info!("{}", "é".repeat(3000));
+        tracing::warn!(answer = 42, "from elsewhere");
+        crate::debug!("nobody asked");
+    });
+    assert_eq!(lines.take().len(), 1);
+    let objects = objects.take();
+    assert_eq!(objects.len(), 3);
+    let (start, rest) = objects[0].split_at(r#"{"time":""#.len() + 25);
+    assert!(start.starts_with(r#"{"time":"20"#), "{start}");
+    let (pid, tid) = (
+        std::process::id(),
+        rustix::thread::gettid().as_raw_nonzero(),
+    );
+    let expected = format!(
+        r#"","level":"error","pid":{pid},"tid":{tid},"connection":5,"message":"a \"b\" \\ \n\t\u0001é","context":"client: 127.0.0.1"}}"#
+    );
+    assert_eq!(rest, format!("{expected}\n"));
+    let long = objects[1].matches('é').count();
+    assert_eq!(long, 1024);
+    assert!(objects[1].ends_with(",\"context\":\"client: 127.0.0.1\"}\n"));
+    let foreign = r#""target":"ngx_core::log::tests","message":"from elsewhere answer=42""#;
+    assert!(objects[2].contains(foreign), "{}", objects[2]);
+}
+
+/// `debug_connection`: the levels of logs do not count for such a client.
+#[test]
+fn of_those_who_are_debugged_everything_is_logged() {
+    struct Debugged(Arc<ErrorLog>);
+    impl LogScope for Debugged {
+        fn write_context(&self, _out: &mut String) {}
+        fn is_debugged(&self) -> bool {
+            true
+        }
+        fn sinks(&self) -> Option<Arc<ErrorLog>> {
+            Some(Arc::clone(&self.0))
+        }
+    }
+    let (lines, log) = memory(Level::Crit);
+    let talkative = Talkative::new();
+    subscribed(|| {
+        let other = scope(1, "", &log);
+        let inside = enter(&other);
+        crate::debug!("not this");
+        drop(inside);
+        let client: Rc<dyn LogScope> = Rc::new(Debugged(Arc::clone(&log)));
+        let _inside = enter(&client);
+        crate::debug!("this");
+    });
+    drop(talkative);
+    assert_eq!(lines.messages(), ["this\n"]);
+}

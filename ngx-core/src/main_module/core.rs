@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Affinity;
-use crate::conf::{Args, ConfigSource, Problem, Setting};
+use crate::conf::{Args, Problem, Setting};
 use crate::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Slot, Slots};
 
 /// What the directives about processes and threads say.
@@ -17,12 +17,17 @@ pub struct CoreConf {
     user: Setting<Option<Credentials>>,
     working_directory: Setting<Option<PathBuf>>,
     rlimit_nofile: Setting<Option<u64>>,
+    rlimit_core: Setting<Option<u64>>,
     shutdown_timeout: Setting<Option<Duration>>,
     priority: Setting<Option<i32>>,
     affinity: Setting<Affinity>,
-    env: Vec<(String, Option<String>)>,
+    env: Vec<Env>,
+    /// The server's own, for when no directive names it.
+    tz: Option<String>,
     pcre_jit: Setting<bool>,
     timer_resolution: Setting<Duration>,
+    lock_file: Setting<()>,
+    debug_points: Setting<()>,
     pub(super) events: Setting<()>,
 }
 
@@ -35,6 +40,14 @@ pub struct Credentials {
     pub uid: u32,
     /// The user's main group.
     pub gid: u32,
+}
+
+/// One `env` directive.
+#[derive(Debug)]
+struct Env {
+    name: String,
+    /// The directive's, or the server's own when the configuration was read.
+    value: Option<String>,
 }
 
 impl CoreConf {
@@ -80,6 +93,12 @@ impl CoreConf {
         *self.rlimit_nofile
     }
 
+    /// `worker_rlimit_core`: how large a core file may be, in bytes.
+    #[must_use]
+    pub fn rlimit_core(&self) -> Option<u64> {
+        *self.rlimit_core
+    }
+
     /// `worker_shutdown_timeout`: how long a graceful end may take; as long as it needs if unset.
     #[must_use]
     pub fn shutdown_timeout(&self) -> Option<Duration> {
@@ -98,17 +117,21 @@ impl CoreConf {
         &self.affinity
     }
 
-    /// The environment that scripts are shown: `TZ` and what `env` directives name, with the
-    /// server's own values unless the directive gives one.
-    pub fn environment<'a>(
-        &'a self,
-        source: &'a dyn ConfigSource,
-    ) -> impl Iterator<Item = (&'a str, String)> {
-        let own = self.env.iter();
-        let tz = (!own.clone().any(|(name, _)| name == "TZ")).then_some(("TZ", None));
-        tz.into_iter()
-            .chain(own.map(|(name, value)| (name.as_str(), value.clone())))
-            .filter_map(|(name, value)| Some((name, value.or_else(|| source.env(name))?)))
+    /// The environment of the serving side, which scripts see: `TZ` and what `env` directives name,
+    /// with the values that the server had when the configuration was read unless the directive
+    /// gives one. Nothing else is in it. Of a name that is there twice the last one counts.
+    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = |name: &str| self.env.iter().any(|env| env.name == name);
+        let tz = self.tz.as_deref().filter(|_| !named("TZ"));
+        let last = |at: usize, name: &str| {
+            let mut later = self.env.iter().skip(at + 1);
+            !later.any(|env| env.name == name)
+        };
+        let own = self.env.iter().enumerate();
+        tz.map(|value| ("TZ", value)).into_iter().chain(
+            own.filter(move |(at, env)| last(*at, &env.name))
+                .filter_map(|(_, env)| Some((env.name.as_str(), env.value.as_deref()?))),
+        )
     }
 
     /// Whether there is an `events` block.
@@ -127,12 +150,16 @@ impl Default for CoreConf {
             user: Setting::default(),
             working_directory: Setting::default(),
             rlimit_nofile: Setting::default(),
+            rlimit_core: Setting::default(),
             shutdown_timeout: Setting::default(),
             priority: Setting::default(),
             affinity: Setting::default(),
             env: Vec::new(),
+            tz: None,
             pcre_jit: Setting::default(),
             timer_resolution: Setting::default(),
+            lock_file: Setting::default(),
+            debug_points: Setting::default(),
             events: Setting::default(),
         }
     }
@@ -223,8 +250,8 @@ pub(super) static MODULE: Module = Module {
             Arity::ONE,
             set_env,
             "TZ",
-            "A variable, or a variable and its value, for the environment that scripts are shown; \
-             nothing else changes.",
+            "A variable, or a variable and its value, for the environment that scripts are shown: \
+             without a value the one that the server had when the configuration was read.",
         ),
         row(
             "worker_rlimit_nofile",
@@ -235,6 +262,16 @@ pub(super) static MODULE: Module = Module {
             },
             "",
             "How many files the server may have open.",
+        ),
+        row(
+            "worker_rlimit_core",
+            Arity::ONE,
+            |cx, args| {
+                let size = args.offset(0)?;
+                conf(cx).rlimit_core.set(Some(size), args.span())
+            },
+            "",
+            "How large a core file of the server may be.",
         ),
         row(
             "worker_shutdown_timeout",
@@ -252,7 +289,8 @@ pub(super) static MODULE: Module = Module {
             Arity::ONE,
             set_priority,
             "0",
-            "The scheduling priority of serving threads, as nice(1) counts.",
+            "The scheduling priority of serving threads, as nice(1) counts; beyond -20 and 19 it is \
+             one of these.",
         ),
         row(
             "worker_cpu_affinity",
@@ -292,6 +330,24 @@ pub(super) static MODULE: Module = Module {
             "",
             "Changes nothing: the clock is read without asking the system, so there are no calls \
              to save.",
+        ),
+        row(
+            "lock_file",
+            Arity::ONE,
+            |cx, args| conf(cx).lock_file.set((), args.span()),
+            "logs/nginx.lock",
+            "Changes nothing: locks between the threads of a process need no file.",
+        ),
+        row(
+            "debug_points",
+            Arity::ONE,
+            |cx, args| {
+                args.choice(0, &[("stop", ()), ("abort", ())])?;
+                conf(cx).debug_points.set((), args.span())
+            },
+            "",
+            "Changes nothing: an inconsistency ends the request that met it, with a backtrace in \
+             the log, and never stops the process.",
         ),
     ],
 };
@@ -377,18 +433,24 @@ fn set_env(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let word = args.arg(0).as_str();
     let (name, value) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
-        None => (word, None),
+        None => (word, cx.source().env(word)),
     };
-    conf(cx).env.push((name.to_owned(), value));
+    let name = name.to_owned();
+    conf(cx).env.push(Env { name, value });
     Ok(())
 }
 
+/// Asks for what the environment has without an `env` directive. It is asked while the
+/// configuration is read, so that a record of it has the answer.
+pub(super) fn keep_time_zone(cx: &mut Cx<'_>) {
+    let tz = cx.source().env("TZ");
+    conf(cx).tz = tz;
+}
+
 fn set_priority(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let priority = args.arg(0).as_str().parse::<i32>();
-    let priority = priority.ok().filter(|nice| (-20..=20).contains(nice));
-    let priority = priority.ok_or_else(|| {
+    let priority = args.arg(0).as_str().parse().map_err(|_| {
         Problem::of_directive(args.arg(0).span(), "invalid number")
-            .with_help("a number from -20 (most urgent) to 20")
+            .with_help("a number from -20 (most urgent) to 19")
     })?;
     conf(cx).priority.set(Some(priority), args.span())
 }

@@ -1,7 +1,12 @@
 //! The `events` block.
 
+use std::time::Duration;
+
+use super::Debugged;
 use crate::conf::{Args, Problem, Setting};
+use crate::log::Talkative;
 use crate::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Slot, Slots};
+use crate::net::Addr;
 
 /// What `events` says.
 #[derive(Debug)]
@@ -10,6 +15,12 @@ pub struct EventsConf {
     method: Setting<()>,
     multi_accept: Setting<bool>,
     accept_mutex: Setting<bool>,
+    accept_mutex_delay: Setting<Duration>,
+    epoll_events: Setting<u64>,
+    aio_requests: Setting<u64>,
+    debugged: Vec<Debugged>,
+    /// There while somebody is debugged.
+    talkative: Option<Talkative>,
 }
 
 impl EventsConf {
@@ -24,6 +35,12 @@ impl EventsConf {
     pub fn worker_connections(&self) -> usize {
         *self.worker_connections
     }
+
+    /// `debug_connection`: whether everything about this client is logged.
+    #[must_use]
+    pub fn debugs(&self, client: &Addr) -> bool {
+        self.debugged.iter().any(|clients| clients.matches(client))
+    }
 }
 
 impl Default for EventsConf {
@@ -33,6 +50,11 @@ impl Default for EventsConf {
             method: Setting::default(),
             multi_accept: Setting::new(false),
             accept_mutex: Setting::new(false),
+            accept_mutex_delay: Setting::default(),
+            epoll_events: Setting::default(),
+            aio_requests: Setting::default(),
+            debugged: Vec::new(),
+            talkative: None,
         }
     }
 }
@@ -54,6 +76,7 @@ pub(super) static MODULE: Module = Module {
             arity: Arity::BLOCK,
             set: |cx, args| {
                 super::core::conf(cx).events.set((), args.span())?;
+                super::core::keep_time_zone(cx);
                 cx.evaluate(args.block().unwrap_or_default(), Contexts::EVENTS);
                 Ok(())
             },
@@ -79,7 +102,8 @@ pub(super) static MODULE: Module = Module {
             arity: Arity::ONE,
             set: set_use,
             default: "epoll",
-            doc: "How the system is asked for events: \"epoll\" is the only method.",
+            doc: "How the system is asked for events: with \"epoll\", whatever is named. \"poll\" and \
+                  \"select\" are accepted, because they differ in what they cost only.",
         },
         Directive {
             name: "multi_accept",
@@ -104,6 +128,54 @@ pub(super) static MODULE: Module = Module {
             default: "off",
             doc: "Changes nothing: threads of one process need no lock to take turns at a socket.",
         },
+        Directive {
+            name: "accept_mutex_delay",
+            contexts: Contexts::EVENTS,
+            arity: Arity::ONE,
+            set: |cx, args| {
+                let delay = args.time(0)?;
+                conf(cx).accept_mutex_delay.set(delay, args.span())
+            },
+            default: "500ms",
+            doc: "Changes nothing: there is no lock that a thread would wait for.",
+        },
+        Directive {
+            name: "epoll_events",
+            contexts: Contexts::EVENTS,
+            arity: Arity::ONE,
+            set: |cx, args| {
+                let events = args.number(0)?;
+                conf(cx).epoll_events.set(events, args.span())
+            },
+            default: "512",
+            doc: "Changes nothing: how many events one call fetches is the runtime's affair.",
+        },
+        Directive {
+            name: "worker_aio_requests",
+            contexts: Contexts::EVENTS,
+            arity: Arity::ONE,
+            set: |cx, args| {
+                let requests = args.number(0)?;
+                conf(cx).aio_requests.set(requests, args.span())
+            },
+            default: "32",
+            doc: "Changes nothing: the system's own asynchronous reads of files are not used.",
+        },
+        Directive {
+            name: "debug_connection",
+            contexts: Contexts::EVENTS,
+            arity: Arity::ONE,
+            set: |cx, args| {
+                let debugged = Debugged::parse(cx, args)?;
+                let conf = conf(cx);
+                conf.talkative.get_or_insert_default();
+                conf.debugged.extend(debugged);
+                Ok(())
+            },
+            default: "",
+            doc: "Clients, as an address, a network, a name or \"unix:\", about whom everything is \
+                  logged, whatever the levels of logs. May be repeated.",
+        },
     ],
 };
 
@@ -113,11 +185,11 @@ fn conf<'a>(cx: &'a mut Cx<'_>) -> &'a mut EventsConf {
 
 fn set_use(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let method = args.arg(0);
-    if method.as_str() != "epoll" {
+    if !["epoll", "poll", "select"].contains(&method.as_str()) {
         let message = format!("invalid event type \"{method}\"");
         return Err(args
             .problem_at(0, message)
-            .with_help("\"epoll\" is the only one"));
+            .with_help("this system has \"epoll\""));
     }
     conf(cx).method.set((), args.span())
 }

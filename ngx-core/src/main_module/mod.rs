@@ -3,16 +3,21 @@
 //! ```text
 //! core       processes and threads: `worker_processes`, `user`, `pid`, ...
 //! events     the `events` block
+//! debugged   its `debug_connection`
 //! error_log  `error_log`, here and within `http`
 //! ```
 
 mod affinity;
 mod core;
+mod debugged;
 mod error_log;
 mod events;
 
 pub use self::affinity::Affinity;
 pub use self::core::{CoreConf, Credentials};
+use self::debugged::Debugged;
+#[cfg(feature = "http")]
+pub(crate) use self::error_log::syslog;
 pub use self::error_log::{error_log_of, main_error_log};
 pub use self::events::EventsConf;
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::conf::{ConfigSource, Diagnostics, MemorySource, User};
+use crate::conf::{Diagnostics, MemorySource, User};
 use crate::log::{Level, LogFiles};
 use crate::module::{LoadOptions, Loaded, Registry, load};
 
@@ -57,13 +57,15 @@ fn values_are_kept() {
         "daemon off; worker_processes 3; pid run/x.pid; worker_rlimit_nofile 1000;
          worker_shutdown_timeout 5; worker_priority -5; working_directory /tmp;
          events { worker_connections 64; use epoll; multi_accept on; accept_mutex off; }
-         master_process on; pcre_jit on; timer_resolution 100ms;",
+         master_process on; pcre_jit on; timer_resolution 100ms; worker_rlimit_core 10m;
+         lock_file x; debug_points abort;",
     );
     let core = CoreConf::of(&loaded.global);
     assert!(!core.daemon());
     assert_eq!(core.workers(), 3);
     assert_eq!(core.pid_file(), Some(Path::new("/p/run/x.pid")));
     assert_eq!(core.rlimit_nofile(), Some(1000));
+    assert_eq!(core.rlimit_core(), Some(10 << 20));
     assert_eq!(core.shutdown_timeout(), Some(Duration::from_secs(5)));
     assert_eq!(core.priority(), Some(-5));
     assert_eq!(core.working_directory(), Some(Path::new("/tmp")));
@@ -88,7 +90,7 @@ fn wrong_values_are_refused() {
         "\"worker_processes\" directive invalid number",
     );
     refused(
-        "worker_priority 21;",
+        "worker_priority x;",
         "\"worker_priority\" directive invalid number",
     );
     refused(
@@ -102,7 +104,27 @@ fn wrong_values_are_refused() {
     );
     refused("pid a; pid b;", "\"pid\" directive is duplicate");
     refused("events { } events { }", "\"events\" directive is duplicate");
-    refused("lock_file x;", "unknown directive \"lock_file\"");
+    refused(
+        "lock_file x; lock_file y;",
+        "\"lock_file\" directive is duplicate",
+    );
+    refused("debug_points x;", "invalid value \"x\" in /p/ngx.conf:1");
+    refused(
+        "worker_rlimit_core 1x;",
+        "\"worker_rlimit_core\" directive invalid value",
+    );
+    refused(
+        "events { accept_mutex_delay 5x; }",
+        "\"accept_mutex_delay\" directive invalid value",
+    );
+    refused(
+        "events { epoll_events 5x; }",
+        "\"epoll_events\" directive invalid number",
+    );
+    refused(
+        "events { debug_connection 1.2.3.4/33; }",
+        "host not found in debug_connection \"1.2.3.4/33\" in /p/ngx.conf:1",
+    );
 }
 
 #[test]
@@ -157,15 +179,20 @@ fn the_environment_is_what_env_names() {
         .with_env("TZ", "UTC")
         .with_env("HOME", "/h")
         .with_env("SECRET", "x");
-    let loaded = read_with("env HOME; env A=b; env NONE;", source.clone()).unwrap();
-    let shown: Vec<_> = CoreConf::of(&loaded.global)
-        .environment(&source as &dyn ConfigSource)
-        .collect();
-    let expected = [("TZ", "UTC"), ("HOME", "/h"), ("A", "b")];
+    let shown = |text| {
+        let loaded = read_with(text, source.clone()).unwrap();
+        let core = CoreConf::of(&loaded.global);
+        let shown = core
+            .environment()
+            .map(|(name, value)| format!("{name}={value}"));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(shown("events { }"), "TZ=UTC");
     assert_eq!(
-        shown,
-        expected.map(|(name, value)| (name, value.to_owned()))
+        shown("events { } env HOME; env A=b; env NONE; env A=c=d;"),
+        "TZ=UTC HOME=/h A=c=d"
     );
+    assert_eq!(shown("events { } env TZ=CET;"), "TZ=CET");
 }
 
 #[test]
@@ -195,10 +222,58 @@ fn several_error_logs_are_one() {
 }
 
 #[test]
+fn debug_is_one_level_and_json_a_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display();
+    let loaded = good(&format!(
+        "error_log {dir}/a.log debug_core debug_http; error_log {dir}/b.log format=json warn;"
+    ));
+    let log = main_error_log(&loaded.global).unwrap();
+    assert!(log.wants(Level::Debug));
+    log.write_line(Level::Error, b"text\n");
+    let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(
+        (read("a.log").as_str(), read("b.log").as_str()),
+        ("text\n", "")
+    );
+}
+
+#[test]
+fn connections_to_debug_are_networks() {
+    let loaded = good("events { debug_connection 127.0.0.1/8; debug_connection unix:; }");
+    let warning = loaded.warnings.to_string();
+    assert!(warning.contains("low address bits of 127.0.0.1/8 are meaningless"));
+    let events = EventsConf::of(&loaded.global);
+    let inet = |text: &str| text.parse::<std::net::SocketAddr>().unwrap().into();
+    assert!(events.debugs(&inet("127.1.2.3:4")));
+    assert!(!events.debugs(&inet("10.0.0.1:4")));
+    assert!(events.debugs(&crate::net::Addr::unix_unnamed()));
+}
+
+#[test]
 fn error_logs_that_cannot_be_are_refused() {
     refused("error_log stderr loud;", "invalid log level \"loud\"");
-    refused("error_log syslog:server=x;", "\"syslog:\" logs are not");
+    refused(
+        "error_log syslog:tag=x;",
+        "no syslog server specified in /p/ngx.conf:1",
+    );
     refused("error_log memory:32m debug;", "\"memory:\" logs are not");
+    refused(
+        "error_log stderr info error;",
+        "duplicate log level \"error\"",
+    );
+    refused(
+        "error_log stderr debug_http info;",
+        "duplicate log level \"info\"",
+    );
+    refused(
+        "error_log stderr debug_nope;",
+        "invalid log level \"debug_nope\"",
+    );
+    refused(
+        "error_log stderr format=xml;",
+        "unknown error log format \"xml\"",
+    );
     refused(
         "error_log /no/such/folder/x.log;",
         "open() \"/no/such/folder/x.log\" failed (2: No such file or directory)",

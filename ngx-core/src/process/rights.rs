@@ -87,24 +87,25 @@ fn become_user(user: &Credentials) -> Result<(), RunError> {
 /// refuses is logged.
 pub(super) fn apply_to_process(cycle: &Cycle) {
     let core = cycle.core();
-    if let Some(files) = core.rlimit_nofile() {
-        let limit = Rlimit {
-            current: Some(files),
-            maximum: Some(files),
-        };
-        let is = getrlimit(Resource::Nofile);
-        if is.current != limit.current
-            && let Err(error) = setrlimit(Resource::Nofile, limit)
-        {
-            alert!(
-                "setrlimit(RLIMIT_NOFILE, {files}) failed {}",
-                errno(&error.into())
-            );
-        }
-    }
+    limit(Resource::Nofile, "RLIMIT_NOFILE", core.rlimit_nofile());
+    limit(Resource::Core, "RLIMIT_CORE", core.rlimit_core());
     if let Some(path) = core.working_directory()
         && let Err(error) = std::env::set_current_dir(path)
     {
         alert!("chdir(\"{}\") failed {}", path.display(), errno(&error));
+    }
+}
+
+/// Sets a limit of the process, if there is to be one.
+fn limit(resource: Resource, name: &str, limit: Option<u64>) {
+    let wanted = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    if let Some(limit) = limit
+        && getrlimit(resource).current != wanted.current
+        && let Err(error) = setrlimit(resource, wanted)
+    {
+        alert!("setrlimit({name}, {limit}) failed {}", errno(&error.into()));
     }
 }

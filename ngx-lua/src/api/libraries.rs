@@ -11,6 +11,13 @@ pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
     run_half(lua, "tables", include_str!("../lua/tables.lua"), ())?;
     let package: Table = lua.globals().get("package")?;
     let settings = engine.settings();
+    if let Some(environment) = &settings.environment {
+        let known = environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let known = lua.create_table_from(known)?;
+        run_half(lua, "env", include_str!("../lua/env.lua"), known)?;
+    }
     for (field, wanted) in [
         ("path", &settings.package_path),
         ("cpath", &settings.package_cpath),

@@ -31,9 +31,11 @@ fn time(call: &mut Call<'_>) -> Result<Reply, Raise> {
     Ok(Reply::Values(values([Value::Number(seconds)])))
 }
 
-/// nginx remembers the time of the last event; here every look at the clock is a new one already.
+/// While a connection is served the clock stands, as nginx's does between two events; this lets it
+/// go on.
 fn update_time(call: &mut Call<'_>) -> Result<Reply, Raise> {
     no_arguments(call)?;
+    ngx_core::time::refresh();
     Ok(Reply::Values(values([])))
 }
 

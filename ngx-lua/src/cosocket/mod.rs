@@ -36,6 +36,7 @@ pub(crate) use self::link::Stream;
 
 use self::socket::Socket;
 use crate::ffi::{Call, Meta, Raise, Reply, Value, function, values};
+use crate::phase::Phase;
 use crate::sched::{Engine, may_ever_wait};
 
 /// Puts `ngx.socket` into the VM.
@@ -94,7 +95,10 @@ fn tcp(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting zero arguments, but got {}", call.count());
         return Err(message.into());
     }
-    may_ever_wait(call)?;
+    // A chunk of a program's own may hand it to a run that waits.
+    if call.lane().run().phase() != Phase::Chunk {
+        may_ever_wait(call)?;
+    }
     let meta: Meta = call.lane().engine().socket_meta().ok_or("no memory")?;
     let socket = Rc::new(Socket::new(&call.lane().run().socket_defaults()));
     Ok(Reply::Values(values([Value::Wrapped(socket, meta)])))

@@ -83,6 +83,7 @@ impl MainConf {
             worker_count: cycle.core().workers(),
             worker_id: worker_index,
             prefix,
+            environment: Some(environment(cycle)),
             shared_dicts: shdict::of(cycle),
             ..sockets::settings(cycle)
         };
@@ -104,6 +105,14 @@ impl MainConf {
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted
     }
+}
+
+/// What `env` directives let scripts see.
+fn environment(cycle: &Cycle) -> Vec<(String, String)> {
+    let shown = cycle.core().environment();
+    shown
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 pub(super) static DESCRIPTOR: Module = Module {

@@ -168,11 +168,27 @@ impl<S: Stream> Link<S> {
 }
 
 thread_local! {
-    /// What peers say is read into memory of the thread, and handed on without a copy: it is used
-    /// again when nobody looks at it any more.
-    static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    /// What peers say is read into memory of the thread, and handed on without a copy: a block is
+    /// used again when nobody looks at it any more. The one used last is the last.
+    static BLOCKS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 const BLOCK_SIZE: usize = 64 * 1024;
+/// Enough for bodies that some slow clients have not taken yet.
+const BLOCKS_MAX: usize = 8;
+
+/// A block with room for `wanted` bytes, out of those of the thread if one is free.
+fn take_block(wanted: usize) -> BytesMut {
+    BLOCKS.with_borrow_mut(|blocks| {
+        let free = |block: &mut BytesMut| block.capacity() >= wanted || block.try_reclaim(wanted);
+        if let Some(at) = blocks.iter_mut().rposition(free) {
+            return blocks.remove(at);
+        }
+        if blocks.len() >= BLOCKS_MAX {
+            blocks.remove(0);
+        }
+        BytesMut::with_capacity(wanted.max(BLOCK_SIZE))
+    })
+}
 
 /// Reads at most `wanted` bytes into `input`, which is empty.
 fn poll_read_block<S: AsyncRead + Unpin>(
@@ -182,14 +198,11 @@ fn poll_read_block<S: AsyncRead + Unpin>(
     wanted: usize,
 ) -> Poll<io::Result<usize>> {
     // Nothing is borrowed meanwhile: a stream may be anything.
-    let mut block = BLOCK.take();
-    if block.capacity() < wanted {
-        block.reserve(wanted.max(BLOCK_SIZE));
-    }
+    let mut block = take_block(wanted);
     let read = pin!(stream.read_buf(&mut (&mut block).limit(wanted))).poll(cx);
     if !block.is_empty() {
         *input = block.split();
     }
-    BLOCK.replace(block);
+    BLOCKS.with_borrow_mut(|blocks| blocks.push(block));
     read
 }

@@ -57,7 +57,7 @@ pub(super) struct Run {
 
 /// Gets an exchange ready: [`Exchanging::run`] runs it.
 ///
-/// No future, so that what goes in is moved into its place once: the driver is large.
+/// No future, and the memory first: the driver is large, and is made where it stays.
 #[inline(always)]
 pub(super) fn prepare<'a, P, F>(
     r: &'a Request,
@@ -65,17 +65,18 @@ pub(super) fn prepare<'a, P, F>(
     run: Run,
     protocol: P,
     front: F,
-) -> Exchanging<'a, P, F>
+) -> Box<Exchanging<'a, P, F>>
 where
     P: Protocol,
     F: Front<P::Head>,
 {
+    let place = Box::new_uninit();
     let Run {
         found,
         settings,
         ignore_client_abort,
     } = run;
-    Exchanging {
+    let exchanging = Exchanging {
         driver: Driver::new(protocol, found.peers.session, found.peers.pool, settings),
         talk: Talk {
             r,
@@ -86,7 +87,8 @@ where
             ignore_client_abort,
             stage: Stage::Waiting,
         },
-    }
+    };
+    Box::write(place, exchanging)
 }
 
 /// An exchange that is ready to run.
@@ -105,7 +107,7 @@ impl<P: Protocol, F: Front<P::Head>> Exchanging<'_, P, F> {
     }
 
     /// Says how the request goes on.
-    pub(super) fn end(self, report: Report) -> PhaseStep {
+    pub(super) fn end(&mut self, report: Report) -> PhaseStep {
         self.talk.end(report)
     }
 }
@@ -164,7 +166,7 @@ impl<F> Talk<'_, F> {
     }
 
     /// Says how the request goes on.
-    fn end<H>(self, report: Report) -> PhaseStep
+    fn end<H>(&mut self, report: Report) -> PhaseStep
     where
         F: Front<H>,
     {
@@ -175,7 +177,8 @@ impl<F> Talk<'_, F> {
             tries.push(nobody(&self.name));
         }
         self.state.set_tries(tries);
-        match (self.stage, report.result) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        match (stage, report.result) {
             (Stage::Elsewhere(Answer::Finish(status)), _) => Step::Finish(status),
             (Stage::Elsewhere(Answer::Redirect(uri)), _) => redirect(self.r, &uri),
             (Stage::Elsewhere(Answer::Send(_)) | Stage::Over, _)

@@ -63,9 +63,8 @@ impl Passing {
     pub(super) fn pass(&self, r: &Request, head: &Head, upgrade: bool) {
         let response = r.response();
         response.set_status(head.code());
-        let status = head.status();
-        if status_line(head.code()).is_none_or(|line| *line.as_bytes() != *status) {
-            response.set_reason(Some(status));
+        if status_line(head.code()).is_none_or(|line| line.as_bytes() != head.status_text()) {
+            response.set_reason(Some(head.status()));
         }
         let mut seen = KnownSet::EMPTY;
         for field in head.fields() {
@@ -89,10 +88,13 @@ impl Passing {
 
     fn pass_field(&self, r: &Request, head: &Head, field: &Field<'_>, upgrade: bool) {
         let response = r.response();
+        if field.known == Known::ContentLength {
+            response.set_content_length(length_of(field.value));
+            return;
+        }
         let value = head.value_of(field);
         match field.known {
             Known::ContentType => response.set_content_type(Some(value)),
-            Known::ContentLength => response.set_content_length(length_of(&value)),
             Known::Upgrade if !upgrade => {}
             // Conditions were passed on to the backend, who has answered them: they are not
             // looked at again, so the validators are lines like others.

@@ -70,9 +70,14 @@ impl Server {
 /// assert_eq!(order, ["1", "1", "2", "1", "3", "1", "1"]);
 /// ```
 #[derive(Debug)]
-pub struct RoundRobin {
+pub struct RoundRobin(Arc<Position>);
+
+/// The servers, and where one thread stands in the round.
+#[derive(Debug)]
+struct Position {
     shared: Arc<Shared>,
-    round: Arc<Mutex<Round>>,
+    /// Only one thread takes the lock: it is never contended.
+    round: Mutex<Round>,
 }
 
 #[derive(Debug)]
@@ -83,7 +88,6 @@ struct Shared {
     base: u64,
 }
 
-/// Where a thread stands. Only one thread takes the lock: it is never contended.
 #[derive(Debug)]
 struct Round {
     weights: Box<[Weight]>,
@@ -107,23 +111,22 @@ impl RoundRobin {
             fails,
             base: now_ms(),
         };
-        Self {
-            round: Round::new(&shared),
-            shared: Arc::new(shared),
-        }
+        Self::at_start(Arc::new(shared))
     }
 
     /// A balancer over the same servers and counters with a position of its own.
     pub fn for_thread(&self) -> Self {
-        Self {
-            round: Round::new(&self.shared),
-            shared: Arc::clone(&self.shared),
-        }
+        Self::at_start(Arc::clone(&self.0.shared))
+    }
+
+    fn at_start(shared: Arc<Shared>) -> Self {
+        let round = Mutex::new(Round::new(&shared));
+        Self(Arc::new(Position { shared, round }))
     }
 
     /// The servers and their counters, in order.
     pub fn servers(&self) -> impl Iterator<Item = (&Server, &Fails)> {
-        self.shared.servers.iter().zip(&self.shared.fails)
+        self.0.shared.servers.iter().zip(&self.0.shared.fails)
     }
 }
 
@@ -132,15 +135,15 @@ impl Balancer for RoundRobin {
 
     fn session(&self, _key: &[u8]) -> RoundRobinSession {
         let up = self
+            .0
             .shared
             .servers
             .iter()
             .filter(|server| !server.down)
             .count();
         RoundRobinSession {
-            shared: Arc::clone(&self.shared),
-            round: Arc::clone(&self.round),
-            tried: SmallVec::from_elem(false, self.shared.servers.len()),
+            at: Arc::clone(&self.0),
+            tried: SmallVec::from_elem(false, self.0.shared.servers.len()),
             chosen: None,
             tries: u32::try_from(up).unwrap_or(u32::MAX),
         }
@@ -150,8 +153,7 @@ impl Balancer for RoundRobin {
 /// The peers of one exchange: no peer is offered twice.
 #[derive(Debug)]
 pub struct RoundRobinSession {
-    shared: Arc<Shared>,
-    round: Arc<Mutex<Round>>,
+    at: Arc<Position>,
     tried: SmallVec<[bool; 16]>,
     /// The server of the running try.
     chosen: Option<usize>,
@@ -161,16 +163,16 @@ pub struct RoundRobinSession {
 
 impl Session for RoundRobinSession {
     fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Peer, NoLive>> {
-        let now = self.shared.now();
+        let now = self.at.shared.now();
         let picked = match self.pick(false, now) {
             Some(at) => Some(at),
             None => self.pick(true, now),
         };
-        let server = picked.and_then(|at| Some((at, self.shared.servers.get(at)?)));
+        let server = picked.and_then(|at| Some((at, self.at.shared.servers.get(at)?)));
         let Some((at, server)) = server else {
             return Poll::Ready(Err(NoLive));
         };
-        if let Some(fails) = self.shared.fails.get(at) {
+        if let Some(fails) = self.at.shared.fails.get(at) {
             fails.chosen(server.fail_timeout.as_secs(), now);
         }
         self.chosen = Some(at);
@@ -182,7 +184,8 @@ impl Session for RoundRobinSession {
             return;
         };
         self.tries = self.tries.saturating_sub(1);
-        let (Some(server), Some(fails)) = (self.shared.servers.get(at), self.shared.fails.get(at))
+        let (Some(server), Some(fails)) =
+            (self.at.shared.servers.get(at), self.at.shared.fails.get(at))
         else {
             return;
         };
@@ -190,10 +193,10 @@ impl Session for RoundRobinSession {
         match outcome {
             PeerOutcome::Unknown => {}
             // With nobody to turn to, a failure changes nothing.
-            _ if self.shared.servers.len() == 1 => {}
+            _ if self.at.shared.servers.len() == 1 => {}
             PeerOutcome::Served | PeerOutcome::Declined => fails.served(),
             PeerOutcome::Failed(during) => {
-                if fails.failed(server.max_fails, self.shared.now()) {
+                if fails.failed(server.max_fails, self.at.shared.now()) {
                     ngx_core::warn!("upstream server temporarily disabled while {during}");
                 }
                 self.round().lower(at, server);
@@ -222,12 +225,8 @@ impl Drop for RoundRobinSession {
 impl RoundRobinSession {
     /// Chooses among the servers, or among the backups, that are up and were not tried.
     fn pick(&mut self, backup: bool, now: u64) -> Option<usize> {
-        let Self {
-            shared,
-            round,
-            tried,
-            ..
-        } = self;
+        let Self { at, tried, .. } = self;
+        let Position { shared, round } = &**at;
         let mut round = round.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = 0;
         let mut best: Option<(usize, i64)> = None;
@@ -258,7 +257,7 @@ impl RoundRobinSession {
     }
 
     fn round(&self) -> std::sync::MutexGuard<'_, Round> {
-        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+        self.at.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -280,15 +279,15 @@ impl Shared {
 }
 
 impl Round {
-    fn new(shared: &Shared) -> Arc<Mutex<Self>> {
+    fn new(shared: &Shared) -> Self {
         let weights = shared.servers.iter();
         let weights = weights.map(|s| Weight {
             current: 0,
             effective: i64::from(s.weight),
         });
-        Arc::new(Mutex::new(Self {
+        Self {
             weights: weights.collect(),
-        }))
+        }
     }
 
     /// A server that failed gets a smaller share for a while.

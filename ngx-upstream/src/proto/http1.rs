@@ -65,7 +65,11 @@ pub enum Framing {
 
 /// One request and its response.
 #[derive(Debug)]
-pub struct Http1 {
+pub struct Http1(Box<Inner>);
+
+/// What an exchange is moved about with had better be small.
+#[derive(Debug)]
+struct Inner {
     request: Request,
     /// Bytes of the request body still allowed by its `Content-Length`.
     unsent: u64,
@@ -88,9 +92,8 @@ enum Rest {
 
 impl Http1 {
     /// An exchange of this request.
-    #[inline(always)]
     pub fn new(request: Request) -> Self {
-        Self {
+        Self(Box::new(Inner {
             request,
             unsent: 0,
             parser: parser(),
@@ -98,9 +101,11 @@ impl Http1 {
             keep_alive: false,
             has_length: false,
             rest: Rest::Length(0),
-        }
+        }))
     }
+}
 
+impl Inner {
     fn framing(&self) -> Option<Framing> {
         match self.request.body {
             Body::None => None,
@@ -140,22 +145,22 @@ impl Protocol for Http1 {
     type Head = Head;
 
     fn create_request(&mut self, out: &mut Chain) -> Result<(), ProtocolError> {
-        self.set_unsent();
-        out.append(std::mem::take(&mut self.request.head));
-        if let Body::Whole(framing, body) = &mut self.request.body {
+        self.0.set_unsent();
+        out.append(std::mem::take(&mut self.0.request.head));
+        if let Body::Whole(framing, body) = &mut self.0.request.body {
             let body = std::mem::take(body);
             // What was sent at once is still framed like that when the request is replayed.
-            self.request.body = Body::Whole(*framing, Chain::new());
+            self.0.request.body = Body::Whole(*framing, Chain::new());
             self.output_filter(body, true, out)?;
         }
         Ok(())
     }
 
     fn reinit_request(&mut self) -> Result<(), ProtocolError> {
-        self.set_unsent();
-        self.parser = parser();
-        self.fields.clear();
-        self.rest = Rest::Length(0);
+        self.0.set_unsent();
+        self.0.parser = parser();
+        self.0.fields.clear();
+        self.0.rest = Rest::Length(0);
         Ok(())
     }
 
@@ -165,17 +170,17 @@ impl Protocol for Http1 {
         sink: &mut HeadSink<'_, Head>,
     ) -> Result<Step<Head>, ProtocolError> {
         loop {
-            let parsed = self.parser.parse(input.as_slice(), &mut self.fields);
+            let parsed = self.0.parser.parse(input.as_slice(), &mut self.0.fields);
             let Progress::Done(parsed) = parsed.map_err(invalid)? else {
                 return Ok(Step::Again);
             };
             let bytes = input.take(parsed.len);
-            let framing = parsed.framing(self.request.is_head, &bytes, &self.fields);
-            let fields = std::mem::take(&mut self.fields);
+            let framing = parsed.framing(self.0.request.is_head, &bytes, &self.0.fields);
+            let fields = std::mem::take(&mut self.0.fields);
             let head = Head::new(bytes, parsed, fields, framing.map_err(invalid)?);
-            self.parser = parser();
+            self.0.parser = parser();
             match head.code() {
-                101 if self.request.upgrade => return Ok(Step::Upgrade(head)),
+                101 if self.0.request.upgrade => return Ok(Step::Upgrade(head)),
                 101 => {
                     return Err(ProtocolError::invalid(
                         "101 to a request without \"Upgrade\"",
@@ -184,7 +189,7 @@ impl Protocol for Http1 {
                 103 => sink.interim(head),
                 100..200 => {}
                 _ => {
-                    self.expect(&head);
+                    self.0.expect(&head);
                     return Ok(Step::Ready(head));
                 }
             }
@@ -196,17 +201,17 @@ impl Protocol for Http1 {
         input: &mut Input<'_>,
         sink: &mut BodySink<'_>,
     ) -> Result<BodyStep, ProtocolError> {
-        match &mut self.rest {
+        match &mut self.0.rest {
             Rest::Length(left) => {
                 *left -= sink.push_upto(input, *left);
                 Ok(if *left == 0 {
-                    if self.has_length && !input.is_empty() {
+                    if self.0.has_length && !input.is_empty() {
                         ngx_core::warn!(
                             "upstream sent more data than specified in \"Content-Length\" header \
                              while reading upstream"
                         );
                     }
-                    self.end()
+                    self.0.end()
                 } else {
                     BodyStep::Again
                 })
@@ -223,22 +228,22 @@ impl Protocol for Http1 {
                 if !decode(decoder, input, sink)? {
                     return Ok(BodyStep::Again);
                 }
-                self.rest = Rest::Trailer(ResponseParser::trailers(Limits::single(TRAILER_MAX)));
+                self.0.rest = Rest::Trailer(ResponseParser::trailers(Limits::single(TRAILER_MAX)));
                 self.input_filter(input, sink)
             }
             Rest::Trailer(parser) => {
                 let parsed = parser
-                    .parse(input.as_slice(), &mut self.fields)
+                    .parse(input.as_slice(), &mut self.0.fields)
                     .map_err(invalid)?;
                 let Progress::Done(end) = parsed else {
                     return Ok(BodyStep::Again);
                 };
                 let bytes = input.take(end.len);
-                for field in self.fields.drain(..) {
+                for field in self.0.fields.drain(..) {
                     let part = |span: ngx_core::http::parse::Span| bytes.slice(span.range());
                     sink.trailer(part(field.name), part(field.value));
                 }
-                Ok(self.end())
+                Ok(self.0.end())
             }
         }
     }
@@ -250,7 +255,7 @@ impl Protocol for Http1 {
         out: &mut Chain,
     ) -> Result<(), ProtocolError> {
         let size = body.size();
-        match self.framing() {
+        match self.0.framing() {
             Some(Framing::Chunked) => {
                 if size > 0 {
                     let mut line = Vec::with_capacity(18);
@@ -266,10 +271,11 @@ impl Protocol for Http1 {
             }
             Some(Framing::Length(_)) | None => {
                 let left = self
+                    .0
                     .unsent
                     .checked_sub(size)
                     .filter(|&left| left == 0 || !last);
-                self.unsent = left.ok_or(ProtocolError::Request(Cow::Borrowed(
+                self.0.unsent = left.ok_or(ProtocolError::Request(Cow::Borrowed(
                     "request body is not as long as its \"Content-Length\" says",
                 )))?;
                 out.append(body);

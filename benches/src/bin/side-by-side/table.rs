@@ -200,7 +200,7 @@ fn warnings(results: &Results) -> Vec<String> {
         warnings.push(format!(
             "Noisy, with a spread above {:.0} %: {}.",
             NOISY * 100.0,
-            noisy.join(", ")
+            noisy.join("; ")
         ));
     }
     warnings
@@ -242,7 +242,7 @@ fn short(count: f64) -> String {
 /// The medians of criterion.
 pub(crate) fn benches(benches: &[Bench]) -> String {
     let mut lines = vec![
-        cells(["bench", "median", "95 % of the confidence"]),
+        cells(["bench", "median", "95 % confidence interval"]),
         cells(["---", "---:", "---:"]),
     ];
     for bench in benches {

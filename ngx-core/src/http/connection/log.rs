@@ -10,7 +10,7 @@ use crate::http::downstream::Peer;
 use crate::http::generation::Generation;
 use crate::http::parse::Known;
 use crate::http::request::Request;
-use crate::log::{ErrorLog, LogScope};
+use crate::log::{ErrorLog, Fields, LogScope};
 use crate::main_module::error_log_of;
 use crate::net::addr::Addr;
 
@@ -19,7 +19,12 @@ pub(super) struct Scope {
     peer: Rc<Peer>,
     generation: RefCell<Rc<Generation>>,
     request: RefCell<Option<Request>>,
+    /// `debug_connection`
+    debugged: bool,
 }
+
+/// Takes the name of something, its value, and whether the value stands in quotes.
+type Visit<'a> = dyn FnMut(&str, &dyn fmt::Display, bool) + 'a;
 
 impl Scope {
     pub(super) fn new(http1: &Http1, generation: &Rc<Generation>) -> Rc<Self> {
@@ -27,7 +32,35 @@ impl Scope {
             peer: Rc::clone(http1.peer_rc()),
             generation: RefCell::new(Rc::clone(generation)),
             request: RefCell::new(None),
+            debugged: generation.cycle().events().debugs(&http1.peer_rc().addr),
         })
+    }
+
+    /// What is known of the client and of its request, in nginx's order.
+    fn each(&self, visit: &mut Visit<'_>) {
+        visit("client", &Client(&self.peer.addr), false);
+        let request = self.request.borrow();
+        let Some(r) = &*request else {
+            return visit("server", &self.peer.local, false);
+        };
+        visit("server", &String::from_utf8_lossy(&r.server().name), false);
+        let head = r.head();
+        if !head.request_line().is_empty() {
+            visit(
+                "request",
+                &String::from_utf8_lossy(head.request_line()),
+                true,
+            );
+        }
+        if let Some(upstream) = r.log_upstream() {
+            visit("upstream", &upstream, true);
+        }
+        if let Some(host) = head.get(Known::Host) {
+            visit("host", &String::from_utf8_lossy(host), true);
+        }
+        if let Some(referer) = head.get(Known::Referer) {
+            visit("referrer", &String::from_utf8_lossy(referer), true);
+        }
     }
 
     pub(super) fn set_generation(&self, generation: &Rc<Generation>) {
@@ -45,6 +78,7 @@ impl Scope {
             peer: Rc::clone(&self.peer),
             generation: RefCell::new(Rc::clone(&self.generation.borrow())),
             request: RefCell::new(Some(request.clone())),
+            debugged: self.debugged,
         })
     }
 }
@@ -67,32 +101,18 @@ impl LogScope for Scope {
     }
 
     fn write_context(&self, out: &mut String) {
-        let _ = write!(out, ", client: {}", Client(&self.peer.addr));
-        let request = self.request.borrow();
-        let Some(r) = &*request else {
-            let _ = write!(out, ", server: {}", self.peer.local);
-            return;
-        };
-        let _ = write!(
-            out,
-            ", server: {}",
-            String::from_utf8_lossy(&r.server().name)
-        );
-        let head = r.head();
-        if !head.request_line().is_empty() {
-            let _ = write!(
-                out,
-                ", request: \"{}\"",
-                String::from_utf8_lossy(head.request_line())
-            );
-        }
-        r.write_log_context(out);
-        if let Some(host) = head.get(Known::Host) {
-            let _ = write!(out, ", host: \"{}\"", String::from_utf8_lossy(host));
-        }
-        if let Some(referer) = head.get(Known::Referer) {
-            let _ = write!(out, ", referrer: \"{}\"", String::from_utf8_lossy(referer));
-        }
+        self.each(&mut |name, value, quoted| {
+            let quote = if quoted { "\"" } else { "" };
+            let _infallible = write!(out, ", {name}: {quote}{value}{quote}");
+        });
+    }
+
+    fn write_fields(&self, fields: &mut Fields<'_>) {
+        self.each(&mut |name, value, _quoted| fields.add(name, value));
+    }
+
+    fn is_debugged(&self) -> bool {
+        self.debugged
     }
 
     fn sinks(&self) -> Option<Arc<ErrorLog>> {

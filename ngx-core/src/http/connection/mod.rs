@@ -111,7 +111,8 @@ impl Serve {
         match &mut self.state {
             State::Head(head) => {
                 if head.is_idle() {
-                    if self.place.worker().is_closing() && self.http1.is_silent() {
+                    let unwanted = self.place.worker().is_closing() || self.place.is_wanted();
+                    if unwanted && self.http1.is_silent() {
                         self.state = State::Closed;
                         return Poll::Ready(true);
                     }
@@ -131,8 +132,9 @@ impl Serve {
                     scope: &self.scope,
                     closing,
                 };
-                let read = ready!(head.poll(cx, &self.http1, &from));
-                self.head_read(read);
+                let read = head.poll(cx, &self.http1, &from);
+                self.place.set_idle(read.is_pending() && head.is_idle());
+                self.head_read(ready!(read));
                 Poll::Ready(true)
             }
             State::Request(request) => {

@@ -186,7 +186,7 @@ impl Out {
     }
 
     fn takes_small(&self) -> bool {
-        !self.limited && !self.failed && self.writer.chain().is_empty()
+        !self.limited && !self.has_ended() && self.writer.chain().is_empty()
     }
 
     /// Gives the writer what lies in `small`.
@@ -276,3 +276,6 @@ impl Turn {
         self.written > 0 && self.written >= self.most
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod amount;
 mod block;
 mod build;
 mod error_page;
+pub(in crate::http) mod file_io;
 mod keepalive;
 mod listen;
 mod path;

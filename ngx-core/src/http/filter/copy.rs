@@ -7,7 +7,7 @@ use crate::http::request::Request;
 
 const TAG: Tag = Tag::new(&"copy filter");
 
-/// The output chain of a response, as `sendfile` and `output_buffers` say.
+/// The output chain of a response, as `sendfile`, `output_buffers` and `aio` say.
 pub(crate) fn output_chain(r: &Request) -> OutputChain {
     let conf = r.conf(&core::LOCATION);
     let (num, size) = *conf.output_buffers;
@@ -15,5 +15,9 @@ pub(crate) fn output_chain(r: &Request) -> OutputChain {
     context.sendfile = *conf.sendfile && !r.parts().output.needs_memory();
     context.need_in_memory = r.parts().output.needs_memory();
     context.bufs = Bufs { num, size };
-    OutputChain::new(context)
+    let mut output = OutputChain::new(context);
+    if *conf.aio {
+        output.set_reader(Some(core::file_io::threads()));
+    }
+    output
 }

@@ -27,7 +27,7 @@ static DESCRIPTOR: Module = Module {
 
 fn header(r: &Request) -> Step<()> {
     let response = r.response();
-    if response.status() != 200 {
+    if response.status() != 200 || !CONDITIONS.iter().any(|name| r.head().has(*name)) {
         return Step::Next(());
     }
     let outcome = {
@@ -60,6 +60,14 @@ fn header(r: &Request) -> Step<()> {
         }
     }
 }
+
+/// The fields of conditions.
+const CONDITIONS: [Known; 4] = [
+    Known::IfModifiedSince,
+    Known::IfUnmodifiedSince,
+    Known::IfMatch,
+    Known::IfNoneMatch,
+];
 
 /// The conditions that a request may come with.
 #[derive(Clone, Copy, Default)]

@@ -215,3 +215,24 @@ fn ranges_are_cut() {
         &[],
     );
 }
+
+#[test]
+fn a_request_has_nothing_of_the_one_before_it() {
+    let plain = || {
+        let got = get("/newer/y");
+        let lines = got.lines().filter(|line| !line.starts_with("Date: "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let fresh = std::thread::spawn(plain).join().unwrap();
+    for before in [
+        "GET /old/a?b=c HTTP/1.1\nHost: before",
+        "GET /none HTTP/1.1\nHost: a",
+        "HEAD /ten HTTP/1.0\nRange: bytes=1-2",
+        "GET /forbidden HTTP/1.1\nHost: a",
+        "GET /moved/x HTTP/1.1\nHost: a",
+        "GET /close HTTP/1.1\nHost: a",
+    ] {
+        let _ = serve(before);
+        assert_eq!(plain(), fresh, "after {before:?}");
+    }
+}

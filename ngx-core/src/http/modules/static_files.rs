@@ -119,8 +119,8 @@ fn respond_file(
     let identity = Identity::of(&stat);
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     let etag = etag(stat.st_mtime, size);
-    let file = FileBuf::new(file, PathBuf::from(os_string(name)));
-    if size > FILE_MAX {
+    let mut file = FileBuf::new(file, PathBuf::from(os_string(name)));
+    if core::file_io::direct(r, &mut file, size) || size > FILE_MAX {
         let facts = Facts {
             size,
             etag: &etag,

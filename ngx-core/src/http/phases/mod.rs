@@ -109,15 +109,10 @@ impl Request {
         loop {
             match engine.stage.get() {
                 Stage::Phases(at) => {
-                    // Output first: a handler may wait for room that a flush makes.
-                    self.poll_early_output(cx);
-                    let step = match self.poll_waiting(cx) {
-                        Some(Poll::Ready(step)) => step,
-                        Some(Poll::Pending) => {
-                            self.poll_early_output(cx);
-                            return Poll::Pending;
-                        }
-                        None => self.run_phase(at),
+                    let step = if engine.waiting.borrow().is_none() {
+                        self.run_phase(at)
+                    } else {
+                        ready!(self.poll_handler(cx))
                     };
                     self.apply(at, step);
                 }
@@ -250,6 +245,20 @@ impl Request {
             engine.waiting.replace(Some(future));
         }
         Some(polled)
+    }
+
+    /// The answer of the handler that waits.
+    fn poll_handler(&self, cx: &mut Context<'_>) -> Poll<PhaseStep> {
+        // Output first: a handler may wait for room that a flush makes.
+        self.poll_early_output(cx);
+        let polled = self.poll_waiting(cx);
+        match polled {
+            Some(Poll::Ready(step)) => Poll::Ready(step),
+            Some(Poll::Pending) | None => {
+                self.poll_early_output(cx);
+                Poll::Pending
+            }
+        }
     }
 
     /// What a waiting handler has sent so far moves on, whether or not it asks for that.

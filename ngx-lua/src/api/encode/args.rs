@@ -49,7 +49,7 @@ pub(crate) fn decode_args(bytes: &[u8], max: usize) -> Args {
 
 /// As [`decode_args`], for `ngx.req.get_uri_args`: `truncated` when something is left.
 #[cfg_attr(
-    not(feature = "http"),
+    not(any(test, feature = "http")),
     expect(dead_code, reason = "for the arguments of requests")
 )]
 pub(crate) fn uri_args(bytes: &[u8], max: usize) -> Args {

@@ -115,3 +115,23 @@ fn modules_in_c_are_loaded_for_trusted_scripts() {
     });
     assert_eq!(eval_in(&host.unwrap(), "return require('answer')"), "42");
 }
+
+#[test]
+fn the_environment_may_be_another() {
+    let settings = Settings {
+        environment: Some(vec![("A".into(), "b".into()), ("1".into(), "one".into())]),
+        ..Settings::default()
+    };
+    let host = Host::with_settings(settings).unwrap();
+    let found = "return os.getenv('A'), os.getenv('PATH'), os.getenv(1)";
+    assert_eq!(eval_in(&host, found), r#""b" nil "one""#);
+    for (call, got) in [("os.getenv()", "no value"), ("os.getenv({})", "table")] {
+        let message = format!("bad argument #1 to 'getenv' (string expected, got {got})");
+        // Lua's own forgets its name in a tail call.
+        let source = format!("local value = {call} return value");
+        let found = eval_in(&host, &source);
+        assert!(found.contains(&message), "{found}");
+        assert_eq!(eval(&source), found);
+    }
+    assert_eq!(eval("return os.getenv('PATH') ~= nil"), "true");
+}

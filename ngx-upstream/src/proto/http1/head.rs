@@ -83,6 +83,11 @@ impl Head {
         self.slice(self.0.parsed.status.text)
     }
 
+    /// Status and reason where they are.
+    pub fn status_text(&self) -> &[u8] {
+        self.0.parsed.status.text.of(&self.0.bytes)
+    }
+
     /// The version of the protocol.
     pub fn version(&self) -> Version {
         self.0.parsed.status.version
@@ -139,12 +144,16 @@ impl Head {
     /// Whether the connection may serve another request (RFC 9112 §9.3): from HTTP/1.1 on unless the
     /// response says `Connection: close`, and never behind a body that ends with the connection.
     pub fn keeps_alive(&self) -> bool {
-        let closes = self
-            .fields()
+        self.version() >= Version::HTTP_11
+            && self.framing() != ResponseFraming::Close
+            && !(self.0.parsed.seen.contains(Known::Connection) && self.says_close())
+    }
+
+    fn says_close(&self) -> bool {
+        self.fields()
             .filter(|field| field.known == Known::Connection)
             .flat_map(|field| field.value.split(|&b| b == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
-        self.version() >= Version::HTTP_11 && !closes && self.0.framing != ResponseFraming::Close
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
     }
 
     fn slice(&self, span: Span) -> Bytes {

@@ -24,7 +24,8 @@ use crate::http::core;
 use crate::http::module::{HttpModule, Ordered, Phase};
 use crate::http::request::Request;
 use crate::http::step::PhaseStep;
-use crate::log::LogFiles;
+use crate::log::{LogFiles, Syslog};
+use crate::main_module::syslog;
 use crate::module::{Arity, Conf, Contexts, Cx, Directive, Level, Module, Slot};
 use crate::script::{Template, Variables};
 
@@ -62,7 +63,8 @@ static DESCRIPTOR: Module = Module {
             arity: Arity::at_least(1),
             set: set_access_log,
             default: "logs/access.log combined",
-            doc: "Where requests are logged, and how. May be repeated.",
+            doc: "Where requests are logged (a file, or \"syslog:\" with its parameters), and how. \
+                  May be repeated.",
         },
     ],
 };
@@ -111,6 +113,8 @@ enum Destination {
     File(Arc<Target>),
     /// To one that the request names.
     Named(Arc<NamedTarget>),
+    /// To a server.
+    Syslog(Arc<Syslog>),
 }
 
 impl Destination {
@@ -118,6 +122,7 @@ impl Destination {
         match self {
             Self::File(target) => target.write(line),
             Self::Named(target) => target.write(r, line),
+            Self::Syslog(syslog) => syslog.send(line),
         }
     }
 }
@@ -167,7 +172,8 @@ fn set_log_format(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `access_log path [format [buffer=size] [flush=time] [if=condition]]`, `access_log off`
+/// `access_log path [format [buffer=size] [flush=time] [if=condition]]`,
+/// `access_log syslog:... [format [if=condition]]`, `access_log off`
 fn set_access_log(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let path = args.arg(0).as_str();
     if path == "off" {
@@ -179,11 +185,6 @@ fn set_access_log(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         logs.off = true;
         logs.list.set_mut(args.span());
         return Ok(());
-    }
-    if path.starts_with("syslog:") {
-        return Err(args
-            .problem_at(0, "\"syslog:\" logs are not implemented")
-            .with_help("log to a file"));
     }
     let format = match args.values().get(1) {
         None => find_format(cx, "combined"),
@@ -203,13 +204,21 @@ fn set_access_log(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A path with variables is opened when a request is logged, any other now.
+/// A path with variables is opened when a request is logged, any other now; syslog needs no more
+/// than its address.
 fn destination(
     cx: &mut Cx<'_>,
     args: &Args<'_>,
     options: &Options,
 ) -> Result<Destination, Problem> {
     let path = args.arg(0);
+    if let Some(parameters) = path.as_str().strip_prefix("syslog:") {
+        if options.buffer > 0 {
+            return Err(args.problem_at(0, "logs to syslog cannot be buffered"));
+        }
+        let syslog = syslog(cx, args, parameters)?;
+        return Ok(Destination::Syslog(Arc::new(syslog)));
+    }
     if !path.as_str().contains('$') {
         let target = open(cx, cx.full_path(path), options);
         let target = target.map_err(|message| args.problem_at(0, message))?;

@@ -122,7 +122,7 @@ fn the_default_is_not_opened_where_nobody_needs_it() {
 fn file(log: &AccessLog) -> &Arc<Target> {
     match &log.target {
         Destination::File(target) => target,
-        Destination::Named(_) => panic!("a path with variables"),
+        Destination::Named(_) | Destination::Syslog(_) => panic!("a log that is no file"),
     }
 }
 
@@ -219,8 +219,12 @@ fn what_is_wrong_is_said_in_nginx_words() {
             "compressed access logs are not implemented",
         ),
         (
-            server("access_log syslog:server=a;"),
-            "\"syslog:\" logs are not implemented",
+            server("access_log syslog:tag=a;"),
+            "no syslog server specified",
+        ),
+        (
+            server("access_log syslog:server=127.0.0.1 combined buffer=1k;"),
+            "logs to syslog cannot be buffered",
         ),
         (
             server("access_log $host.log combined buffer=4k;"),
