@@ -18,7 +18,7 @@ fn example(name: &str) -> Setup {
 
 /// The same with these backends in place of those at 9001, 9002, ...
 fn with_backends(name: &str, backends: &[&Backend]) -> Setup {
-    let mut text = fs::read_to_string(Path::new(FOLDER).join(name)).expect(name);
+    let mut text = fs::read_to_string(Path::new(FOLDER).join(name)).unwrap_or_default();
     let mut replace = |old: &str, new: &str| {
         assert!(text.contains(old), "{name} lacks {old}");
         text = text.replace(old, new);

@@ -1,7 +1,6 @@
 //! Configurations of a block that is being read.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,8 +13,9 @@ use crate::conf::{Diagnostics, Problem, Span};
 /// block counts for it too.
 pub struct Scope {
     level: Level,
-    /// Held by nobody else until the block is finished.
-    confs: BTreeMap<usize, Shared>,
+    /// By the numbers of their slots; held by nobody else until the block is finished. Few, in many
+    /// scopes: a list is smaller than a map, and as fast.
+    confs: Vec<(usize, Shared)>,
 }
 
 impl Scope {
@@ -24,7 +24,7 @@ impl Scope {
     pub fn new(level: Level) -> Self {
         Self {
             level,
-            confs: BTreeMap::new(),
+            confs: Vec::new(),
         }
     }
 
@@ -39,9 +39,17 @@ impl Scope {
     /// The slot must belong to this level or one within it; [`Cx::conf`](super::Cx::conf) sees to
     /// that.
     pub fn conf<T: Conf>(&mut self, slot: &Slot<T>) -> &mut T {
-        let fresh = || Arc::new(T::default()) as Shared;
-        let conf = self.confs.entry(slot.index()).or_insert_with(fresh);
-        match Arc::get_mut(conf).and_then(|conf| conf.as_any_mut().downcast_mut()) {
+        let index = slot.index();
+        let known = self.confs.iter().position(|(own, _)| *own == index);
+        let place = known.unwrap_or_else(|| {
+            self.confs.push((index, Arc::new(T::default())));
+            self.confs.len() - 1
+        });
+        let conf = self
+            .confs
+            .get_mut(place)
+            .and_then(|(_, conf)| Arc::get_mut(conf));
+        match conf.and_then(|conf| conf.as_any_mut().downcast_mut()) {
             Some(conf) => conf,
             None => unreachable!("a number belongs to one slot, and a slot has one type"),
         }
@@ -49,7 +57,9 @@ impl Scope {
 
     /// Takes a configuration out, for what is of no use once the block is read.
     pub(crate) fn take<T: Conf>(&mut self, slot: &Slot<T>) -> T {
-        let conf = self.confs.remove(&slot.index());
+        let index = slot.index();
+        let place = self.confs.iter().position(|(own, _)| *own == index);
+        let conf = place.map(|place| self.confs.swap_remove(place).1);
         let conf = conf.and_then(|conf| conf.into_any().downcast().ok());
         conf.and_then(Arc::into_inner).unwrap_or_default()
     }
@@ -62,7 +72,7 @@ impl Scope {
             return parent.inherited();
         }
         let mut values = parent.to_vec();
-        let own = self.confs.keys().copied().collect();
+        let own = self.confs.iter().map(|(index, _)| *index).collect();
         for (index, mut conf) in self.confs {
             let parent = parent.value(index);
             if let Some(parent) = parent {

@@ -61,7 +61,7 @@ pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Pro
             ErrorTarget::Uri(Arc::new(template))
         }
     };
-    let mut pages = Vec::new();
+    let mut pages = Vec::with_capacity(statuses.len());
     for (i, word) in statuses.iter().enumerate() {
         let status = parse_status(word.as_bytes())
             .filter(|status| (300..=599).contains(status))
@@ -85,7 +85,10 @@ pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Pro
         });
     }
     let list = cx.conf(&LOCATION).error_pages.set_mut(args.span());
-    Arc::make_mut(list).extend(pages);
+    let list = Arc::make_mut(list);
+    // As few as they are: there may be many blocks.
+    list.reserve_exact(pages.len());
+    list.extend(pages);
     Ok(())
 }
 

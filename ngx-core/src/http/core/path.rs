@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::LOCATION;
 use super::block::{LocationKind, current_location};
@@ -37,9 +37,11 @@ pub(crate) enum Alias {
 impl Default for Root {
     /// `root html`, in the folder the process was started with.
     fn default() -> Self {
-        let folder = Arc::new(Template::from_literal("html"));
+        // One for all: every block that says anything begins with it.
+        static HTML: LazyLock<Arc<Template>> =
+            LazyLock::new(|| Arc::new(Template::from_literal("html")));
         Self {
-            folder,
+            folder: Arc::clone(&HTML),
             prefix: PathBuf::new(),
             alias: Alias::None,
         }

@@ -1,6 +1,6 @@
 //! Media types by the endings of names of files.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -13,7 +13,7 @@ use crate::module::Cx;
 
 /// A table of media types; endings are lower case.
 #[derive(Clone)]
-pub struct Types(Arc<FxHashMap<Box<[u8]>, Bytes>>);
+pub struct Types(Arc<Table>);
 
 impl Types {
     /// The type of files with this ending, in any case of letters.
@@ -31,15 +31,21 @@ impl Types {
 impl Default for Types {
     /// What nginx knows without a `types` block.
     fn default() -> Self {
-        let known = [
-            ("html", "text/html"),
-            ("gif", "image/gif"),
-            ("jpg", "image/jpeg"),
-        ];
-        let entries = known.map(|(ending, media)| (ending.as_bytes().into(), media.into()));
-        Self(Arc::new(FxHashMap::from_iter(entries)))
+        // One for all: every block that says anything begins with it.
+        static KNOWN: LazyLock<Arc<Table>> = LazyLock::new(|| {
+            let known = [
+                ("html", "text/html"),
+                ("gif", "image/gif"),
+                ("jpg", "image/jpeg"),
+            ];
+            let entries = known.map(|(ending, media)| (ending.as_bytes().into(), media.into()));
+            Arc::new(FxHashMap::from_iter(entries))
+        });
+        Self(Arc::clone(&KNOWN))
     }
 }
+
+type Table = FxHashMap<Box<[u8]>, Bytes>;
 
 impl Request {
     /// The media type of the current path: by its ending in `types`, else `default_type`.

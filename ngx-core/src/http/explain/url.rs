@@ -46,6 +46,9 @@ impl Url {
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(malformed());
         }
+        if target.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(UrlError::Request(target.to_owned()));
+        }
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Self {
             authority: authority.to_owned(),
@@ -78,7 +81,16 @@ mod tests {
 
     #[test]
     fn others_are_refused() {
-        for text in ["ftp://a/", "http:///x", "", "http://a:x/", "http://:80/"] {
+        for text in [
+            "ftp://a/",
+            "http:///x",
+            "",
+            "http://a:x/",
+            "http://:80/",
+            "a/b c",
+            "a b/",
+            "a/\n",
+        ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
     }
