@@ -83,9 +83,8 @@ fn apply(
             set_or_suppress(response, name, value);
         }
         b"location" => {
-            // What is set stays as it is: it is no redirect of ours to be made absolute.
-            response.set_location(None);
-            set_or_suppress(response, name, value);
+            response.remove_field(name);
+            response.set_location(given);
         }
         b"etag" => {
             response.remove_field(name);
