@@ -291,6 +291,7 @@ fn without_the_code_cache_each_request_has_its_own_vm() {
     assert_eq!(text(&server, "/"), "11");
     std::fs::write(server.path("count.lua"), "ngx.print(\"changed\")").unwrap();
     assert_eq!(text(&server, "/"), "changed");
+    server.expect_error_log("[alert]");
 }
 
 #[test]

@@ -215,7 +215,8 @@ static DIRECTIVES: &[Directive] = &[
 fn set_code_cache(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let cached = args.flag(0)?;
     if !cached {
-        cx.report(args.warning("lua_code_cache is off; this will hurt performance"));
+        let message = "lua_code_cache is off; this will hurt performance";
+        cx.report(Problem::alert(args.span(), message));
     }
     cx.conf(&LUA).code_cache.set(cached, args.span())
 }
