@@ -291,6 +291,7 @@ fn without_the_code_cache_each_request_has_its_own_vm() {
     assert_eq!(text(&server, "/"), "11");
     std::fs::write(server.path("count.lua"), "ngx.print(\"changed\")").unwrap();
     assert_eq!(text(&server, "/"), "changed");
+    server.expect_error_log("[alert]");
 }
 
 #[test]
@@ -351,4 +352,85 @@ fn a_long_string_is_sent_whole() {
         "location / { content_by_lua_block { ngx.print(string.rep(\"x\", 100 * 1024 * 1024)) } }",
     );
     assert_eq!(server.get("/").expect(200).body.len(), 100 * 1024 * 1024);
+}
+
+#[test]
+fn the_body_is_read_before_lua_that_needs_it() {
+    let server = server(
+        r#"client_body_buffer_size 1k; client_max_body_size 2k;
+           location /rewrite { lua_need_request_body on; set $body "";
+               rewrite_by_lua_block { ngx.var.body = ngx.req.get_body_data() or "none" }
+               content_by_lua_block { ngx.print(ngx.var.body) } }
+           location /access { lua_need_request_body on; set $a "";
+               access_by_lua_block { ngx.var.a = ngx.req.get_body_data() or "none" }
+               content_by_lua_block { ngx.print(ngx.var.a) } }
+           location /content { lua_need_request_body on;
+               content_by_lua_block { ngx.print(ngx.req.get_body_data() or "none") } }
+           location /off { content_by_lua_block { ngx.print(ngx.req.get_body_data() or "none") } }"#,
+    );
+    let post = |uri: &str, body: &str| server.post(uri, body).expect(200).text();
+    for uri in ["/rewrite", "/access", "/content"] {
+        assert_eq!(post(uri, "a=b"), "a=b", "{uri}");
+        assert_eq!(post(uri, ""), "none", "{uri}");
+    }
+    assert_eq!(post("/off", "a=b"), "none");
+    // It comes in two parts.
+    let mut client = server.connect();
+    client.send("POST /content HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+    client.expect_silence(50);
+    client.send("cd");
+    assert_eq!(client.response().expect(200).text(), "abcd");
+    server.post("/content", "x".repeat(3000)).expect(413);
+}
+
+#[test]
+fn lua_runs_first_where_it_is_not_postponed() {
+    let server = Setup::lua(
+        r#"rewrite_by_lua_no_postpone on;
+           access_by_lua_no_postpone on;
+           server {
+               listen 127.0.0.1:{port};
+               location / {
+                   set $a set;
+                   rewrite_by_lua_block { seen = tostring(ngx.var.a) }
+                   access_by_lua_block { ngx.ctx.access = "access" }
+                   content_by_lua_block { ngx.print("[", seen, "]", ngx.var.a, ngx.ctx.access) }
+               }
+           }"#,
+    )
+    .start();
+    assert_eq!(text(&server, "/"), "[]setaccess");
+}
+
+#[test]
+fn what_changes_nothing_is_said() {
+    if !ours("OpenResty does something about these") {
+        return;
+    }
+    let run = |directive: &str| {
+        let location = "location / { content_by_lua_block { } }";
+        let content = format!("{directive} server {{ listen 127.0.0.1:{{port}}; {location} }}");
+        Setup::lua(&content).run(&["-t"])
+    };
+    for (directive, message) in [
+        (
+            "lua_load_resty_core off;",
+            "\"lua_load_resty_core\" directive has no effect",
+        ),
+        (
+            "lua_malloc_trim 10;",
+            "\"lua_malloc_trim\" directive has no effect",
+        ),
+        (
+            "lua_sa_restart off;",
+            "\"lua_sa_restart\" directive has no effect",
+        ),
+    ] {
+        run(directive).expect(0, message);
+    }
+    let quiet = "lua_load_resty_core on; lua_malloc_trim 0; lua_sa_restart on;
+                 lua_thread_cache_max_entries 1;";
+    let ran = run(quiet);
+    ran.expect(0, "test is successful");
+    assert!(!ran.stderr.contains("[warn]"), "{}", ran.stderr);
 }

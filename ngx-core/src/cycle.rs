@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::conf::{ConfigSource, Diagnostics, Problem, Record, Span};
+use crate::conf::{ConfigSource, Diagnostics, Problem, Record, Severity, Span};
 use crate::error::errno;
 use crate::log::{ErrorLog, Level, LogSink};
 use crate::main_module::{CoreConf, EventsConf, main_error_log};
@@ -307,10 +307,10 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 fn log_problems(diagnostics: &Diagnostics) {
     for problem in diagnostics.problems() {
-        let level = if problem.is_error() {
-            Level::Emerg
-        } else {
-            Level::Warn
+        let level = match problem.severity {
+            Severity::Warn => Level::Warn,
+            Severity::Alert => Level::Alert,
+            Severity::Emerg => Level::Emerg,
         };
         crate::log::write(level, format_args!("{}", diagnostics.headline(problem)));
     }

@@ -52,7 +52,7 @@ impl Host {
     pub fn with_settings(settings: Settings) -> Result<Self, Error> {
         let lua = open(settings.trusted).map_err(vm_error)?;
         guard_libraries(&lua).map_err(vm_error)?;
-        let raw = RawVm::new(lua).map_err(vm_error)?;
+        let raw = RawVm::new(lua, settings.thread_cache_size).map_err(vm_error)?;
         let engine = Engine::new(raw, settings);
         api::install(&engine).map_err(vm_error)?;
         Ok(Self { engine })

@@ -52,6 +52,8 @@ pub struct Settings {
     /// After how many steps matching a pattern is given up (`lua_regex_match_limit`); 0 leaves it to
     /// PCRE2, which has ten million.
     pub regex_match_limit: u32,
+    /// Finished Lua threads that are kept to be used again (`lua_thread_cache_max_entries`, 1024).
+    pub thread_cache_size: usize,
     /// Whether scripts are trusted as the program itself is (not unless said so): they get `debug`,
     /// `ffi`, modules written in C, and precompiled chunks, and can do with them whatever the
     /// process can. A server whose configuration names the scripts sets it, for OpenResty's have
@@ -137,6 +139,7 @@ impl Default for Settings {
             log_socket_errors: true,
             regex_cache_size: 1024,
             regex_match_limit: 0,
+            thread_cache_size: 1024,
             trusted: false,
             package_path: None,
             package_cpath: None,

@@ -12,9 +12,8 @@ use tempfile::TempDir;
 
 use super::{Client, PATIENCE, Port, Response, binary, wait_until};
 
-/// Where Debian keeps nginx's Lua module and what it stands on.
-const LUA_MODULES: &str = "load_module /usr/lib/nginx/modules/ndk_http_module.so;\n\
-     load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;\n";
+/// Where Debian keeps nginx's modules.
+const MODULES: &str = "/usr/lib/nginx/modules";
 
 /// What a server will be started with.
 ///
@@ -25,6 +24,8 @@ pub struct Setup {
     names: Vec<(String, String)>,
     ports: Vec<Port>,
     template: String,
+    /// The lines by which an nginx under test loads modules; they begin the template.
+    modules: String,
     allowed: Vec<&'static str>,
 }
 
@@ -45,9 +46,18 @@ impl Setup {
 
     /// As [`http`](Self::http), for content with Lua in it: an nginx under test loads its module.
     pub fn lua(content: &str) -> Self {
+        Self::with_modules(&["ndk_http", "ngx_http_lua"], content)
+    }
+
+    /// As [`http`](Self::http); an nginx under test loads these modules, named without `_module`.
+    pub fn with_modules(names: &[&str], content: &str) -> Self {
         let mut setup = Self::http(content);
         if env::var_os("NGX_TEST_BINARY").is_some() {
-            setup.template.insert_str(0, LUA_MODULES);
+            for name in names {
+                let line = format!("load_module {MODULES}/{name}_module.so;\n");
+                setup.modules.push_str(&line);
+            }
+            setup.template.insert_str(0, &setup.modules);
         }
         setup
     }
@@ -87,6 +97,7 @@ impl Setup {
             names: Vec::new(),
             ports: Vec::new(),
             template: template.to_owned(),
+            modules: String::new(),
             allowed: Vec::new(),
         };
         fs::create_dir(setup.path("html")).unwrap();
@@ -396,9 +407,9 @@ impl Server {
 
     /// Puts another `http` block in place of the one the server runs.
     pub fn rewrite(&mut self, content: &str) {
-        let has_lua = self.setup.template.starts_with(LUA_MODULES);
-        let setup = if has_lua { Setup::lua } else { Setup::http };
-        self.setup.write(&setup(content).template);
+        let template = Setup::http(content).template;
+        self.setup
+            .write(&format!("{}{template}", self.setup.modules));
     }
 
     /// Puts another configuration in place of the one the server runs, as [`Setup::main`] does.

@@ -11,6 +11,8 @@ use super::span::{SourceMap, Span};
 pub enum Severity {
     /// The configuration works, but perhaps not as meant.
     Warn,
+    /// It works, and nobody should serve with it.
+    Alert,
     /// The configuration cannot be used.
     Emerg,
 }
@@ -21,6 +23,7 @@ impl Severity {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Warn => "warn",
+            Self::Alert => "alert",
             Self::Emerg => "emerg",
         }
     }
@@ -70,6 +73,15 @@ impl Problem {
     pub fn warn(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warn,
+            ..Self::new(span, message)
+        }
+    }
+
+    /// A warning at `span` that is not to be overlooked.
+    #[must_use]
+    pub fn alert(span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Alert,
             ..Self::new(span, message)
         }
     }

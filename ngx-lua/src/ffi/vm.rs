@@ -13,9 +13,6 @@ use mlua::{Function as LuaFunction, Lua, MultiValue};
 use super::Kept;
 use super::{Function, Meta, Thread, Value};
 
-/// Finished threads that are kept for the next run (`lua_thread_cache_max_entries`).
-const CACHE_MAX: usize = 1024;
-
 /// The VM is out of memory, or of stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exhausted;
@@ -32,10 +29,12 @@ pub(crate) struct RawVm {
     to_string_ref: c_int,
     /// Threads at rest, empty, with their anchors.
     cache: RefCell<Vec<(*mut lua::lua_State, c_int)>>,
+    /// How many of them are kept (`lua_thread_cache_max_entries`).
+    cache_max: usize,
 }
 
 impl RawVm {
-    pub(crate) fn new(lua: Lua) -> mlua::Result<Rc<Self>> {
+    pub(crate) fn new(lua: Lua, cache_max: usize) -> mlua::Result<Rc<Self>> {
         let mut vm = Self {
             lua,
             aux: ptr::null_mut(),
@@ -43,6 +42,7 @@ impl RawVm {
             holder_ref: lua::LUA_NOREF,
             to_string_ref: lua::LUA_NOREF,
             cache: RefCell::new(Vec::new()),
+            cache_max,
         };
         // SAFETY: the closure runs protected on a state with 20 free slots and leaves it as it was;
         // what it raises is caught by `exec_raw`, and it owns nothing that would be lost.
@@ -221,7 +221,7 @@ impl RawVm {
     /// Takes back an empty, idle thread.
     pub(super) fn take_back(&self, state: *mut lua::lua_State, anchor: c_int) -> bool {
         let mut cache = self.cache.borrow_mut();
-        if cache.len() >= CACHE_MAX {
+        if cache.len() >= self.cache_max {
             return false;
         }
         cache.push((state, anchor));

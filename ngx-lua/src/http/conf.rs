@@ -25,6 +25,9 @@ settings! {
         http10_buffering: bool = true,
         transform_underscores: bool = true,
         check_client_abort: bool = false,
+        need_body: bool = false,
+        rewrite_first: bool = false,
+        access_first: bool = false,
         server_rewrite: Option<Arc<Code>> = None,
         rewrite: Option<Arc<Code>> = None,
         access: Option<Arc<Code>> = None,
@@ -48,6 +51,7 @@ pub(super) struct MainConf {
     max_running_timers: Option<usize>,
     regex_cache_size: Option<usize>,
     regex_match_limit: Option<usize>,
+    thread_cache_size: Option<usize>,
     prefix: PathBuf,
     pub(super) init: Option<Arc<Code>>,
     pub(super) init_worker: Option<Arc<Code>>,
@@ -91,6 +95,7 @@ impl MainConf {
             (self.max_pending_timers, &mut settings.max_pending_timers),
             (self.max_running_timers, &mut settings.max_running_timers),
             (self.regex_cache_size, &mut settings.regex_cache_size),
+            (self.thread_cache_size, &mut settings.thread_cache_size),
         ] {
             if let Some(wanted) = wanted {
                 *field = wanted;
@@ -166,6 +171,13 @@ static DIRECTIVES: &[Directive] = &[
     row("lua_http10_buffering", (CODE, Arity::FLAG), "on", "Whether a body for an HTTP/1.0 client is kept until its length is known.", setter!(LUA, http10_buffering, flag)),
     row("lua_transform_underscores_in_response_headers", (CODE, Arity::FLAG), "on", "Whether names of ngx.header mean dashes by underscores.", setter!(LUA, transform_underscores, flag)),
     row("lua_check_client_abort", (CODE, Arity::FLAG), "off", "Whether a client that leaves ends the Lua that works for it, or runs what ngx.on_abort has named.", setter!(LUA, check_client_abort, flag)),
+    row("lua_need_request_body", (CODE, Arity::FLAG), "off", "Whether the request body is read before Lua runs in the phases rewrite, access and content.", setter!(LUA, need_body, flag)),
+    row("rewrite_by_lua_no_postpone", (MAIN, Arity::FLAG), "off", "Whether rewrite_by_lua runs before the rewrite directives, not behind them.", setter!(LUA, rewrite_first, flag)),
+    row("access_by_lua_no_postpone", (MAIN, Arity::FLAG), "off", "Whether access_by_lua runs before other access checks, not behind them.", setter!(LUA, access_first, flag)),
+    row("lua_thread_cache_max_entries", (MAIN, Arity::ONE), "1024", "Finished Lua threads that a VM keeps to use them again.", set_thread_cache),
+    row("lua_load_resty_core", (MAIN, Arity::FLAG), "on", "Accepted with a warning: lua-resty-core's part is built in.", set_load_resty_core),
+    row("lua_malloc_trim", (MAIN, Arity::ONE), "1000", "Accepted with a warning: the allocator gives memory back by itself.", set_malloc_trim),
+    row("lua_sa_restart", (MAIN, Arity::FLAG), "on", "Accepted: system calls are always taken up again behind a signal.", set_sa_restart),
     row("lua_code_cache", (ALL, Arity::FLAG), "on", "Whether compiled Lua is kept; without, each request has a VM of its own.", set_code_cache),
     row("lua_max_pending_timers", (MAIN, Arity::ONE), "1024", "Timers of ngx.timer that may wait at once.", set_pending_timers),
     row("lua_max_running_timers", (MAIN, Arity::ONE), "256", "Timers of ngx.timer that may run at once.", set_running_timers),
@@ -212,7 +224,8 @@ static DIRECTIVES: &[Directive] = &[
 fn set_code_cache(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let cached = args.flag(0)?;
     if !cached {
-        cx.report(args.warning("lua_code_cache is off; this will hurt performance"));
+        let message = "lua_code_cache is off; this will hurt performance";
+        cx.report(Problem::alert(args.span(), message));
     }
     cx.conf(&LUA).code_cache.set(cached, args.span())
 }
@@ -253,6 +266,39 @@ fn set_regex_cache(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
 
 fn set_match_limit(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     set_number(cx, args, |conf| &mut conf.regex_match_limit)
+}
+
+fn set_thread_cache(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    set_number(cx, args, |conf| &mut conf.thread_cache_size)
+}
+
+/// `lua_load_resty_core`: OpenResty has stopped to look at it, too.
+fn set_load_resty_core(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let reason = "what lua-resty-core does is built in";
+    unless(cx, args, args.flag(0)?, reason);
+    Ok(())
+}
+
+/// `lua_malloc_trim`: for the heap of a process that grows with its workers' bursts.
+fn set_malloc_trim(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let reason = "memory goes back to the system when the allocator sees fit";
+    unless(cx, args, args.number(0)? == 0, reason);
+    Ok(())
+}
+
+/// `lua_sa_restart`: signal handlers are installed so, and interrupted calls are repeated.
+fn set_sa_restart(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let reason = "system calls are always taken up again behind a signal";
+    unless(cx, args, args.flag(0)?, reason);
+    Ok(())
+}
+
+/// Says why a directive changes nothing, unless it asks for what is so anyway.
+fn unless(cx: &mut Cx<'_>, args: &Args<'_>, is_so: bool, reason: &str) {
+    if !is_so {
+        let name = args.name();
+        cx.report(args.warning(format!("\"{name}\" directive has no effect: {reason}")));
+    }
 }
 
 fn set_number(

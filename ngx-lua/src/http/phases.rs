@@ -12,14 +12,15 @@ use super::{Guest, abort};
 use crate::phase::Phase;
 use crate::sched::{Begun, Ended, Failure, RunKind};
 
+/// An entry of a phase: its name there, what it stands before and behind, and its handler.
 const fn at(
     phase: HttpPhase,
-    before: &'static [&'static str],
-    after: &'static [&'static str],
+    name: &'static str,
+    (before, after): (&'static [&'static str], &'static [&'static str]),
     run: PhaseHandler,
 ) -> (HttpPhase, Ordered<PhaseHandler>) {
     let place = Ordered {
-        name: "lua",
+        name,
         before,
         after,
         run,
@@ -27,34 +28,72 @@ const fn at(
     (phase, place)
 }
 
+/// Checks that stand before or behind `access_by_lua`.
+const ACCESS: &[&str] = &["access", "auth_basic", "auth_request"];
+
 pub(super) static HANDLERS: &[(HttpPhase, Ordered<PhaseHandler>)] = &[
-    at(HttpPhase::ServerRewrite, &[], &["rewrite"], |r| {
-        match &*r.conf(&LUA).server_rewrite {
-            Some(code) => run(r, Phase::ServerRewrite, code),
-            None => PhaseStep::DECLINED,
-        }
-    }),
-    at(HttpPhase::Rewrite, &[], &["rewrite"], |r| {
-        match &*r.conf(&LUA).rewrite {
-            Some(code) => run(r, Phase::Rewrite, code),
-            None => PhaseStep::DECLINED,
-        }
-    }),
     at(
-        HttpPhase::Access,
-        &[],
-        &["access", "auth_basic", "auth_request"],
-        |r| match &*r.conf(&LUA).access {
-            Some(code) => run(r, Phase::Access, code),
+        HttpPhase::ServerRewrite,
+        "lua",
+        (&[], &["rewrite"]),
+        |r| match &*r.conf(&LUA).server_rewrite {
+            Some(code) => run(r, Phase::ServerRewrite, code),
             None => PhaseStep::DECLINED,
         },
     ),
-    at(HttpPhase::Log, &["log"], &[], log),
+    at(HttpPhase::Rewrite, "lua_early", (&["rewrite"], &[]), |r| {
+        rewrite(r, true)
+    }),
+    at(HttpPhase::Rewrite, "lua", (&[], &["rewrite"]), |r| {
+        rewrite(r, false)
+    }),
+    at(HttpPhase::Access, "lua_early", (ACCESS, &[]), |r| {
+        access(r, true)
+    }),
+    at(HttpPhase::Access, "lua", (&[], ACCESS), |r| {
+        access(r, false)
+    }),
+    at(HttpPhase::Log, "lua", (&["log"], &[]), log),
 ];
+
+/// `rewrite_by_lua`, at the beginning of the phase or at its end.
+fn rewrite(r: &Request, early: bool) -> PhaseStep {
+    let conf = r.conf(&LUA);
+    match &*conf.rewrite {
+        Some(code) if *conf.rewrite_first == early => with_body(r, Phase::Rewrite, code),
+        _ => PhaseStep::DECLINED,
+    }
+}
+
+/// `access_by_lua`, likewise.
+fn access(r: &Request, early: bool) -> PhaseStep {
+    let conf = r.conf(&LUA);
+    match &*conf.access {
+        Some(code) if *conf.access_first == early => with_body(r, Phase::Access, code),
+        _ => PhaseStep::DECLINED,
+    }
+}
 
 /// The handler of a location with `content_by_lua`.
 pub(super) fn content(r: &Request, code: &Arc<Code>) -> PhaseStep {
-    run(r, Phase::Content, code)
+    with_body(r, Phase::Content, code)
+}
+
+/// Runs the code of a phase, behind the request body if `lua_need_request_body` wants it.
+fn with_body(r: &Request, phase: Phase, code: &Arc<Code>) -> PhaseStep {
+    if !*r.conf(&LUA).need_body || r.body_is_read() || !r.has_body() {
+        return run(r, phase, code);
+    }
+    let (r, code) = (r.clone(), Arc::clone(code));
+    Step::wait(async move {
+        if let Err(status) = r.read_body().await {
+            return Step::Finish(status);
+        }
+        match run(&r, phase, &code) {
+            Step::Wait(future) => future.await,
+            step => step,
+        }
+    })
 }
 
 /// Runs the code of a phase that may wait.

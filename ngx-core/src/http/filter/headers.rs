@@ -203,7 +203,7 @@ impl Kind {
 
 /// The value with line breaks and zero bytes made spaces (RFC 9110 §5.5): variables may hold what
 /// a client has sent.
-fn without_breaks(value: Bytes) -> Bytes {
+pub(in crate::http) fn without_breaks(value: Bytes) -> Bytes {
     let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
     if !value.iter().any(breaks) {
         return value;

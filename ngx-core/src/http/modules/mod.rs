@@ -1,6 +1,8 @@
 //! The content and log modules that need no backend, one file each.
 
 mod autoindex;
+mod echo;
+mod headers_more;
 mod index;
 mod log;
 mod pending;
@@ -17,6 +19,8 @@ pub static ALL: &[&HttpModule] = &[
     &super::core::MODULE,
     &super::filter::chunked::MODULE,
     &autoindex::MODULE,
+    &echo::MODULE,
+    &headers_more::MODULE,
     &index::MODULE,
     &static_files::MODULE,
     &try_files::MODULE,

@@ -57,4 +57,4 @@ pub use request_line::{RequestLine, TargetForm, Version};
 pub use response::{ResponseHead, ResponseParser, StatusLine, fuzz_response};
 pub use span::Span;
 pub use status::{HttpDate, format_date, parse_date, reason, status_line};
-pub use uri::{InvalidUri, arg, exten, fuzz_uri, normalize, split_args};
+pub use uri::{InvalidUri, arg, exten, fuzz_uri, normalize, parse_unsafe, split_args};

@@ -1,5 +1,6 @@
 //! Paths and arguments.
 
+use super::escape::{Unescape, unescape_uri};
 use thiserror::Error;
 
 use super::chars::hex_value;
@@ -107,6 +108,30 @@ pub fn split_args(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// Path and arguments of a URI that a script or a backend names, unescaped; `None` if the path leads
+/// out of the root.
+///
+/// ```
+/// use ngx_core::http::parse::parse_unsafe;
+///
+/// assert_eq!(parse_unsafe(b"/a%20b?c=%20"), Some((b"/a b".to_vec(), b"c=%20".to_vec())));
+/// assert_eq!(parse_unsafe(b"/a/%2e%2e/b"), None);
+/// ```
+#[must_use]
+pub fn parse_unsafe(uri: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (raw, args) = split_args(uri);
+    let mut path = Vec::with_capacity(raw.len());
+    if raw.contains(&b'%') {
+        unescape_uri(raw, Unescape::All, &mut path);
+    } else {
+        path.extend_from_slice(raw);
+    }
+    let is_safe = |path: &[u8]| {
+        !path.is_empty() && !path.contains(&0) && !path.split(|b| *b == b'/').any(|s| s == b"..")
+    };
+    (is_safe(raw) && is_safe(&path)).then(|| (path, args.unwrap_or_default().to_vec()))
+}
+
 /// The value of the first argument of this name, in any case of letters, as sent: `$arg_name`. An
 /// argument without `=` has none.
 ///
@@ -192,6 +217,23 @@ mod tests {
         let mut out = Vec::new();
         normalize(path.as_bytes(), merge, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_script_may_not_leave_the_root() {
+        let parsed = |uri: &str| {
+            let (path, args) = parse_unsafe(uri.as_bytes())?;
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            Some((text(path), text(args)))
+        };
+        let some = |path: &str, args: &str| Some((path.to_owned(), args.to_owned()));
+        assert_eq!(parsed("/a?b=%20"), some("/a", "b=%20"));
+        assert_eq!(parsed("/a%20b"), some("/a b", ""));
+        assert_eq!(parsed("@name"), some("@name", ""));
+        assert_eq!(parsed("/a..b/..c"), some("/a..b/..c", ""));
+        for refused in ["", "?a", "../a", "/a/../b", "/a/..", "/a/%2e%2e/b", "/a%00"] {
+            assert_eq!(parsed(refused), None, "{refused}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use ngx_core::debug;
+
 use super::one;
 use super::uri::{escape_component, unescape};
 use crate::ffi::{Call, Kind, Raise, Reply, TableValue, Value, values};
@@ -39,6 +41,7 @@ pub(crate) fn decode_args(bytes: &[u8], max: usize) -> Args {
         rest = &rest[end + 1..];
         count += 1;
         if count == max {
+            debug!("lua hit query args limit {max}");
             args.truncated = true;
             return args;
         }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use ngx_core::http::parse::{Unescape, split_args, unescape_uri};
+use ngx_core::http::parse::parse_unsafe;
 use ngx_core::{error, warn};
 
 use super::{WAITING, allowed, done, live, nothing, refuse};
@@ -242,21 +242,6 @@ fn arguments(call: &Call<'_>) -> Result<Vec<u8>, Raise> {
     }
 }
 
-/// Path and arguments of a URI that a script names; `None` if the path leads out of the root.
-fn parse_unsafe(uri: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (raw, args) = split_args(uri);
-    let mut path = Vec::with_capacity(raw.len());
-    if raw.contains(&b'%') {
-        unescape_uri(raw, Unescape::All, &mut path);
-    } else {
-        path.extend_from_slice(raw);
-    }
-    let is_safe = |path: &[u8]| {
-        !path.is_empty() && !path.contains(&0) && !path.split(|b| *b == b'/').any(|s| s == b"..")
-    };
-    (is_safe(raw) && is_safe(&path)).then(|| (path, args.unwrap_or_default().to_vec()))
-}
-
 /// `ok, err = ngx.on_abort(callback)`
 fn on_abort(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let guest = live(call)?;
@@ -281,26 +266,4 @@ fn on_abort(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn get_phase(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let name = call.lane().run().phase().name();
     Ok(Reply::Values(values([name.into()])))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_script_may_not_leave_the_root() {
-        let parsed = |uri: &str| {
-            let (path, args) = parse_unsafe(uri.as_bytes())?;
-            let text = |bytes| String::from_utf8(bytes).unwrap();
-            Some((text(path), text(args)))
-        };
-        let some = |path: &str, args: &str| Some((path.to_owned(), args.to_owned()));
-        assert_eq!(parsed("/a?b=%20"), some("/a", "b=%20"));
-        assert_eq!(parsed("/a%20b"), some("/a b", ""));
-        assert_eq!(parsed("@name"), some("@name", ""));
-        assert_eq!(parsed("/a..b/..c"), some("/a..b/..c", ""));
-        for refused in ["", "?a", "../a", "/a/../b", "/a/..", "/a/%2e%2e/b", "/a%00"] {
-            assert_eq!(parsed(refused), None, "{refused}");
-        }
-    }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use ngx_core::debug;
+
 use super::live;
 use super::req::nothing;
 use super::req_args::limit;
@@ -60,6 +62,7 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
         None => Value::Table(table),
     };
     Ok(Reply::Values(if count > most {
+        debug!("lua exceeding request header limit {count} > {most}");
         values([table, "truncated".into()])
     } else {
         values([table])
