@@ -201,7 +201,8 @@ impl SourceMap {
 
     /// Where `word` stands first behind the start of `span`, in letters of any case, with no letter,
     /// digit or `_` behind it.
-    pub(crate) fn find_from(&self, span: Span, word: &[u8]) -> Option<Span> {
+    #[must_use]
+    pub fn find_from(&self, span: Span, word: &[u8]) -> Option<Span> {
         let span = self.complete(span);
         let text = &self.file(span.file)?.text;
         let rest = text.get(usize::try_from(span.start).ok()?..)?;

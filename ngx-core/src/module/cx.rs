@@ -39,7 +39,7 @@ pub struct Cx<'a> {
 type Deferred = Box<dyn FnOnce(&mut Cx<'_>)>;
 
 /// Is told of each directive before it runs, and may keep its place.
-pub(crate) type Watch = fn(&mut Parts, Span);
+pub type Watch = fn(&mut Parts, Span);
 
 impl<'a> Cx<'a> {
     pub(super) fn new(
@@ -174,13 +174,13 @@ impl<'a> Cx<'a> {
     }
 
     /// Has `watch` told of each directive that is not a block of others.
-    pub(crate) fn watch(&mut self, watch: Watch) {
+    pub fn watch(&mut self, watch: Watch) {
         self.watch = Some(watch);
     }
 
     /// Has `run` called when all directives have been run and what they were read from is gone: for
     /// large blocks to be compiled in the memory that their text took.
-    pub(crate) fn defer(&mut self, run: impl FnOnce(&mut Cx<'_>) + 'static) {
+    pub fn defer(&mut self, run: impl FnOnce(&mut Cx<'_>) + 'static) {
         self.deferred.push(Box::new(run));
     }
 

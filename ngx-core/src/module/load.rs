@@ -78,7 +78,8 @@ pub fn load(
 }
 
 /// The directives of a configuration that was loaded, as written, at the same places.
-pub(crate) fn reread(registry: &Registry, record: &Record, files: &SourceMap) -> Vec<Node> {
+#[must_use]
+pub fn reread(registry: &Registry, record: &Record, files: &SourceMap) -> Vec<Node> {
     let source = RecordedSource::new(Arc::new(record.clone()));
     let (directives, main_file) = files.given();
     let folder = main_file.parent().unwrap_or_else(|| Path::new(""));

@@ -60,11 +60,9 @@ mod settings;
 mod slots;
 
 pub use contexts::{Arity, Contexts};
-pub use cx::Cx;
+pub use cx::{Cx, Watch};
 pub use descriptor::{Directive, Module, Setter};
-#[cfg(feature = "http")]
-pub(crate) use load::reread;
-pub use load::{LoadOptions, Loaded, fuzz_config, load};
+pub use load::{LoadOptions, Loaded, fuzz_config, load, reread};
 pub use parts::{Parts, SharedParts};
 pub use registry::{Registry, RegistryError, Row};
 pub use scope::Scope;

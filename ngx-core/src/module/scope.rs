@@ -56,7 +56,8 @@ impl Scope {
     }
 
     /// Takes a configuration out, for what is of no use once the block is read.
-    pub(crate) fn take<T: Conf>(&mut self, slot: &Slot<T>) -> T {
+    #[must_use]
+    pub fn take<T: Conf>(&mut self, slot: &Slot<T>) -> T {
         let index = slot.index();
         let place = self.confs.iter().position(|(own, _)| *own == index);
         let conf = place.map(|place| self.confs.swap_remove(place).1);
@@ -107,8 +108,7 @@ impl fmt::Debug for Scope {
 }
 
 /// A [`Conf`] of any type.
-pub(super) trait AnyConf: Send + Sync {
-    fn as_any(&self) -> &dyn Any;
+pub(super) trait AnyConf: Any + Send + Sync {
     fn as_any_mut(&mut self) -> &mut dyn Any;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn warn_of(&self, parent: &dyn AnyConf, report: &mut dyn FnMut(Problem));
@@ -117,10 +117,6 @@ pub(super) trait AnyConf: Send + Sync {
 }
 
 impl<T: Conf> AnyConf for T {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
@@ -130,7 +126,7 @@ impl<T: Conf> AnyConf for T {
     }
 
     fn warn_of(&self, parent: &dyn AnyConf, report: &mut dyn FnMut(Problem)) {
-        if let Some(parent) = parent.as_any().downcast_ref() {
+        if let Some(parent) = (parent as &dyn Any).downcast_ref() {
             self.warn(parent, report);
         }
     }
@@ -140,7 +136,7 @@ impl<T: Conf> AnyConf for T {
     }
 
     fn complete(&mut self, parent: Option<&dyn AnyConf>) -> Result<(), Problem> {
-        if let Some(parent) = parent.and_then(|parent| parent.as_any().downcast_ref()) {
+        if let Some(parent) = parent.and_then(|parent| (parent as &dyn Any).downcast_ref()) {
             self.merge(parent)?;
         }
         self.finish()

@@ -105,7 +105,7 @@ impl<T: Conf> Slot<T> {
     pub fn of<'a>(&'a self, slots: &'a Slots) -> &'a T {
         let value = slots
             .value(self.index())
-            .and_then(|value| value.as_any().downcast_ref());
+            .and_then(|value| (value as &dyn Any).downcast_ref());
         value.unwrap_or_else(|| self.default.get_or_init(T::default))
     }
 
@@ -116,7 +116,7 @@ impl<T: Conf> Slot<T> {
         slots
             .own
             .contains(&index)
-            .then(|| slots.value(index)?.as_any().downcast_ref())?
+            .then(|| (slots.value(index)? as &dyn Any).downcast_ref())?
     }
 
     /// Whether a directive of this module stands in the block or around it.
@@ -184,7 +184,7 @@ impl Slots {
     }
 
     /// Where the directives stand that the values come from, those around the block included.
-    pub(crate) fn places(&self, tell: &mut dyn FnMut(Span)) {
+    pub fn places(&self, tell: &mut dyn FnMut(Span)) {
         for conf in self.values.iter().flatten() {
             conf.places_of(tell);
         }
