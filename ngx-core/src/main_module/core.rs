@@ -50,6 +50,12 @@ impl CoreConf {
         *self.daemon
     }
 
+    /// `master_process`: whether a process of its own serves.
+    #[must_use]
+    pub fn master_process(&self) -> bool {
+        *self.master_process
+    }
+
     /// `worker_processes`: how many threads serve, at least one.
     #[must_use]
     pub fn workers(&self) -> usize {
@@ -180,8 +186,8 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).master_process.set(on, args.span())
             },
             "on",
-            "Changes nothing so far: master and workers are threads of one process, which is what \
-             \"off\" asks for, and signals do what they do with \"on\".",
+            "Whether a process of its own serves, with the rights of \"user\"; with \"off\" threads \
+             of one process do.",
         ),
         row(
             "worker_processes",
