@@ -332,3 +332,30 @@ fn sockets_of_a_service_manager_are_taken_over() {
     assert_eq!(response.text(), "activated");
     assert!(status.success());
 }
+
+#[test]
+fn the_terminal_hears_how_a_reload_went() {
+    if !ours("-s reload waits for the outcome") {
+        return;
+    }
+    for master in ["on", "off"] {
+        let main = |init: &str| {
+            format!(
+                "master_process {master}; events {{ }} http {{ access_log off;
+                 client_body_temp_path {{dir}}/body; proxy_temp_path {{dir}}/proxy;
+                 init_by_lua_block {{ {init} }}
+                 server {{ listen 127.0.0.1:{{port}}; location / {{ return 200 '{init}'; }} }} }}"
+            )
+        };
+        let mut server = Setup::main(&main("x = 1")).start();
+        server.rewrite_main(&main("error(42)"));
+        let refused = server.control(&["-s", "reload"]);
+        refused.expect(1, "42");
+        refused.expect(1, "reconfiguring failed, the old configuration stays");
+        assert_eq!(server.get("/").text(), "x = 1");
+        server.rewrite_main(&main("x = 2"));
+        server.control(&["-s", "reload"]).expect(0, "");
+        wait_until("the new generation", || server.get("/").text() == "x = 2");
+        assert!(!server.path("nginx.pid.reload").exists());
+    }
+}

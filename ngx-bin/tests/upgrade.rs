@@ -47,7 +47,7 @@ impl Load {
         self.go_on();
         self.stop.store(true, Ordering::SeqCst);
         for client in self.clients {
-            client.join().expect("a client without an error");
+            assert!(client.join().is_ok(), "a client saw an error");
         }
     }
 }
@@ -58,8 +58,11 @@ fn ask(addr: &str, requests: usize, stop: &AtomicBool, answered: &AtomicUsize) {
         for left in (0..requests).rev() {
             let connection = if left == 0 { "close" } else { "keep-alive" };
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n");
-            client.send(head).response().expect(200);
+            let response = client.send(head).response().expect(200);
             answered.fetch_add(1, Ordering::SeqCst);
+            if response.header("connection") == Some("close") {
+                break;
+            }
         }
     }
 }

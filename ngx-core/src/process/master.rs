@@ -14,6 +14,7 @@ use super::children::Children;
 use super::daemon::Daemon;
 use super::message::{FromWorker, ToWorker};
 use super::notify::Manager;
+use super::outcome;
 use super::pid::PidFile;
 use super::rights::ProcessRights;
 use super::signals::{Ask, Signals};
@@ -199,6 +200,7 @@ impl Master {
         }
         if self.new_binary.is_some() {
             // The files may be for the new binary alone.
+            outcome::tell(self.cycle.pid_file(), Some("a new binary is taking over"));
             return self.restart();
         }
         notice!("reconfiguring");
@@ -211,18 +213,21 @@ impl Master {
     /// The files are read, or are wrong.
     fn built(&mut self, built: Result<Result<Arc<Cycle>, CycleError>, JoinError>) {
         let prepared = match built {
-            Ok(Ok(cycle)) => self.prepare(cycle).map_err(|error| emerg!("{error}")),
+            Ok(Ok(cycle)) => self.prepare(cycle).map_err(|error| {
+                emerg!("{error}");
+                error.to_string()
+            }),
             Ok(Err(error)) => {
                 error.log();
-                Err(())
+                Err(error.to_string())
             }
             Err(_panic) => {
-                alert!("reading the configuration ended by a panic");
-                Err(())
+                alert!("{PANIC}");
+                Err(PANIC.to_owned())
             }
         };
-        if let Err(()) = prepared {
-            self.failed();
+        if let Err(why) = prepared {
+            self.failed(&why);
         }
     }
 
@@ -252,7 +257,7 @@ impl Master {
             FromWorker::Ready => self.commit(preparing),
             FromWorker::Refused(text) => {
                 error!(multiline = true, "{text}");
-                self.forget(preparing);
+                self.forget(preparing, &text);
             }
         }
     }
@@ -264,7 +269,7 @@ impl Master {
                 Ok(pid_file) => self.pid_file = pid_file,
                 Err(error) => {
                     emerg!("{error}");
-                    return self.forget(preparing);
+                    return self.forget(preparing, &error.to_string());
                 }
             }
         }
@@ -287,30 +292,33 @@ impl Master {
         if self.dismissed {
             self.children.dismiss();
         }
-        self.landed();
+        self.landed(None);
     }
 
     /// A worker process cannot have the generation, or must not.
-    fn forget(&mut self, preparing: Preparing) {
+    fn forget(&mut self, preparing: Preparing, why: &str) {
         if let Some(process) = preparing.newcomer {
             process.tell(&ToWorker::Terminate, &[]);
             self.children.leaving.push(process);
         } else if let Some(process) = &self.children.current {
             process.tell(&ToWorker::Abort, &[]);
         }
-        self.failed();
+        self.failed(why);
     }
 
-    fn failed(&mut self) {
+    fn failed(&mut self, why: &str) {
         if self.children.current.is_some() {
             error!("{STAYS}");
         }
-        self.landed();
+        self.landed(Some(why));
     }
 
-    /// Nothing is under way any more.
-    fn landed(&mut self) {
+    /// Nothing is under way any more; `why` there is no new generation, if there is none.
+    fn landed(&mut self, why: Option<&str>) {
         self.manager.ready();
+        if !self.again {
+            outcome::tell(self.cycle.pid_file(), why);
+        }
         if self.children.current.is_none() && !self.dismissed {
             self.children.restart_later(PAUSE);
         }
@@ -327,9 +335,10 @@ impl Master {
             error!("{DIED}");
             if let Some(process) = preparing.newcomer.take() {
                 log_end(process.pid, status);
-                return self.failed();
+                return self.failed(DIED);
             }
             error!("{STAYS}");
+            outcome::tell(self.cycle.pid_file(), Some(DIED));
         }
         let Some(process) = self.children.ended(id, status) else {
             return;
@@ -493,4 +502,5 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// How long a worker process that was told to end now is waited for.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 const STAYS: &str = "reconfiguring failed, the old configuration stays";
+const PANIC: &str = "reading the configuration ended by a panic";
 const DIED: &str = "the worker process ended before it could serve";

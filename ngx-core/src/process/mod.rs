@@ -33,6 +33,7 @@ mod daemon;
 mod master;
 mod message;
 mod notify;
+mod outcome;
 mod panics;
 mod pid;
 mod rights;
@@ -63,6 +64,7 @@ use crate::log::set_default;
 use crate::module::Registry;
 use crate::net::{Addr, Transport};
 
+pub use self::outcome::ReloadOutcome;
 pub use self::panics::install_panic_hook;
 pub use self::pid::{PidError, read_pid_file};
 pub use self::upgrade::{Inherited, Predecessor, inherited};
@@ -87,6 +89,12 @@ pub trait Service: 'static {
     /// Ends idle connections now, and the others with what they are at.
     fn close_gracefully(&self);
 
+    /// Ends connections with the next response, and idle ones when their time is over: the thread
+    /// goes, the server stays, and nobody is to see a connection end that could have been used.
+    fn leave(&self) {
+        self.close_gracefully();
+    }
+
     /// Ends now what began under the generation of this number, or everything:
     /// `worker_shutdown_timeout` is over.
     fn cut_off(&self, generation: Option<u64>);
@@ -100,6 +108,9 @@ pub trait Service: 'static {
 pub enum Command {
     /// Take this generation.
     Swap(Arc<Cycle>),
+    /// Accept nothing any more, and end when the last connection does, which need not hurry: the
+    /// others serve on.
+    Leave,
     /// Accept nothing any more, and end when the last connection does.
     Quit,
     /// End now.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::daemon::Daemon;
 use super::pid::PidFile;
 use super::signals::{Ask, Signals};
-use super::{Origin, RunError, Service, Workers, rights};
+use super::{Origin, RunError, Service, Workers, outcome, rights};
 use crate::cycle::{Cycle, CycleError};
 use crate::log::{LogFiles, set_default};
 use crate::{alert, emerg, error, notice, warn};
@@ -62,7 +62,10 @@ impl<S: Service> Single<S> {
                 ask = signals.next() => ask,
                 built = finished(&mut self.build) => {
                     self.build = None;
-                    self.built(built);
+                    let built = self.built(built);
+                    if !self.again {
+                        outcome::tell(self.workers.cycle().pid_file(), built.err().as_deref());
+                    }
                     if std::mem::take(&mut self.again) {
                         self.reload();
                     }
@@ -98,21 +101,30 @@ impl<S: Service> Single<S> {
         self.build = Some(tokio::task::spawn_blocking(build));
     }
 
-    fn built(&mut self, built: Result<Result<Arc<Cycle>, CycleError>, JoinError>) {
+    /// Uses the generation that was built; the error is why there is none, and logged.
+    fn built(
+        &mut self,
+        built: Result<Result<Arc<Cycle>, CycleError>, JoinError>,
+    ) -> Result<(), String> {
         let cycle = match built {
             Ok(Ok(cycle)) => cycle,
             Ok(Err(error)) => {
                 error.log();
-                return error!("reconfiguring failed, the old configuration stays");
+                error!("reconfiguring failed, the old configuration stays");
+                return Err(error.to_string());
             }
             Err(_panic) => {
-                return alert!("reconfiguring ended by a panic, the old configuration stays");
+                alert!("reconfiguring ended by a panic, the old configuration stays");
+                return Err("reconfiguring ended by a panic".to_owned());
             }
         };
         if cycle.pid_file() != self.pid_file.path() {
             match PidFile::write(cycle.pid_file()) {
                 Ok(pid_file) => self.pid_file = pid_file,
-                Err(error) => return emerg!("{error}, the old configuration stays"),
+                Err(error) => {
+                    emerg!("{error}, the old configuration stays");
+                    return Err(error.to_string());
+                }
             }
         }
         if let Some(log) = cycle.error_log() {
@@ -121,6 +133,7 @@ impl<S: Service> Single<S> {
         cycle.log_warnings();
         rights::apply_to_process(&cycle);
         self.workers.swap(cycle);
+        Ok(())
     }
 
     /// Waits for connections to end; TERM cuts that short.

@@ -111,7 +111,7 @@ impl Serve {
         match &mut self.state {
             State::Head(head) => {
                 if head.is_idle() {
-                    if self.place.worker().is_closing() && self.http1.is_silent() {
+                    if self.place.worker().ends_idle() && self.http1.is_silent() {
                         self.state = State::Closed;
                         return Poll::Ready(true);
                     }
