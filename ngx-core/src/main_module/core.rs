@@ -211,8 +211,8 @@ pub(super) static MODULE: Module = Module {
             Arity::range(1, 2),
             set_user,
             "",
-            "Whose rights the serving threads have when the server is started by root. Without it \
-             they keep those of root.",
+            "Whose rights the worker process has when the server is started by root. Without it \
+             that keeps those of root.",
         ),
         row(
             "working_directory",
@@ -222,15 +222,15 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).working_directory.set(Some(path), args.span())
             },
             "",
-            "The working directory of the server, where core files go.",
+            "The working directory of the worker process, where core files go.",
         ),
         row(
             "env",
             Arity::ONE,
             set_env,
             "TZ",
-            "A variable, or a variable and its value, for the environment that scripts are shown; \
-             nothing else changes.",
+            "A variable, or a variable and its value, for the environment of the worker process, \
+             which has no others but those of loaders (LD_*, LUA_PATH, ...).",
         ),
         row(
             "worker_rlimit_nofile",
@@ -240,7 +240,7 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).rlimit_nofile.set(Some(files), args.span())
             },
             "",
-            "How many files the server may have open.",
+            "How many files the worker process may have open.",
         ),
         row(
             "worker_shutdown_timeout",

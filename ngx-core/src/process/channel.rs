@@ -20,6 +20,8 @@ use serde::de::DeserializeOwned;
 #[derive(Debug)]
 pub(super) struct Channel {
     socket: UnixStream,
+    /// The longest message that is believed.
+    most: usize,
 }
 
 impl Channel {
@@ -28,7 +30,9 @@ impl Channel {
         let (socket, other) = UnixStream::pair()?;
         // A worker process always reads; one that does not is beyond being told anything.
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok((Self { socket }, other.into()))
+        // Whoever has taken over a worker process is not to have the master's memory.
+        let most = MOST_OF_WORKER;
+        Ok((Self { socket, most }, other.into()))
     }
 
     /// The end that the process was started with, on standard input, which is `/dev/null` from
@@ -38,7 +42,8 @@ impl Channel {
         let null = std::fs::File::open("/dev/null")?;
         rustix::stdio::dup2_stdin(&null)?;
         let socket = UnixStream::from(socket);
-        Ok(Self { socket })
+        let most = usize::MAX;
+        Ok(Self { socket, most })
     }
 
     /// Sends a message, and duplicates of descriptors with it.
@@ -84,6 +89,9 @@ impl Channel {
         (&self.socket).read_exact(&mut count)?;
         let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
         let count = usize::try_from(u32::from_le_bytes(count)).map_err(io::Error::other)?;
+        if length > self.most {
+            return Err(io::Error::other("the message is too long"));
+        }
         let mut body = vec![0; length];
         (&self.socket).read_exact(&mut body)?;
         let mut descriptors = Vec::new();
@@ -137,6 +145,8 @@ const HEAD: usize = 12;
 /// The system takes up to 253 descriptors at once.
 const BATCH: usize = 250;
 const SPACE: usize = rustix::cmsg_space!(ScmRights(BATCH));
+/// The longest message of a worker process; longer ones must be cut.
+pub(super) const MOST_OF_WORKER: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -150,7 +160,8 @@ mod tests {
     fn pair() -> (Channel, Channel) {
         let (one, other) = Channel::new().unwrap();
         let socket = UnixStream::from(other);
-        (one, Channel { socket })
+        let most = usize::MAX;
+        (one, Channel { socket, most })
     }
 
     #[test]
@@ -179,6 +190,17 @@ mod tests {
         for (n, arrived) in arrived.iter().enumerate() {
             assert_eq!(*arrived, expected[n % 3]);
         }
+    }
+
+    #[test]
+    fn a_worker_cannot_make_the_master_read_much() {
+        let (master, worker) = pair();
+        worker.send(&"x".repeat(1000), &[]).unwrap();
+        assert!(master.receive::<String>().unwrap().is_some());
+        let mut lie = u64::MAX.to_le_bytes().to_vec();
+        lie.extend([0; 4]);
+        (&worker.socket).write_all(&lie).unwrap();
+        assert!(master.receive::<String>().is_err());
     }
 
     #[test]

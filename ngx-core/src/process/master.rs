@@ -56,6 +56,7 @@ pub(super) async fn run(
         manager: Manager::of_environment(),
         flight: Flight::None,
         again: false,
+        reloading: false,
         dismissed: false,
         new_binary: None,
     };
@@ -99,7 +100,15 @@ async fn first(
                 log_end(process.pid, &status);
                 return Err(RunError::Refused(DIED.to_owned()));
             }
-            Some(Event::Restart | Event::NewBinaryExited { .. }) | None => {}
+            Some(
+                Event::Message {
+                    message: FromWorker::Serves,
+                    ..
+                }
+                | Event::Restart
+                | Event::NewBinaryExited { .. },
+            )
+            | None => {}
         }
     }
 }
@@ -133,6 +142,8 @@ struct Master {
     flight: Flight,
     /// A reload was asked for while something was under way, which may have read the old files.
     again: bool,
+    /// Somebody may wait for the outcome of a reload.
+    reloading: bool,
     /// There is to be no worker process (SIGWINCH).
     dismissed: bool,
     new_binary: Option<NewBinary>,
@@ -173,12 +184,34 @@ impl Master {
 
     fn heard(&mut self, event: Event) {
         match event {
+            Event::Message {
+                id,
+                message: FromWorker::Serves,
+            } => self.serves(id),
             Event::Message { id, message } if self.is_preparing(id) => self.answered(message),
             Event::Message { .. } => {}
             Event::Exited { id, status } => self.exited(id, &status),
             Event::Restart => self.restart(),
             Event::NewBinaryExited { status } => self.new_binary_exited(&status),
         }
+    }
+
+    /// All threads of a process serve what was committed last.
+    fn serves(&mut self, id: u64) {
+        let current = self.children.current.as_ref();
+        if current.is_some_and(|process| process.id == id) {
+            self.reported(None);
+        }
+    }
+
+    /// A reload has ended; `why` there is no new generation, if there is none.
+    fn reported(&mut self, why: Option<&str>) {
+        if !self.reloading || self.again || !matches!(self.flight, Flight::None) {
+            return;
+        }
+        self.reloading = false;
+        self.manager.ready();
+        outcome::tell(self.cycle.pid_file(), why);
     }
 
     fn is_preparing(&self, id: u64) -> bool {
@@ -204,6 +237,7 @@ impl Master {
             return self.restart();
         }
         notice!("reconfiguring");
+        self.reloading = true;
         self.manager.reloading();
         let (origin, old) = (Arc::clone(&self.children.origin), Arc::clone(&self.cycle));
         let build = move || origin.build(Some(&old));
@@ -259,6 +293,8 @@ impl Master {
                 error!(multiline = true, "{text}");
                 self.forget(preparing, &text);
             }
+            // Of an earlier generation.
+            FromWorker::Serves => self.flight = Flight::Preparing(preparing),
         }
     }
 
@@ -292,7 +328,7 @@ impl Master {
         if self.dismissed {
             self.children.dismiss();
         }
-        self.landed(None);
+        self.landed();
     }
 
     /// A worker process cannot have the generation, or must not.
@@ -310,15 +346,12 @@ impl Master {
         if self.children.current.is_some() {
             error!("{STAYS}");
         }
-        self.landed(Some(why));
+        self.reported(Some(why));
+        self.landed();
     }
 
-    /// Nothing is under way any more; `why` there is no new generation, if there is none.
-    fn landed(&mut self, why: Option<&str>) {
-        self.manager.ready();
-        if !self.again {
-            outcome::tell(self.cycle.pid_file(), why);
-        }
+    /// Nothing is under way any more.
+    fn landed(&mut self) {
         if self.children.current.is_none() && !self.dismissed {
             self.children.restart_later(PAUSE);
         }
@@ -338,7 +371,7 @@ impl Master {
                 return self.failed(DIED);
             }
             error!("{STAYS}");
-            outcome::tell(self.cycle.pid_file(), Some(DIED));
+            self.reported(Some(DIED));
         }
         let Some(process) = self.children.ended(id, status) else {
             return;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Origin;
+use super::channel::MOST_OF_WORKER;
 use super::rights::ProcessRights;
 use crate::conf::{Record, RecordedSource};
 use crate::cycle::{BuildOptions, Cycle, Role};
@@ -41,6 +42,17 @@ pub(super) enum FromWorker {
     Ready,
     /// It cannot be, for this reason.
     Refused(String),
+    /// All threads serve the generation that was committed.
+    Serves,
+}
+
+impl FromWorker {
+    /// A refusal that is short enough to be sent.
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        let mut why = why.into();
+        why.truncate(why.floor_char_boundary(MOST_OF_WORKER / 2));
+        Self::Refused(why)
+    }
 }
 
 /// A generation, as far as bytes can tell it.

@@ -37,6 +37,7 @@ pub(super) async fn run<S: Service>(
         background,
         build: None,
         again: false,
+        swapped: false,
     };
     single.serve(signals).await;
     Ok(())
@@ -53,6 +54,8 @@ struct Single<S> {
     build: Option<Build>,
     /// A reload was asked for while one was under way, which may have read the old files.
     again: bool,
+    /// Not all threads may serve the newest generation yet.
+    swapped: bool,
 }
 
 impl<S: Service> Single<S> {
@@ -63,15 +66,22 @@ impl<S: Service> Single<S> {
                 built = finished(&mut self.build) => {
                     self.build = None;
                     let built = self.built(built);
-                    if !self.again {
-                        outcome::tell(self.workers.cycle().pid_file(), built.err().as_deref());
+                    match built {
+                        Ok(()) => self.swapped = true,
+                        Err(why) if !self.again => self.report(Some(&why)),
+                        Err(_) => {}
                     }
                     if std::mem::take(&mut self.again) {
                         self.reload();
                     }
                     continue;
                 }
-                () = self.workers.watch() => continue,
+                () = self.workers.watch() => {
+                    if self.workers.is_settled() && std::mem::take(&mut self.swapped) {
+                        self.report(None);
+                    }
+                    continue;
+                }
             };
             match ask {
                 Ask::Terminate => break self.terminate().await,
@@ -88,6 +98,11 @@ impl<S: Service> Single<S> {
         }
         self.log_files(LogFiles::flush);
         notice!("exit");
+    }
+
+    /// Tells whoever waits for it how a reload went.
+    fn report(&self, why: Option<&str>) {
+        outcome::tell(self.workers.cycle().pid_file(), why);
     }
 
     fn reload(&mut self) {

@@ -72,7 +72,7 @@ fn attend<S: Service>(registry: &Arc<Registry>) -> Result<(), RunError> {
         return Ok(());
     };
     if let Err(error) = plan.rights.apply() {
-        let refused = FromWorker::Refused(error.to_string());
+        let refused = FromWorker::refused(error.to_string());
         channel.send(&refused, &[]).map_err(system("sendmsg()"))?;
         return Ok(());
     }
@@ -94,6 +94,7 @@ fn attend<S: Service>(registry: &Arc<Registry>) -> Result<(), RunError> {
             workers: None,
             build: None,
             prepared: None,
+            announced: true,
         };
         post.prepare(*plan, descriptors);
         post.serve(signals, inbox).await;
@@ -130,6 +131,8 @@ struct Post<S> {
     build: Option<Build>,
     /// The generation that was acknowledged.
     prepared: Option<Arc<Cycle>>,
+    /// The master knows whether all threads serve it.
+    announced: bool,
 }
 
 impl<S: Service> Post<S> {
@@ -167,7 +170,10 @@ impl<S: Service> Post<S> {
                         ToWorker::Quit
                     }
                 },
-                () = watch(&mut self.workers) => continue,
+                () = watch(&mut self.workers) => {
+                    self.announce();
+                    continue;
+                }
             };
             match message {
                 ToWorker::Commit => {
@@ -194,7 +200,7 @@ impl<S: Service> Post<S> {
     fn prepare(&mut self, plan: Plan, descriptors: Vec<OwnedFd>) {
         let origin = match plan.open(&self.registry, descriptors) {
             Ok(origin) => origin,
-            Err(error) => return self.say(&FromWorker::Refused(error)),
+            Err(error) => return self.say(&FromWorker::refused(error)),
         };
         if self.workers.is_none() {
             set_default(first_log(&origin));
@@ -221,7 +227,7 @@ impl<S: Service> Post<S> {
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panicked(panic),
         };
-        self.say(&FromWorker::Refused(refusal));
+        self.say(&FromWorker::refused(refusal));
         self.workers.is_some()
     }
 
@@ -236,7 +242,17 @@ impl<S: Service> Post<S> {
             Some(workers) => workers.swap(cycle),
             None => self.workers = Some(Workers::start(cycle)?),
         }
+        self.announced = false;
         Ok(())
+    }
+
+    /// Tells the master once that all threads serve what it has committed.
+    fn announce(&mut self) {
+        let settled = self.workers.as_ref().is_some_and(Workers::is_settled);
+        if settled && !self.announced {
+            self.announced = true;
+            self.say(&FromWorker::Serves);
+        }
     }
 
     fn reopen(&self, paths: Vec<std::path::PathBuf>, descriptors: Vec<OwnedFd>) {
