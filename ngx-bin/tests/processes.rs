@@ -123,6 +123,7 @@ fn a_worker_that_is_killed_is_started_again_within_a_second() {
 fn a_worker_that_is_told_to_end_by_signal_is_replaced() {
     let server = Server::start(ONE);
     for signal in [Signal::TERM, Signal::QUIT] {
+        server.get("/").expect(200);
         let old = children(server.pid())[0];
         send(old, signal);
         server.expect_error_log(&format!("worker process {old} exited with code 0"));

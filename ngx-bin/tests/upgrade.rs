@@ -12,6 +12,9 @@ use support::{Client, Server, Setup, ours, pause, wait_until};
 
 const ONE: &str = "server { listen 127.0.0.1:{port}; location / { return 200 one; } }";
 
+/// nginx ignores USR2 while the process that started it lives.
+const FOREGROUND: &str = "a server in the foreground can be upgraded";
+
 /// Clients that ask without pause, and fail at the first request that fails.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -123,6 +126,9 @@ fn other_numbers_of_workers_under_load_lose_nothing() {
 
 #[test]
 fn usr2_starts_the_binary_again_and_quit_ends_the_old_one() {
+    if !ours(FOREGROUND) {
+        return;
+    }
     let mut server = Server::start(ONE);
     let old = server.pid();
     let load = Load::new(&server.addr(), 1);
@@ -154,6 +160,9 @@ fn usr2_starts_the_binary_again_and_quit_ends_the_old_one() {
 
 #[test]
 fn a_new_binary_that_ends_gives_way_to_the_old_one() {
+    if !ours(FOREGROUND) {
+        return;
+    }
     let server = Server::start(ONE);
     let old = server.pid();
     for signal in [Signal::QUIT, Signal::TERM] {
@@ -174,6 +183,9 @@ fn a_new_binary_that_ends_gives_way_to_the_old_one() {
 
 #[test]
 fn a_new_binary_that_cannot_start_leaves_the_old_one_as_it_was() {
+    if !ours(FOREGROUND) {
+        return;
+    }
     let mut server = Setup::http(ONE).allow("unknown directive").start();
     server.rewrite("bogus on;");
     server.signal(Signal::USR2);
@@ -188,6 +200,9 @@ fn a_new_binary_that_cannot_start_leaves_the_old_one_as_it_was() {
 
 #[test]
 fn the_file_of_a_unix_socket_stays_through_an_upgrade() {
+    if !ours(FOREGROUND) {
+        return;
+    }
     let http = "server { listen 127.0.0.1:{port}; listen unix:{dir}/sock;
                 location / { return 200 one; } }";
     let mut server = Server::start(http);
