@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ngx_core::conf::DiskSource;
 use ngx_core::cycle::Cycle;
@@ -10,9 +11,9 @@ use ngx_core::http;
 use ngx_core::log::LogFiles;
 use ngx_core::main_module::CoreConf;
 use ngx_core::module::{Registry, load};
-use ngx_core::process::read_pid_file;
-use ngx_core::{alert, error};
-use rustix::process::{Signal, kill_process};
+use ngx_core::process::{ReloadOutcome, read_pid_file};
+use ngx_core::{alert, error, warn};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::cli::{Action, Cli};
 use crate::early::Early;
@@ -104,18 +105,52 @@ pub(crate) fn send(
             return ExitCode::FAILURE;
         }
     };
-    let pid = match read_pid_file(&options.pid_file(CoreConf::of(&loaded.global))) {
+    let pid_file = options.pid_file(CoreConf::of(&loaded.global));
+    let pid = match read_pid_file(&pid_file) {
         Ok(pid) => pid,
         Err(error) => {
             error!("{error}");
             return ExitCode::FAILURE;
         }
     };
+    // Where that cannot be had, the log must do.
+    let outcome = (signal == Signal::HUP).then(|| ReloadOutcome::of(&pid_file));
     if let Err(error) = kill_process(pid, signal) {
         let number = pid.as_raw_nonzero();
         let signal = signal.as_raw();
         alert!("kill({number}, {signal}) failed {}", errno(&error.into()));
         return ExitCode::FAILURE;
     }
+    match outcome {
+        Some(Ok(outcome)) => hear(&outcome, pid),
+        Some(Err(_)) | None => ExitCode::SUCCESS,
+    }
+}
+
+/// Says how the reload went.
+fn hear(outcome: &ReloadOutcome, server: Pid) -> ExitCode {
+    for _ in 0..PATIENCE {
+        match outcome.wait(Duration::from_secs(1)) {
+            Ok(Some(Ok(()))) => return ExitCode::SUCCESS,
+            Ok(Some(Err(why))) => {
+                error!(multiline = true, "{why}");
+                error!("reconfiguring failed, the old configuration stays");
+                return ExitCode::FAILURE;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                alert!("recv() failed {}", errno(&error));
+                return ExitCode::FAILURE;
+            }
+        }
+        if test_kill_process(server).is_err() {
+            error!("the server has ended");
+            return ExitCode::FAILURE;
+        }
+    }
+    warn!("the reload takes long, its outcome will be in the log");
     ExitCode::SUCCESS
 }
+
+/// For how many seconds the outcome of a reload is waited for.
+const PATIENCE: u32 = 60;

@@ -57,6 +57,11 @@ impl Early {
             .map_or_else(|| Arc::new(Stderr) as _, Arc::clone)
     }
 
+    /// Whether there is a log file.
+    pub(crate) fn has_file(&self) -> bool {
+        self.sink.is_some()
+    }
+
     /// From now on messages go to the terminal and to the log file.
     pub(crate) fn to_both(&self) {
         let file = self.sink.iter().cloned().map(|sink| (Level::Notice, sink));

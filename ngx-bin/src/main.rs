@@ -19,12 +19,15 @@ use std::sync::Arc;
 
 use ngx_core::http::reference_of_variables;
 use ngx_core::log::{self, LogFiles};
-use ngx_core::process::install_panic_hook;
+use ngx_core::process::{self, Inherited, install_panic_hook};
 
 use crate::cli::{Action, Cli};
 use crate::start::Paths;
 
 fn main() -> ExitCode {
+    if process::is_worker() {
+        return start::work();
+    }
     let mut args = std::env::args_os();
     if args.nth(1).is_some_and(|first| first == "lua") {
         return lua::run(args);
@@ -62,10 +65,15 @@ fn run(cli: &Cli) -> ExitCode {
                 eprintln!("nginx: [alert] {error}");
             }
             install_panic_hook();
+            // Before anything is opened.
+            let inherited = match cli.action {
+                Action::Run => process::inherited(),
+                _ => Inherited::default(),
+            };
             let paths = Paths::of(cli);
             return match &cli.action {
                 Action::Run if paths.is_demo() => start::demo(cli, registry, &log_files),
-                Action::Run => start::serve(cli, paths, registry, &log_files),
+                Action::Run => start::serve(cli, paths, registry, &log_files, inherited),
                 Action::Send(signal) => control::send(cli, paths, &registry, &log_files, *signal),
                 Action::Explain(url) => control::explain(cli, paths, &registry, &log_files, url),
                 _ => control::test(cli, paths, &registry, &log_files),

@@ -8,16 +8,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ngx_core::conf::DiskSource;
-use ngx_core::cycle::{BuildOptions, CycleError};
-use ngx_core::emerg;
-use ngx_core::log::LogFiles;
+use ngx_core::cycle::{BuildOptions, CycleError, Role};
+use ngx_core::log::{self, LogFiles};
 use ngx_core::module::{LoadOptions, Registry};
-use ngx_core::process::{self, Origin};
+use ngx_core::process::{self, Inherited, Origin, Predecessor, RunError, install_panic_hook};
+use ngx_core::{emerg, error};
 
 use crate::cli::Cli;
 use crate::demo;
 use crate::early::{ERROR_LOG, Early};
-use crate::modules::Worker;
+use crate::modules::{self, Worker};
 
 /// Where everything is, by the command line or by default.
 pub(crate) struct Paths {
@@ -72,15 +72,59 @@ impl Paths {
             ..BuildOptions::default()
         }
     }
+
+    fn server(
+        self,
+        registry: Registry,
+        early: &Early,
+        options: BuildOptions,
+        predecessor: Option<Predecessor>,
+    ) -> Origin {
+        let has_log = early.has_file();
+        Origin {
+            registry: Arc::new(registry),
+            source: Arc::new(DiskSource),
+            file: self.file,
+            options,
+            log: has_log.then_some(self.error_log),
+            predecessor,
+        }
+    }
 }
 
 /// Serves until a signal ends it.
-pub(crate) fn serve(cli: &Cli, paths: Paths, registry: Registry, files: &LogFiles) -> ExitCode {
+pub(crate) fn serve(
+    cli: &Cli,
+    paths: Paths,
+    registry: Registry,
+    files: &LogFiles,
+    inherited: Inherited,
+) -> ExitCode {
     let early = Early::open(files, &paths.error_log, cli.quiet);
-    match run(paths, registry, &early, || {}) {
+    let mut options = paths.options(&early);
+    options.role = Role::ByConfiguration;
+    options.inherited = Some(Arc::new(inherited.listeners));
+    let server = paths.server(registry, &early, options, inherited.predecessor);
+    match run(server, &early, || {}) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_said) => ExitCode::FAILURE,
     }
+}
+
+/// Serves as the worker process of a server.
+pub(crate) fn work() -> ExitCode {
+    let registry = match modules::registry(Arc::new(LogFiles::default())) {
+        Ok(registry) => registry,
+        Err(error) => {
+            eprintln!("nginx: [emerg] {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(error) = log::install() {
+        eprintln!("nginx: [alert] {error}");
+    }
+    install_panic_hook();
+    process::serve_as_worker::<Worker>(registry)
 }
 
 /// Serves the demo from a folder of its own until a signal ends it.
@@ -106,7 +150,8 @@ pub(crate) fn demo(cli: &Cli, registry: Registry, files: &LogFiles) -> ExitCode 
         println!("Open {} and stop it with Ctrl-C.", demo::URL);
         println!("Its files are in {}.", folder.path.display());
     };
-    match run(paths, registry, &early, ready) {
+    let options = paths.options(&early);
+    match run(paths.server(registry, &early, options, None), &early, ready) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Listen) => {
             eprintln!(
@@ -125,18 +170,7 @@ enum Failure {
     Other,
 }
 
-fn run(
-    paths: Paths,
-    registry: Registry,
-    early: &Early,
-    ready: impl FnOnce(),
-) -> Result<(), Failure> {
-    let origin = Origin {
-        registry: Arc::new(registry),
-        source: Arc::new(DiskSource),
-        options: paths.options(early),
-        file: paths.file,
-    };
+fn run(origin: Origin, early: &Early, ready: impl FnOnce()) -> Result<(), Failure> {
     let cycle = origin.build(None).map_err(|error| {
         early.refuse(&error);
         match error {
@@ -149,7 +183,10 @@ fn run(
     early.warnings(&cycle);
     process::run::<Worker>(origin, cycle, ready).map_err(|error| {
         early.to_both();
-        emerg!("{error}");
+        match error {
+            RunError::Refused(text) => error!(multiline = true, "{text}"),
+            RunError::System { .. } | RunError::Pid(_) => emerg!("{error}"),
+        }
         Failure::Other
     })
 }

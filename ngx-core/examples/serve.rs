@@ -65,6 +65,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let modules = modules::ALL.iter().copied().chain([&HTTP_GREET]);
     let registry = http_registry(modules)?.with_extension(Arc::new(LogFiles::default()));
     let origin = Origin {
+        log: None,
+        predecessor: None,
         registry: Arc::new(registry),
         source: Arc::new(MemorySource::new().with_file("/ngx.conf", CONFIGURATION)),
         file: Path::new("/ngx.conf").to_owned(),

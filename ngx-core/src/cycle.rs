@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +56,7 @@ pub struct Cycle {
     listeners: Mutex<Arc<Listeners>>,
     pid_file: PathBuf,
     test: bool,
+    master: bool,
 }
 
 /// How a [`Cycle`] is built, beside what the configuration says.
@@ -71,6 +73,24 @@ pub struct BuildOptions {
     /// Only find out whether the configuration is good (`-t`): no socket is opened, so that
     /// testing beside a running server neither fails nor disturbs it.
     pub test: bool,
+    /// What the process does with the generation.
+    pub role: Role,
+    /// Listening sockets from the program before this one, which the first generation may have.
+    pub inherited: Option<Arc<Listeners>>,
+}
+
+/// What a process does with its generations.
+#[derive(Debug, Clone, Default)]
+pub enum Role {
+    /// It does everything.
+    #[default]
+    Whole,
+    /// It is a [`Master`](Self::Master) if `master_process` says so, else it does everything.
+    ByConfiguration,
+    /// It opens what takes rights, and leaves the serving to a worker process.
+    Master,
+    /// It serves, with what the master process has opened: the sockets of each listener.
+    Worker(Arc<Vec<Vec<OwnedFd>>>),
 }
 
 impl BuildOptions {
@@ -172,8 +192,13 @@ impl Cycle {
         let zones = loaded.parts.take::<Zones>().unwrap_or_default();
         let zones = zones.open(old.map(Self::zones));
         let parts = loaded.parts.share();
-        for path in &parts.get::<TempPaths>().unwrap_or_default().0 {
-            temp_folder(path, owner)?;
+        let role = &options.role;
+        let master = matches!(role, Role::Master)
+            || (matches!(role, Role::ByConfiguration) && core.master_process());
+        if !matches!(role, Role::Worker(_)) {
+            for path in &parts.get::<TempPaths>().unwrap_or_default().0 {
+                temp_folder(path, owner)?;
+            }
         }
         let cycle = Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -186,17 +211,44 @@ impl Cycle {
             listeners: Mutex::default(),
             pid_file,
             test: options.test,
+            master,
         });
-        for prepare in cycle.part::<Preparations>().unwrap_or_default().0.iter() {
-            prepare(&cycle).map_err(CycleError::Prepare)?;
+        if !master {
+            for prepare in cycle.part::<Preparations>().unwrap_or_default().0.iter() {
+                prepare(&cycle).map_err(CycleError::Prepare)?;
+            }
         }
         if !options.test {
-            let wanted = cycle.part::<WantedListeners>().unwrap_or_default();
-            let kept = old.map(Self::listeners).unwrap_or_default();
-            let listeners = Listeners::prepare(&kept, &wanted.0, ListenRules::new(workers))?;
-            *cycle.lock_listeners() = Arc::new(listeners);
+            cycle.listen(options, old, workers)?;
         }
         Ok(cycle)
+    }
+
+    fn listen(
+        &self,
+        options: &BuildOptions,
+        old: Option<&Self>,
+        workers: usize,
+    ) -> Result<(), CycleError> {
+        let wanted = self.part::<WantedListeners>().unwrap_or_default();
+        let listeners = if let Role::Worker(sockets) = &options.role {
+            Listeners::adopt(&wanted.0, sockets)
+                .map_err(|error| CycleError::Prepare(error.to_string()))?
+        } else {
+            let kept = old.map(Self::listeners);
+            let kept = kept
+                .or_else(|| options.inherited.clone())
+                .unwrap_or_default();
+            Listeners::prepare(&kept, &wanted.0, ListenRules::new(workers))?
+        };
+        *self.lock_listeners() = Arc::new(listeners);
+        Ok(())
+    }
+
+    /// Whether a worker process is to serve it, and not this one.
+    #[must_use]
+    pub const fn is_master(&self) -> bool {
+        self.master
     }
 
     /// Whether it only answers if the configuration is good (`-t`).
@@ -294,7 +346,7 @@ impl Drop for Cycle {
     fn drop(&mut self) {
         // Where nginx has a worker process per generation, this is its end, and those who wait
         // for that look for these words.
-        if !self.test {
+        if !self.test && !self.master {
             notice!(
                 "configuration generation {} exited with code 0",
                 self.number

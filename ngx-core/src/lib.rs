@@ -13,7 +13,7 @@
 //! * [`zone`]: memory that threads and generations share, such as the dictionaries of Lua;
 //! * [`resolver`]: names at run time, from the name servers of the `resolver` directive.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(feature = "conf")]
 pub mod conf;

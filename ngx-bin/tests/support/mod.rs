@@ -25,6 +25,7 @@ mod dns;
 mod memcached;
 mod message;
 mod ports;
+pub mod processes;
 mod redis;
 mod server;
 mod syslog;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::source::{ConfigSource, FileRole, PathKind, User};
 
-/// All answers that one run of the configuration got.
-#[derive(Debug, Clone, Default)]
+/// All answers that one run of the configuration got. With it another process can repeat the run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Record {
     /// In the order of the first reading.
     files: Vec<RecordedFile>,
@@ -26,7 +27,7 @@ pub struct Record {
     hostname: Option<Answer<String>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct RecordedFile {
     path: PathBuf,
     role: FileRole,
@@ -34,13 +35,44 @@ struct RecordedFile {
 }
 
 /// An `io::Result` that can be repeated.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Answer<T>(Result<T, Failure>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Failure {
     Os(i32),
-    Other(io::ErrorKind, String),
+    Other(Kind, String),
+}
+
+/// The kinds of errors that sources have of their own; the system's have a number.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Kind {
+    NotFound,
+    InvalidInput,
+    InvalidData,
+    Other,
+}
+
+impl From<io::ErrorKind> for Kind {
+    fn from(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::InvalidInput => Self::InvalidInput,
+            io::ErrorKind::InvalidData => Self::InvalidData,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<Kind> for io::ErrorKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::NotFound => Self::NotFound,
+            Kind::InvalidInput => Self::InvalidInput,
+            Kind::InvalidData => Self::InvalidData,
+            Kind::Other => Self::Other,
+        }
+    }
 }
 
 impl Record {
@@ -275,14 +307,14 @@ impl<T: Clone> Answer<T> {
     fn new(result: io::Result<T>) -> Self {
         Self(result.map_err(|error| match error.raw_os_error() {
             Some(code) => Failure::Os(code),
-            None => Failure::Other(error.kind(), error.to_string()),
+            None => Failure::Other(error.kind().into(), error.to_string()),
         }))
     }
 
     fn repeat(&self) -> io::Result<T> {
         self.0.clone().map_err(|failure| match failure {
             Failure::Os(code) => io::Error::from_raw_os_error(code),
-            Failure::Other(kind, text) => io::Error::new(kind, text),
+            Failure::Other(kind, text) => io::Error::new(kind.into(), text),
         })
     }
 }

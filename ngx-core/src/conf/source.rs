@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::unistd;
+use serde::{Deserialize, Serialize};
 
 use crate::net::addr::system_lookup;
 
@@ -72,7 +73,7 @@ pub trait ConfigSource: Send + Sync {
 }
 
 /// What a file is read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FileRole {
     /// It is part of the configuration, and `-T` shows it.
     Config,
@@ -81,7 +82,7 @@ pub enum FileRole {
 }
 
 /// What stands at a path, links followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathKind {
     /// A file, or a device or socket.
     File,
@@ -92,7 +93,7 @@ pub enum PathKind {
 }
 
 /// An entry of the user database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The id of the user.
     pub uid: u32,

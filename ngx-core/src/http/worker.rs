@@ -29,6 +29,8 @@ pub struct HttpWorker {
     /// When the log was told last that there are too many connections; 0 for never.
     limit_logged: Cell<u64>,
     closing: Cell<bool>,
+    /// While closing: idle connections may be used once more.
+    patient: Cell<bool>,
     /// Whose time is up.
     overdue: Cell<Overdue>,
 }
@@ -71,6 +73,11 @@ impl HttpWorker {
     /// Whether the worker is going down.
     pub fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+
+    /// Whether idle connections are to end now.
+    pub(crate) fn ends_idle(&self) -> bool {
+        self.closing.get() && !self.patient.get()
     }
 
     /// Whether what began under this generation has to end.
@@ -150,6 +157,7 @@ impl Service for HttpWorker {
             limit: Cell::new(connections),
             limit_logged: Cell::new(0),
             closing: Cell::new(false),
+            patient: Cell::new(false),
             overdue: Cell::new(Overdue::None),
         })
     }
@@ -177,9 +185,18 @@ impl Service for HttpWorker {
         tokio::task::spawn_local(connection);
     }
 
-    fn close_gracefully(&self) {
+    fn leave(&self) {
         self.closing.set(true);
+        self.patient.set(true);
         self.current().retire();
+        self.wake_all();
+    }
+
+    fn close_gracefully(&self) {
+        self.patient.set(false);
+        if !self.closing.replace(true) {
+            self.current().retire();
+        }
         self.wake_all();
     }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use super::LogSink;
 use crate::error::errno;
@@ -31,13 +31,40 @@ impl LogFile {
     /// What `open(2)` says.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
-        let file = RwLock::new(open(&path)?);
-        Ok(Self {
-            path,
-            file,
+        let file = open(&path)?;
+        Ok(Self::opened(path, file))
+    }
+
+    /// A file that is open already, by somebody with more rights than this process.
+    #[must_use]
+    pub fn opened(path: impl Into<PathBuf>, file: File) -> Self {
+        Self {
+            path: path.into(),
+            file: RwLock::new(file),
             buffer_size: AtomicUsize::new(0),
             buffer: Mutex::default(),
-        })
+        }
+    }
+
+    /// The open file, for another process.
+    ///
+    /// # Errors
+    ///
+    /// What `dup(2)` says.
+    pub fn duplicate(&self) -> io::Result<File> {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        file.try_clone()
+    }
+
+    /// Writes what was collected to the old file, then goes on with this one.
+    ///
+    /// # Errors
+    ///
+    /// What `write(2)` says to what was collected.
+    pub fn replace(&self, file: File) -> io::Result<()> {
+        let flushed = self.flush();
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
+        flushed
     }
 
     /// The path that it was opened by.
@@ -92,10 +119,8 @@ impl LogFile {
     ///
     /// What `open(2)` says; the old file stays in use then.
     pub fn reopen(&self) -> io::Result<()> {
-        let flushed = self.flush();
         let file = open(&self.path)?;
-        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
-        flushed
+        self.replace(file)
     }
 
     fn drain(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
@@ -130,6 +155,8 @@ impl Drop for LogFile {
 #[derive(Debug, Default)]
 pub struct LogFiles {
     open: Mutex<HashMap<PathBuf, Weak<LogFile>>>,
+    /// Open files from another process, for paths that are not in use yet.
+    given: Mutex<HashMap<PathBuf, File>>,
 }
 
 impl LogFiles {
@@ -144,7 +171,11 @@ impl LogFiles {
         if let Some(file) = open.get(path).and_then(Weak::upgrade) {
             return Ok(file);
         }
-        let file = Arc::new(LogFile::open(path)?);
+        let given = self.given().remove(path);
+        let file = Arc::new(match given {
+            Some(file) => LogFile::opened(path, file),
+            None => LogFile::open(path)?,
+        });
         open.retain(|_, file| file.strong_count() > 0);
         open.insert(path.to_owned(), Arc::downgrade(&file));
         Ok(file)
@@ -177,7 +208,36 @@ impl LogFiles {
         }
     }
 
-    fn in_use(&self) -> Vec<Arc<LogFile>> {
+    /// Has files at hand that are open already, so that opening these paths takes no rights;
+    /// those of an earlier call that nobody wanted are closed.
+    pub fn give(&self, files: impl IntoIterator<Item = (PathBuf, File)>) {
+        *self.given() = files.into_iter().collect();
+    }
+
+    /// Goes on with other files, which another process has opened by these paths anew.
+    pub fn replace(&self, files: impl IntoIterator<Item = (PathBuf, File)>) {
+        let mut files: HashMap<_, _> = files.into_iter().collect();
+        for used in self.in_use() {
+            let Some(file) = files.remove(&used.path) else {
+                continue;
+            };
+            if let Err(error) = used.replace(file) {
+                crate::alert!(
+                    "write() to \"{}\" failed {}",
+                    used.path.display(),
+                    errno(&error)
+                );
+            }
+        }
+    }
+
+    fn given(&self) -> MutexGuard<'_, HashMap<PathBuf, File>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that anybody has.
+    #[must_use]
+    pub fn in_use(&self) -> Vec<Arc<LogFile>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().filter_map(Weak::upgrade).collect()
     }

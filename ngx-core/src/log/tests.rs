@@ -366,3 +366,24 @@ fn of_those_who_are_debugged_everything_is_logged() {
     drop(talkative);
     assert_eq!(lines.messages(), ["this\n"]);
 }
+
+#[test]
+fn files_that_were_given_are_used_and_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let open = |name: &str| std::fs::File::create(folder.path().join(name)).unwrap();
+    let files = LogFiles::default();
+    // A path that this process could not open.
+    let path = std::path::PathBuf::from("/nowhere/a.log");
+    files.give([(path.clone(), open("first"))]);
+    let file = files.open(&path).unwrap();
+    file.write_line(b"one\n").unwrap();
+    files.replace([(path.clone(), open("second"))]);
+    file.write_line(b"two\n").unwrap();
+    assert_eq!(
+        (read("first"), read("second")),
+        ("one\n".into(), "two\n".into())
+    );
+    drop(file);
+    assert!(files.open(&path).is_err(), "it was given once");
+}

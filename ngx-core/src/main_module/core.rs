@@ -63,6 +63,12 @@ impl CoreConf {
         *self.daemon
     }
 
+    /// `master_process`: whether a process of its own serves.
+    #[must_use]
+    pub fn master_process(&self) -> bool {
+        *self.master_process
+    }
+
     /// `worker_processes`: how many threads serve, at least one.
     #[must_use]
     pub fn workers(&self) -> usize {
@@ -207,8 +213,8 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).master_process.set(on, args.span())
             },
             "on",
-            "Changes nothing so far: master and workers are threads of one process, which is what \
-             \"off\" asks for, and signals do what they do with \"on\".",
+            "Whether a process of its own serves, with the rights of \"user\"; with \"off\" threads \
+             of one process do.",
         ),
         row(
             "worker_processes",
@@ -232,8 +238,8 @@ pub(super) static MODULE: Module = Module {
             Arity::range(1, 2),
             set_user,
             "",
-            "Whose rights the serving threads have when the server is started by root. Without it \
-             they keep those of root.",
+            "Whose rights the worker process has when the server is started by root. Without it \
+             that keeps those of root.",
         ),
         row(
             "working_directory",
@@ -243,15 +249,16 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).working_directory.set(Some(path), args.span())
             },
             "",
-            "The working directory of the server, where core files go.",
+            "The working directory of the worker process, where core files go.",
         ),
         row(
             "env",
             Arity::ONE,
             set_env,
             "TZ",
-            "A variable, or a variable and its value, for the environment that scripts are shown: \
-             without a value the one that the server had when the configuration was read.",
+            "A variable, or a variable and its value, for the environment of the worker process and of \
+             scripts, which has no others but those of loaders (LD_*, LUA_PATH, ...): without a value \
+             the one that the server had when the configuration was read.",
         ),
         row(
             "worker_rlimit_nofile",
@@ -261,7 +268,7 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).rlimit_nofile.set(Some(files), args.span())
             },
             "",
-            "How many files the server may have open.",
+            "How many files the worker process may have open.",
         ),
         row(
             "worker_rlimit_core",

@@ -5,14 +5,16 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Addr;
@@ -147,6 +149,86 @@ impl Listeners {
         })
     }
 
+    /// The set that `wanted` asks for out of sockets that another process has opened for it, in
+    /// the same order. Files of Unix-domain sockets stay that process's.
+    ///
+    /// # Errors
+    ///
+    /// There are not as many sockets as wanted, or what `dup(2)` says.
+    pub fn adopt(wanted: &[ListenOptions], sockets: &[Vec<OwnedFd>]) -> io::Result<Self> {
+        if wanted.len() != sockets.len() {
+            let (want, have) = (wanted.len(), sockets.len());
+            let text = format!("{want} listening sockets are wanted, and {have} were handed over");
+            return Err(io::Error::other(text));
+        }
+        let adopt = |(options, sockets): (&ListenOptions, &Vec<OwnedFd>)| {
+            let bound = |fd: &OwnedFd| {
+                Ok(Arc::new(Bound {
+                    socket: fd.try_clone()?.into(),
+                    addr: options.addr.clone(),
+                    owned: false,
+                    shared: AtomicBool::new(false),
+                }))
+            };
+            let sockets = sockets.iter().map(bound).collect::<io::Result<_>>()?;
+            Ok(Arc::new(Listener {
+                options: options.clone(),
+                sockets,
+            }))
+        };
+        let list = wanted.iter().zip(sockets).map(adopt);
+        Ok(Self {
+            list: list.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// A set out of listening sockets that another program has left to this one, to begin with.
+    /// What is no listening socket is logged and closed.
+    ///
+    /// `owned` says whether files of Unix-domain sockets are this program's once the other is
+    /// gone, see [`share_files`](Self::share_files).
+    #[must_use]
+    pub fn inherit(sockets: impl IntoIterator<Item = OwnedFd>, owned: bool) -> Self {
+        let mut list: Vec<Listener> = Vec::new();
+        for fd in sockets {
+            let socket = Socket::from(fd);
+            let addr = match inherited_addr(&socket) {
+                Ok(addr) => addr,
+                Err(error) => {
+                    emerg!(
+                        "an inherited descriptor is no listening socket {}",
+                        errno(&error)
+                    );
+                    continue;
+                }
+            };
+            let bound = Arc::new(Bound {
+                socket,
+                addr: addr.clone(),
+                owned,
+                shared: AtomicBool::new(owned),
+            });
+            match list.iter_mut().find(|known| known.options.addr == addr) {
+                Some(known) => known.sockets.push(bound),
+                None => list.push(Listener {
+                    options: ListenOptions::new(addr),
+                    sockets: vec![bound],
+                }),
+            }
+        }
+        Self {
+            list: list.into_iter().map(Arc::new).collect(),
+        }
+    }
+
+    /// Whether another program listens on the same sockets: the files of Unix-domain ones must
+    /// not go with this one then.
+    pub fn share_files(&self, shared: bool) {
+        for bound in self.list.iter().flat_map(|listener| &listener.sockets) {
+            bound.shared.store(shared, Ordering::Relaxed);
+        }
+    }
+
     /// The listeners in the order in which they were asked for.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Listener>> {
         self.list.iter()
@@ -173,6 +255,11 @@ impl Listener {
     #[must_use]
     pub fn options(&self) -> &ListenOptions {
         &self.options
+    }
+
+    /// The sockets, for another process.
+    pub fn descriptors(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(|bound| bound.socket.as_fd())
     }
 
     /// The address that the system bound, which has a port where 0 was asked for.
@@ -340,6 +427,10 @@ impl fmt::Display for ListenFailure {
 struct Bound {
     socket: Socket,
     addr: Addr,
+    /// The file of the socket goes with it, ...
+    owned: bool,
+    /// ... unless another program listens on it too.
+    shared: AtomicBool,
 }
 
 impl Bound {
@@ -391,6 +482,8 @@ impl Bound {
                 Ok(Self {
                     socket,
                     addr: options.addr.clone(),
+                    owned: true,
+                    shared: AtomicBool::new(false),
                 })
             }
             Addr::Unix(path) => {
@@ -399,6 +492,8 @@ impl Bound {
                 let bound = Self {
                     socket,
                     addr: options.addr.clone(),
+                    owned: true,
+                    shared: AtomicBool::new(false),
                 };
                 open_to_all(path).map_err(fail("chmod()"))?;
                 Ok(bound)
@@ -419,12 +514,26 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         if let Addr::Unix(path) = &self.addr
+            && self.owned
+            && !self.shared.load(Ordering::Relaxed)
             && let Err(error) = fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
         {
             emerg!("unlink() {} failed {}", path.display(), errno(&error));
         }
     }
+}
+
+/// The address of a stream socket that listens.
+fn inherited_addr(socket: &Socket) -> io::Result<Addr> {
+    if !socket.is_listener()? {
+        return Err(Errno::INVAL.into());
+    }
+    socket.set_nonblocking(true)?;
+    let addr = socket.local_addr()?;
+    let inet = addr.as_socket().map(Addr::from);
+    let unix = || addr.as_pathname().map(Addr::unix);
+    inet.or_else(unix).ok_or_else(|| Errno::AFNOSUPPORT.into())
 }
 
 /// Who may connect is the business of the folder's rights.

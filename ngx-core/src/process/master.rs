@@ -1,272 +1,539 @@
-//! The main thread: signals, reloads, the end.
+//! The master process: signals, reloads, the worker process, the end.
 
-use std::fs::File;
 use std::io;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout_at};
 
+use super::child::{Event, WorkerProcess, log_end};
+use super::children::Children;
+use super::daemon::Daemon;
+use super::message::{FromWorker, ToWorker};
+use super::notify::Manager;
+use super::outcome;
 use super::pid::PidFile;
-use super::{Origin, RunError, Service, Workers, rights};
+use super::rights::ProcessRights;
+use super::signals::{Ask, Signals};
+use super::upgrade::{NewBinary, Predecessor};
+use super::{Origin, RunError};
 use crate::cycle::{Cycle, CycleError};
-use crate::log::{LogFiles, forked, set_default};
-use crate::{alert, emerg, error, notice, warn};
+use crate::error::errno;
+use crate::log::set_default;
+use crate::{alert, emerg, error, notice};
 
-/// Runs the server under its first generation until a signal ends it; the calling thread becomes
-/// the main thread, and must be the only one of the process, because a daemon is a fork.
-///
-/// `ready` is called when the listening sockets are open and the file of the process's number is
-/// written.
-///
-/// # Errors
-///
-/// [`RunError`] when it cannot even begin.
-pub fn run<S: Service>(
+/// Runs until a signal ends it.
+pub(super) async fn run(
     origin: Origin,
     cycle: Arc<Cycle>,
+    daemon: Option<Daemon>,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
-    if let Some(log) = cycle.error_log() {
-        set_default(log);
-    }
-    rights::apply_to_process(&cycle);
-    let daemon = cycle.core().daemon();
-    if daemon {
-        daemonize()?;
-    }
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| RunError::System {
-            call: "epoll_create()",
-            error,
-        })?;
-    let outcome = runtime.block_on(async {
-        // Before the file appears: who reads it may send a signal at once.
-        let signals = Signals::new().map_err(|error| RunError::System {
-            call: "sigaction()",
-            error,
-        })?;
-        let pid_file = PidFile::write(cycle.pid_file())?;
-        let workers = Workers::<S>::start(cycle).map_err(|error| RunError::System {
-            call: "clone()",
-            error,
-        })?;
-        ready();
-        let master = Master {
-            origin: Arc::new(origin),
-            workers,
-            pid_file,
-            daemon,
-            build: None,
-            again: false,
+    let system = |call| move |error| RunError::System { call, error };
+    // Before the file appears: who reads it may send a signal at once.
+    let mut signals = Signals::new().map_err(system("sigaction()"))?;
+    let (events, inbox) = unbounded_channel();
+    let background = daemon.is_some() || origin.predecessor.is_some();
+    let mut children = Children::new(origin, events);
+    notice!("start worker processes");
+    let Some((process, inbox)) = first(&mut children, &cycle, &mut signals, inbox).await? else {
+        return Ok(());
+    };
+    let pid_file = PidFile::write(cycle.pid_file())?;
+    process.tell(&ToWorker::Commit, &[]);
+    children.current = Some(process);
+    ready();
+    daemon.map_or(Ok(()), Daemon::ready)?;
+    let master = Master {
+        children,
+        inbox,
+        cycle,
+        pid_file,
+        background,
+        manager: Manager::of_environment(),
+        flight: Flight::None,
+        again: false,
+        reloading: false,
+        dismissed: false,
+        new_binary: None,
+    };
+    master.manager.ready();
+    master.serve(signals).await;
+    Ok(())
+}
+
+/// Starts the first worker process and waits until it is prepared; `None` if a signal says that
+/// there is to be no server.
+async fn first(
+    children: &mut Children,
+    cycle: &Cycle,
+    signals: &mut Signals,
+    mut inbox: UnboundedReceiver<Event>,
+) -> Result<Option<(WorkerProcess, UnboundedReceiver<Event>)>, RunError> {
+    let rights = ProcessRights::of(cycle)?;
+    let process = children.start(rights, cycle)?;
+    loop {
+        let event = tokio::select! {
+            ask = signals.next() => match ask {
+                Ask::Terminate | Ask::Quit => return Ok(None),
+                _ => continue,
+            },
+            event = inbox.recv() => event,
         };
-        master.serve(signals).await;
-        Ok(())
-    });
-    // A configuration that is being built now is nobody's any more.
-    runtime.shutdown_background();
-    outcome
-}
-
-/// Goes to the background. Standard error is closed with the rest: the terminal is somebody
-/// else's from now on.
-fn daemonize() -> Result<(), RunError> {
-    let failed = |call| move |error| RunError::System { call, error };
-    nix::unistd::daemon(true, true)
-        .map_err(io::Error::from)
-        .map_err(failed("daemon()"))?;
-    forked();
-    let null = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(failed("open() \"/dev/null\""))?;
-    rustix::stdio::dup2_stdin(&null)
-        .and_then(|()| rustix::stdio::dup2_stdout(&null))
-        .and_then(|()| rustix::stdio::dup2_stderr(&null))
-        .map_err(io::Error::from)
-        .map_err(failed("dup2()"))
-}
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
-    Terminate,
-    Quit,
-    Reload,
-    Reopen,
-    Upgrade,
-    DismissWorkers,
-}
-
-/// The signals that the server listens to.
-struct Signals {
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    hup: Signal,
-    usr1: Signal,
-    usr2: Signal,
-    winch: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hup: signal(SignalKind::hangup())?,
-            usr1: signal(SignalKind::user_defined1())?,
-            usr2: signal(SignalKind::user_defined2())?,
-            winch: signal(SignalKind::window_change())?,
-        })
-    }
-
-    /// The next signal, logged.
-    async fn next(&mut self) -> Ask {
-        let (number, name, then, ask) = tokio::select! {
-            biased;
-            _ = self.term.recv() => (15, "SIGTERM", ", exiting", Ask::Terminate),
-            _ = self.int.recv() => (2, "SIGINT", ", exiting", Ask::Terminate),
-            _ = self.quit.recv() => (3, "SIGQUIT", ", shutting down", Ask::Quit),
-            _ = self.hup.recv() => (1, "SIGHUP", ", reconfiguring", Ask::Reload),
-            _ = self.usr1.recv() => (10, "SIGUSR1", ", reopening logs", Ask::Reopen),
-            _ = self.usr2.recv() => (12, "SIGUSR2", "", Ask::Upgrade),
-            _ = self.winch.recv() => (28, "SIGWINCH", "", Ask::DismissWorkers),
-        };
-        notice!("signal {number} ({name}) received{then}");
-        ask
+        match event {
+            Some(Event::Message {
+                message: FromWorker::Ready,
+                ..
+            }) => {
+                return Ok(Some((process, inbox)));
+            }
+            Some(Event::Message {
+                message: FromWorker::Refused(text),
+                ..
+            }) => {
+                return Err(RunError::Refused(text));
+            }
+            Some(Event::Exited { status, .. }) => {
+                log_end(process.pid, &status);
+                return Err(RunError::Refused(DIED.to_owned()));
+            }
+            Some(
+                Event::Message {
+                    message: FromWorker::Serves,
+                    ..
+                }
+                | Event::Restart
+                | Event::NewBinaryExited { .. },
+            )
+            | None => {}
+        }
     }
 }
 
 type Build = JoinHandle<Result<Arc<Cycle>, CycleError>>;
 
-struct Master<S> {
-    origin: Arc<Origin>,
-    workers: Workers<S>,
-    pid_file: PidFile,
-    daemon: bool,
-    /// The reload that is under way.
-    build: Option<Build>,
-    /// A reload was asked for while one was under way, which may have read the old files.
-    again: bool,
+/// What is under way beside the serving; one at a time.
+enum Flight {
+    None,
+    /// The files are being read.
+    Building(Build),
+    /// A worker process prepares a generation.
+    Preparing(Preparing),
 }
 
-impl<S: Service> Master<S> {
+struct Preparing {
+    cycle: Arc<Cycle>,
+    /// The process, if it is not the one that serves.
+    newcomer: Option<WorkerProcess>,
+}
+
+struct Master {
+    children: Children,
+    inbox: UnboundedReceiver<Event>,
+    /// The generation in use.
+    cycle: Arc<Cycle>,
+    pid_file: PidFile,
+    /// Nobody resizes its terminal.
+    background: bool,
+    manager: Manager,
+    flight: Flight,
+    /// A reload was asked for while something was under way, which may have read the old files.
+    again: bool,
+    /// Somebody may wait for the outcome of a reload.
+    reloading: bool,
+    /// There is to be no worker process (SIGWINCH).
+    dismissed: bool,
+    new_binary: Option<NewBinary>,
+}
+
+impl Master {
     async fn serve(mut self, mut signals: Signals) {
         loop {
             let ask = tokio::select! {
+                biased;
                 ask = signals.next() => ask,
-                built = finished(&mut self.build) => {
-                    self.build = None;
-                    self.built(built);
-                    if std::mem::take(&mut self.again) {
-                        self.reload();
+                event = self.inbox.recv() => {
+                    if let Some(event) = event {
+                        self.heard(event);
                     }
                     continue;
                 }
-                () = self.workers.watch() => continue,
+                built = built(&mut self.flight) => {
+                    self.flight = Flight::None;
+                    self.built(built);
+                    continue;
+                }
             };
             match ask {
                 Ask::Terminate => break self.terminate().await,
                 Ask::Quit => break self.quit(&mut signals).await,
                 Ask::Reload => self.reload(),
-                Ask::Reopen => self.log_files(LogFiles::reopen),
-                Ask::Upgrade => {
-                    warn!("the upgrade of the running binary (SIGUSR2) is not implemented");
-                }
+                Ask::Reopen => self.children.reopen(),
+                Ask::Upgrade => self.upgrade(),
                 // A terminal sends it whenever its window changes.
-                Ask::DismissWorkers if self.daemon => self.workers.quit(),
+                Ask::DismissWorkers if self.background => self.dismiss(),
                 Ask::DismissWorkers => {}
             }
         }
-        self.log_files(LogFiles::flush);
+        self.claim_files();
         notice!("exit");
     }
 
+    fn heard(&mut self, event: Event) {
+        match event {
+            Event::Message {
+                id,
+                message: FromWorker::Serves,
+            } => self.serves(id),
+            Event::Message { id, message } if self.is_preparing(id) => self.answered(message),
+            Event::Message { .. } => {}
+            Event::Exited { id, status } => self.exited(id, &status),
+            Event::Restart => self.restart(),
+            Event::NewBinaryExited { status } => self.new_binary_exited(&status),
+        }
+    }
+
+    /// All threads of a process serve what was committed last.
+    fn serves(&mut self, id: u64) {
+        let current = self.children.current.as_ref();
+        if current.is_some_and(|process| process.id == id) {
+            self.reported(None);
+        }
+    }
+
+    /// A reload has ended; `why` there is no new generation, if there is none.
+    fn reported(&mut self, why: Option<&str>) {
+        if !self.reloading || self.again || !matches!(self.flight, Flight::None) {
+            return;
+        }
+        self.reloading = false;
+        self.manager.ready();
+        outcome::tell(self.cycle.pid_file(), why);
+    }
+
+    fn is_preparing(&self, id: u64) -> bool {
+        let Flight::Preparing(preparing) = &self.flight else {
+            return false;
+        };
+        let process = preparing
+            .newcomer
+            .as_ref()
+            .or(self.children.current.as_ref());
+        process.is_some_and(|process| process.id == id)
+    }
+
     fn reload(&mut self) {
-        if self.build.is_some() {
+        self.dismissed = false;
+        if !matches!(self.flight, Flight::None) {
             self.again = true;
             return;
         }
+        if self.new_binary.is_some() {
+            // The files may be for the new binary alone.
+            outcome::tell(self.cycle.pid_file(), Some("a new binary is taking over"));
+            return self.restart();
+        }
         notice!("reconfiguring");
-        let (origin, old) = (Arc::clone(&self.origin), Arc::clone(self.workers.cycle()));
+        self.reloading = true;
+        self.manager.reloading();
+        let (origin, old) = (Arc::clone(&self.children.origin), Arc::clone(&self.cycle));
         let build = move || origin.build(Some(&old));
-        self.build = Some(tokio::task::spawn_blocking(build));
+        self.flight = Flight::Building(tokio::task::spawn_blocking(build));
     }
 
+    /// The files are read, or are wrong.
     fn built(&mut self, built: Result<Result<Arc<Cycle>, CycleError>, JoinError>) {
-        let cycle = match built {
-            Ok(Ok(cycle)) => cycle,
+        let prepared = match built {
+            Ok(Ok(cycle)) => self.prepare(cycle).map_err(|error| {
+                emerg!("{error}");
+                error.to_string()
+            }),
             Ok(Err(error)) => {
                 error.log();
-                return error!("reconfiguring failed, the old configuration stays");
+                Err(error.to_string())
             }
             Err(_panic) => {
-                return alert!("reconfiguring ended by a panic, the old configuration stays");
+                alert!("{PANIC}");
+                Err(PANIC.to_owned())
             }
         };
-        if cycle.pid_file() != self.pid_file.path() {
-            match PidFile::write(cycle.pid_file()) {
+        if let Err(why) = prepared {
+            self.failed(&why);
+        }
+    }
+
+    /// Has a worker process prepare the generation: the one that serves, if its rights are right.
+    fn prepare(&mut self, cycle: Arc<Cycle>) -> Result<(), RunError> {
+        let rights = ProcessRights::of(&cycle)?;
+        let newcomer = match &self.children.current {
+            Some(process) if process.rights == rights => {
+                let sent = process.prepare(&self.children.origin, &cycle);
+                sent.map_err(|error| RunError::System {
+                    call: "sendmsg()",
+                    error,
+                })?;
+                None
+            }
+            _ => Some(self.children.start(rights, &cycle)?),
+        };
+        self.flight = Flight::Preparing(Preparing { cycle, newcomer });
+        Ok(())
+    }
+
+    fn answered(&mut self, message: FromWorker) {
+        let Flight::Preparing(preparing) = std::mem::replace(&mut self.flight, Flight::None) else {
+            return;
+        };
+        match message {
+            FromWorker::Ready => self.commit(preparing),
+            FromWorker::Refused(text) => {
+                error!(multiline = true, "{text}");
+                self.forget(preparing, &text);
+            }
+            // Of an earlier generation.
+            FromWorker::Serves => self.flight = Flight::Preparing(preparing),
+        }
+    }
+
+    fn commit(&mut self, preparing: Preparing) {
+        let path = preparing.cycle.pid_file();
+        if path != self.cycle.pid_file() {
+            match PidFile::write(path) {
                 Ok(pid_file) => self.pid_file = pid_file,
-                Err(error) => return emerg!("{error}, the old configuration stays"),
+                Err(error) => {
+                    emerg!("{error}");
+                    return self.forget(preparing, &error.to_string());
+                }
             }
         }
-        if let Some(log) = cycle.error_log() {
-            set_default(log);
+        let Preparing { cycle, newcomer } = preparing;
+        if let Some(process) = newcomer {
+            process.tell(&ToWorker::Commit, &[]);
+            self.children.dismiss();
+            self.children.current = Some(process);
+        } else if let Some(process) = &self.children.current {
+            process.tell(&ToWorker::Commit, &[]);
         }
-        cycle.log_warnings();
-        rights::apply_to_process(&cycle);
-        self.workers.swap(cycle);
+        if !Arc::ptr_eq(&cycle, &self.cycle) {
+            if let Some(log) = cycle.error_log() {
+                set_default(log);
+            }
+            cycle.log_warnings();
+            self.claim_files();
+            std::mem::replace(&mut self.cycle, cycle).retire();
+        }
+        if self.dismissed {
+            self.children.dismiss();
+        }
+        self.landed();
+    }
+
+    /// A worker process cannot have the generation, or must not.
+    fn forget(&mut self, preparing: Preparing, why: &str) {
+        if let Some(process) = preparing.newcomer {
+            process.tell(&ToWorker::Terminate, &[]);
+            self.children.leaving.push(process);
+        } else if let Some(process) = &self.children.current {
+            process.tell(&ToWorker::Abort, &[]);
+        }
+        self.failed(why);
+    }
+
+    fn failed(&mut self, why: &str) {
+        if self.children.current.is_some() {
+            error!("{STAYS}");
+        }
+        self.reported(Some(why));
+        self.landed();
+    }
+
+    /// Nothing is under way any more.
+    fn landed(&mut self) {
+        if self.children.current.is_none() && !self.dismissed {
+            self.children.restart_later(PAUSE);
+        }
+        if std::mem::take(&mut self.again) {
+            self.reload();
+        }
+    }
+
+    fn exited(&mut self, id: u64, status: &io::Result<ExitStatus>) {
+        if self.is_preparing(id)
+            && let Flight::Preparing(mut preparing) =
+                std::mem::replace(&mut self.flight, Flight::None)
+        {
+            error!("{DIED}");
+            if let Some(process) = preparing.newcomer.take() {
+                log_end(process.pid, status);
+                return self.failed(DIED);
+            }
+            error!("{STAYS}");
+            self.reported(Some(DIED));
+        }
+        let Some(process) = self.children.ended(id, status) else {
+            return;
+        };
+        // At once to those who wait, and yet not as a busy loop when it keeps dying.
+        let pause = if process.age() > PAUSE {
+            Duration::ZERO
+        } else {
+            PAUSE
+        };
+        self.children.restart_later(pause);
+    }
+
+    /// Starts a worker process if there is none.
+    fn restart(&mut self) {
+        let idle = matches!(self.flight, Flight::None) && self.children.current.is_none();
+        if !idle || self.dismissed {
+            return;
+        }
+        if let Err(error) = self.prepare(Arc::clone(&self.cycle)) {
+            alert!("{error}");
+            self.children.restart_later(PAUSE);
+        }
+    }
+
+    /// SIGWINCH: ends the worker process with its connections, and stays.
+    fn dismiss(&mut self) {
+        self.dismissed = true;
+        self.children.dismiss();
+    }
+
+    /// SIGUSR2: starts the binary that has the name of this one now.
+    fn upgrade(&mut self) {
+        if self.new_binary.is_some() {
+            return notice!("the new binary runs already");
+        }
+        if self
+            .children
+            .origin
+            .predecessor
+            .is_some_and(Predecessor::is_here)
+        {
+            return notice!("the old binary still runs, SIGUSR2 is ignored");
+        }
+        if let Err(error) = self.pid_file.step_aside() {
+            return alert!("{error}");
+        }
+        let listeners = self.cycle.listeners();
+        listeners.share_files(true);
+        match NewBinary::start(&listeners, &self.children.events) {
+            Ok(new) => self.new_binary = Some(new),
+            Err(error) => {
+                alert!("starting the new binary failed {}", errno(&error));
+                self.step_back();
+            }
+        }
+    }
+
+    fn new_binary_exited(&mut self, status: &io::Result<ExitStatus>) {
+        if let Some(new) = self.new_binary.take() {
+            new.log_end(status);
+        }
+        self.step_back();
+        if std::mem::take(&mut self.dismissed) {
+            self.restart();
+        }
+    }
+
+    /// There is no new binary: this one is the server again.
+    fn step_back(&mut self) {
+        self.cycle.listeners().share_files(false);
+        if let Err(error) = self.pid_file.step_back() {
+            alert!("{error}");
+        }
+    }
+
+    /// With the binary before this one gone, the files of its sockets are this one's.
+    fn claim_files(&self) {
+        let predecessor = self.children.origin.predecessor;
+        if predecessor.is_some_and(|parent| !parent.is_here()) && self.new_binary.is_none() {
+            self.cycle.listeners().share_files(false);
+        }
     }
 
     /// Waits for connections to end; TERM cuts that short.
     async fn quit(&mut self, signals: &mut Signals) {
-        self.workers.quit();
-        self.workers.cycle().retire();
-        while self.workers.running() > 0 {
+        self.manager.stopping();
+        self.abandon();
+        self.children.dismiss();
+        self.claim_files();
+        self.cycle.retire();
+        while self.children.running() > 0 {
             let ask = tokio::select! {
                 ask = signals.next() => ask,
-                () = self.workers.watch() => continue,
+                event = self.inbox.recv() => {
+                    self.heard_at_the_end(event);
+                    continue;
+                }
             };
             match ask {
                 Ask::Terminate => return self.terminate().await,
-                Ask::Reopen => self.log_files(LogFiles::reopen),
+                Ask::Reopen => self.children.reopen(),
                 Ask::Quit | Ask::Reload | Ask::Upgrade | Ask::DismissWorkers => {}
             }
         }
     }
 
     async fn terminate(&mut self) {
-        self.workers.terminate();
-        let deadline = Instant::now() + LAST_PATIENCE;
-        while self.workers.running() > 0 {
-            if timeout_at(deadline, self.workers.watch()).await.is_err() {
-                return alert!("{} worker threads do not end", self.workers.running());
+        self.manager.stopping();
+        self.abandon();
+        for process in self.children.all() {
+            process.tell(&ToWorker::Terminate, &[]);
+        }
+        let mut deadline = Instant::now() + LAST_PATIENCE;
+        while self.children.running() > 0 {
+            match timeout_at(deadline, self.inbox.recv()).await {
+                Ok(event) => self.heard_at_the_end(event),
+                Err(_late) => {
+                    self.children.all().for_each(WorkerProcess::kill);
+                    deadline = Instant::now() + LAST_PATIENCE;
+                }
             }
         }
     }
 
-    fn log_files(&self, f: impl Fn(&LogFiles)) {
-        if let Some(files) = self.origin.registry.extension::<Arc<LogFiles>>() {
-            f(files);
+    /// Ends what is under way.
+    fn abandon(&mut self) {
+        if let Flight::Preparing(preparing) = std::mem::replace(&mut self.flight, Flight::None)
+            && let Some(process) = preparing.newcomer
+        {
+            process.tell(&ToWorker::Terminate, &[]);
+            self.children.leaving.push(process);
+        }
+    }
+
+    fn heard_at_the_end(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Exited { id, status }) => {
+                let _no_other_is_started = self.children.ended(id, &status);
+            }
+            Some(Event::NewBinaryExited { status }) => {
+                if let Some(new) = self.new_binary.take() {
+                    new.log_end(&status);
+                }
+            }
+            Some(Event::Message { .. } | Event::Restart) | None => {}
         }
     }
 }
 
-/// The outcome of a reload; never if there is none under way.
-async fn finished(build: &mut Option<Build>) -> <Build as Future>::Output {
-    match build {
-        Some(build) => build.await,
-        None => std::future::pending().await,
+/// What came of reading the files; never if they are not being read.
+async fn built(flight: &mut Flight) -> <Build as Future>::Output {
+    match flight {
+        Flight::Building(build) => build.await,
+        Flight::None | Flight::Preparing(_) => std::future::pending().await,
     }
 }
 
-/// How long threads that were told to end now are waited for.
+/// How soon a worker process that died young is started again.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How long a worker process that was told to end now is waited for.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
+const STAYS: &str = "reconfiguring failed, the old configuration stays";
+const PANIC: &str = "reading the configuration ended by a panic";
+const DIED: &str = "the worker process ended before it could serve";

@@ -1,30 +1,52 @@
-//! The life of the server: signals, generations, and the threads that serve.
+//! The life of the server: processes, signals, generations, and the threads that serve.
 //!
 //! ```text
-//! main thread                      worker threads, `worker_processes` of them
-//!   signals                          one runtime each, nothing shared on the way of a request
-//!   HUP: build a Cycle aside ──swap──▶ accept loops that outlive the swap
-//!   QUIT: stop accepting     ──quit──▶ a Service that ends what it has begun
-//!   a thread that dies       ──start again
+//! master process                worker process                  worker threads
+//!   signals                       runs as `user`                  one runtime each, nothing
+//!   HUP: read the files,                                          shared on the way of a
+//!   open sockets and logs ─Prepare▶ builds the Cycle aside        request
+//!                         ◀Ready──  or says why not
+//!                         ─Commit─▶ swaps generations ───swap──▶ accept loops that outlive it
+//!   QUIT                  ──Quit──▶ stops accepting ─────quit──▶ a Service that ends what it
+//!   a worker that dies: start another                            has begun
 //! ```
 //!
-//! Everything lives in one process. The main thread keeps the rights that the server was started
-//! with, so that a reload can open ports and logs, and the worker threads give theirs up one by
-//! one, which Linux allows. A thread that is taken over could get at the memory of the main one,
-//! so this keeps out mistakes rather than attackers. The next step is a master process that does
-//! what the main thread does, and one worker process, a re-execution of the binary, that gets
-//! the record of the configuration and the open descriptors over a socket. Nothing here hands
-//! more to a worker than could be handed over that way: [`Cycle`]s and [`Command`]s.
+//! The master keeps the rights that the server was started with, and serves nobody. The worker
+//! process is a re-execution of the binary. It has nothing of the master's memory: it gets the
+//! [record](crate::conf::Record) of the configuration, the listening sockets and the open log
+//! files over a socket, gives up its rights, and makes of the record what the master made of the
+//! files. A reload is prepared, acknowledged and committed, so that whatever goes wrong leaves
+//! the old generation as it was. Only when `user`, `env` or limits change, which a process cannot
+//! do to itself, there is a second worker process, and the first one ends with its connections.
+//!
+//! With `master_process off` one process does it all: its main thread does what the master does,
+//! and the worker threads give up their rights one by one, which Linux allows.
 //!
 //! The handler of a signal may run in any thread, and reading it is the main thread's; a
 //! reload never runs there, so signals are seen while one is under way.
 
 mod accepting;
+mod channel;
+mod child;
+mod children;
+mod daemon;
 mod master;
+mod message;
+mod notify;
+mod outcome;
 mod panics;
 mod pid;
 mod rights;
+mod signals;
+mod single;
+#[expect(
+    unsafe_code,
+    reason = "fork and inherited descriptors; no other room needs it"
+)]
+mod sys;
+mod upgrade;
 mod worker;
+mod worker_process;
 mod workers;
 
 use std::io;
@@ -32,16 +54,22 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::runtime::Builder;
+
+use self::daemon::Daemon;
 use crate::conf::ConfigSource;
-use crate::cycle::{BuildOptions, Cycle, CycleError};
+use crate::cycle::{BuildOptions, Cycle, CycleError, Role};
 use crate::error::errno;
+use crate::log::set_default;
 use crate::module::Registry;
 use crate::net::{Addr, Transport};
 
-pub use self::master::run;
+pub use self::outcome::ReloadOutcome;
 pub use self::panics::install_panic_hook;
 pub use self::pid::{PidError, read_pid_file};
+pub use self::upgrade::{Inherited, Predecessor, inherited};
 pub use self::worker::worker_index;
+pub use self::worker_process::{is_worker, serve_as_worker};
 pub use self::workers::Workers;
 
 /// What a worker thread does with connections. It lives on its thread and within a
@@ -61,6 +89,12 @@ pub trait Service: 'static {
     /// Ends idle connections now, and the others with what they are at.
     fn close_gracefully(&self);
 
+    /// Ends connections with the next response, and idle ones when their time is over: the thread
+    /// goes, the server stays, and nobody is to see a connection end that could have been used.
+    fn leave(&self) {
+        self.close_gracefully();
+    }
+
     /// Ends now what began under the generation of this number, or everything:
     /// `worker_shutdown_timeout` is over.
     fn cut_off(&self, generation: Option<u64>);
@@ -74,6 +108,9 @@ pub trait Service: 'static {
 pub enum Command {
     /// Take this generation.
     Swap(Arc<Cycle>),
+    /// Accept nothing any more, and end when the last connection does, which need not hurry: the
+    /// others serve on.
+    Leave,
     /// Accept nothing any more, and end when the last connection does.
     Quit,
     /// End now.
@@ -90,6 +127,10 @@ pub struct Origin {
     pub file: PathBuf,
     /// What the command line says.
     pub options: BuildOptions,
+    /// The file behind [`BuildOptions::default_log`], if it is one.
+    pub log: Option<PathBuf>,
+    /// The binary that this one takes over from; see [`inherited`].
+    pub predecessor: Option<Predecessor>,
 }
 
 impl Origin {
@@ -109,6 +150,49 @@ impl Origin {
     }
 }
 
+/// Runs the server under its first generation until a signal ends it; the calling thread becomes
+/// the main thread, and must be the only one of the process, because a daemon is a fork.
+///
+/// If `cycle` [is a master's](Cycle::is_master), a worker process serves it: the program itself,
+/// which must begin with [`is_worker`] and [`serve_as_worker`].
+///
+/// `ready` is called when the listening sockets are open and the file of the process's number is
+/// written.
+///
+/// # Errors
+///
+/// [`RunError`] when it cannot even begin.
+pub fn run<S: Service>(
+    mut origin: Origin,
+    cycle: Arc<Cycle>,
+    ready: impl FnOnce(),
+) -> Result<(), RunError> {
+    if let Some(log) = cycle.error_log() {
+        set_default(log);
+    }
+    // What the first generation did not want of it is closed.
+    origin.options.inherited = None;
+    let daemon = cycle.core().daemon() && origin.predecessor.is_none();
+    let daemon = daemon.then(Daemon::new).transpose()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::System {
+            call: "epoll_create()",
+            error,
+        })?;
+    let outcome = if cycle.is_master() {
+        origin.options.role = Role::Master;
+        runtime.block_on(master::run(origin, cycle, daemon, ready))
+    } else {
+        origin.options.role = Role::Whole;
+        runtime.block_on(single::run::<S>(origin, cycle, daemon, ready))
+    };
+    // A configuration that is being built now is nobody's any more.
+    runtime.shutdown_background();
+    outcome
+}
+
 /// Why the server cannot run, though its configuration is good.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -124,4 +208,7 @@ pub enum RunError {
     /// The file of the process's number cannot be written.
     #[error(transparent)]
     Pid(#[from] PidError),
+    /// The worker process could not prepare the first generation, and says why.
+    #[error("{0}")]
+    Refused(String),
 }

@@ -1,7 +1,9 @@
 //! The file with the number of the process (`pid`).
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, getpid};
@@ -73,6 +75,32 @@ impl PidFile {
         })
     }
 
+    /// Leaves the name to the binary that takes over.
+    pub(super) fn step_aside(&mut self) -> Result<(), PidError> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(OLD);
+        self.rename(name.into())
+    }
+
+    /// Takes the name back.
+    pub(super) fn step_back(&mut self) -> Result<(), PidError> {
+        let name = self.path.as_os_str().as_bytes();
+        match name.strip_suffix(OLD.as_bytes()) {
+            Some(name) => self.rename(OsStr::from_bytes(name).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn rename(&mut self, to: PathBuf) -> Result<(), PidError> {
+        fs::rename(&self.path, &to).map_err(|error| PidError::File {
+            call: "rename()",
+            path: self.path.clone(),
+            error,
+        })?;
+        self.path = to;
+        Ok(())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -89,6 +117,9 @@ impl Drop for PidFile {
         }
     }
 }
+
+/// What the name of the file of a binary ends with that another one is to replace.
+const OLD: &str = ".oldbin";
 
 #[cfg(test)]
 mod tests {

@@ -2,13 +2,19 @@
 
 use std::ffi::CString;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use nix::unistd;
 use rustix::fs::Gid;
-use rustix::process::{Resource, Rlimit, Uid, getrlimit, setpriority_process, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Uid, getrlimit, set_dumpable_behavior, setpriority_process,
+    setrlimit,
+};
 use rustix::thread::{
     CpuSet, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use crate::alert;
@@ -57,19 +63,120 @@ impl ThreadRights {
     }
 }
 
+/// What a worker process sets for itself before it does anything else, and cannot change later:
+/// a generation that wants other rights gets another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ProcessRights {
+    user: Option<Identity>,
+    files: Option<u64>,
+    core: Option<u64>,
+    priority: Option<i32>,
+    folder: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl ProcessRights {
+    /// What `cycle` says.
+    pub(super) fn of(cycle: &Cycle) -> Result<Self, RunError> {
+        let core = cycle.core();
+        let environment = core.environment();
+        let mut environment: Vec<(String, String)> = environment
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        environment.sort();
+        Ok(Self {
+            user: core.user().map(identity).transpose()?,
+            files: core.rlimit_nofile(),
+            core: core.rlimit_core(),
+            priority: core.priority(),
+            folder: core.working_directory().map(Path::to_owned),
+            environment,
+        })
+    }
+
+    /// The variables that the process has (`env`).
+    pub(super) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Sets them for the calling process, for good. Limits and priority are wishes: what the
+    /// system refuses is logged.
+    pub(super) fn apply(&self) -> Result<(), RunError> {
+        limit(Resource::Nofile, "RLIMIT_NOFILE", self.files);
+        limit(Resource::Core, "RLIMIT_CORE", self.core);
+        if let Some(priority) = self.priority
+            && let Err(error) = setpriority_process(None, priority)
+        {
+            alert!("setpriority({priority}) failed {}", errno(&error.into()));
+        }
+        if let Some(user) = &self.user {
+            user.become_it()?;
+        }
+        if let Some(path) = &self.folder {
+            change_folder(path);
+        }
+        Ok(())
+    }
+}
+
+impl Identity {
+    fn become_it(&self) -> Result<(), RunError> {
+        let failed = |call| {
+            move |error: nix::Error| RunError::System {
+                call,
+                error: error.into(),
+            }
+        };
+        let (uid, gid) = (
+            unistd::Uid::from_raw(self.uid),
+            unistd::Gid::from_raw(self.gid),
+        );
+        let groups = self.groups.iter().copied().map(unistd::Gid::from_raw);
+        let groups: Vec<_> = groups.collect();
+        // Groups first: with the user go the rights to change them.
+        unistd::setgroups(&groups).map_err(failed("setgroups()"))?;
+        unistd::setresgid(gid, gid, gid).map_err(failed("setgid()"))?;
+        unistd::setresuid(uid, uid, uid).map_err(failed("setuid()"))?;
+        // The system takes this away from a process that changes its user, and without it there
+        // is neither a core file nor a look at /proc/self.
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::Dumpable) {
+            alert!("prctl(PR_SET_DUMPABLE) failed {}", errno(&error.into()));
+        }
+        Ok(())
+    }
+}
+
+/// A user with all groups, further ones included.
+fn identity(user: &Credentials) -> Result<Identity, RunError> {
+    let failed = |error| RunError::System {
+        call: "getgrouplist()",
+        error,
+    };
+    let name = CString::new(user.name.as_str())
+        .map_err(io::Error::from)
+        .map_err(failed)?;
+    let groups = unistd::getgrouplist(&name, unistd::Gid::from_raw(user.gid))
+        .map_err(io::Error::from)
+        .map_err(failed)?;
+    Ok(Identity {
+        uid: user.uid,
+        gid: user.gid,
+        groups: groups.iter().map(|group| group.as_raw()).collect(),
+    })
+}
+
 /// Gives up the thread's rights for those of `user`. Threads that it starts have no more.
 fn become_user(user: &Credentials) -> Result<(), RunError> {
     let failed = |call| move |error| RunError::System { call, error };
-    let name = CString::new(user.name.as_str())
-        .map_err(io::Error::from)
-        .map_err(failed("getgrouplist()"))?;
-    let groups = unistd::getgrouplist(&name, unistd::Gid::from_raw(user.gid))
-        .map_err(io::Error::from)
-        .map_err(failed("getgrouplist()"))?;
-    let groups: Vec<Gid> = groups
-        .iter()
-        .map(|group| Gid::from_raw(group.as_raw()))
-        .collect();
+    let groups = identity(user)?.groups;
+    let groups: Vec<Gid> = groups.into_iter().map(Gid::from_raw).collect();
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     // Groups first: with the user go the rights to change them.
     set_thread_groups(&groups)
@@ -89,9 +196,13 @@ pub(super) fn apply_to_process(cycle: &Cycle) {
     let core = cycle.core();
     limit(Resource::Nofile, "RLIMIT_NOFILE", core.rlimit_nofile());
     limit(Resource::Core, "RLIMIT_CORE", core.rlimit_core());
-    if let Some(path) = core.working_directory()
-        && let Err(error) = std::env::set_current_dir(path)
-    {
+    if let Some(path) = core.working_directory() {
+        change_folder(path);
+    }
+}
+
+fn change_folder(path: &Path) {
+    if let Err(error) = std::env::set_current_dir(path) {
         alert!("chdir(\"{}\") failed {}", path.display(), errno(&error));
     }
 }

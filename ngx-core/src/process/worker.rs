@@ -155,7 +155,7 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
     let mut replaced = Vec::new();
     post.serves(&cycle);
     drop(cycle);
-    loop {
+    let slowly = loop {
         let command = tokio::select! {
             command = post.inbox.recv() => command,
             () = accepting.ended() => continue,
@@ -174,19 +174,29 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
                 serving = Serving::of(&next);
                 post.serves(&next);
             }
-            Some(Command::Quit) => break,
+            Some(Command::Leave) => break true,
+            Some(Command::Quit) => break false,
             Some(Command::Terminate) | None => {
                 notice!("exiting");
                 return Ok(());
             }
         }
-    }
+    };
     notice!("gracefully shutting down");
     accepting.close().await;
-    service.close_gracefully();
-    tokio::select! {
-        () = idle(&*service, serving.patience) => {}
-        () = terminated(&mut post.inbox) => {}
+    let hurried = !slowly || {
+        service.leave();
+        tokio::select! {
+            () = idle(&*service, serving.patience) => false,
+            command = post.inbox.recv() => matches!(command, Some(Command::Quit)),
+        }
+    };
+    if hurried {
+        service.close_gracefully();
+        tokio::select! {
+            () = idle(&*service, serving.patience) => {}
+            () = terminated(&mut post.inbox) => {}
+        }
     }
     if service.connections() > 0 {
         service.cut_off(None);

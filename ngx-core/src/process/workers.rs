@@ -96,7 +96,12 @@ impl<S: Service> Workers<S> {
                 worker.tell(Command::Swap(Arc::clone(&self.cycle)));
                 self.threads.push(worker);
             } else {
-                worker.tell(Command::Quit);
+                let rights_stay = worker.rights == rights;
+                worker.tell(if rights_stay {
+                    Command::Leave
+                } else {
+                    Command::Quit
+                });
                 self.leaving.push(worker);
             }
         }
@@ -108,7 +113,7 @@ impl<S: Service> Workers<S> {
 
     /// Tells all threads to end when their connections have.
     pub fn quit(&mut self) {
-        for worker in &self.threads {
+        for worker in self.threads.iter().chain(&self.leaving) {
             worker.tell(Command::Quit);
         }
         self.dismiss();

@@ -40,7 +40,11 @@ fn a_record_repeats_what_was_asked() {
     };
     let first = ask(&recorder);
     let record = Arc::new(recorder.into_record());
-    let again = RecordedSource::new(Arc::clone(&record));
+    // Another process gets it as bytes.
+    let bytes = postcard::to_stdvec(&*record).unwrap();
+    let copy: Record = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!(copy.dump(), record.dump());
+    let again = RecordedSource::new(Arc::new(copy));
     assert_eq!(ask(&again), first);
     assert_eq!(first.6, (Some(User { uid: 33, gid: 34 }), None, Some(34)));
     assert!(again.read(Path::new("/unasked"), FileRole::Config).is_err());

@@ -111,7 +111,7 @@ impl Serve {
         match &mut self.state {
             State::Head(head) => {
                 if head.is_idle() {
-                    let unwanted = self.place.worker().is_closing() || self.place.is_wanted();
+                    let unwanted = self.place.worker().ends_idle() || self.place.is_wanted();
                     if unwanted && self.http1.is_silent() {
                         self.state = State::Closed;
                         return Poll::Ready(true);

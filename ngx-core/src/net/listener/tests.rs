@@ -208,3 +208,47 @@ fn ipv6_does_not_take_ipv4_unless_told() {
     let both = prepare(&Listeners::default(), &[options]);
     TcpStream::connect(v4(&both)).unwrap();
 }
+
+#[test]
+fn sockets_are_adopted_in_the_order_of_what_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sock");
+    let wanted = [any_port(), ListenOptions::new(Addr::unix(&path))];
+    let opened = prepare(&Listeners::default(), &wanted);
+    let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().unwrap();
+    let sockets: Vec<Vec<OwnedFd>> = opened
+        .iter()
+        .map(|listener| listener.descriptors().map(copy).collect())
+        .collect();
+    let adopted = Listeners::adopt(&wanted, &sockets).unwrap();
+    assert_eq!(bound(&adopted), bound(&opened));
+    drop(adopted);
+    assert!(path.exists(), "the file is that of who made it");
+    let error = Listeners::adopt(&wanted[..1], &sockets).unwrap_err();
+    assert!(error.to_string().contains("2 were handed over"), "{error}");
+    drop(opened);
+    assert!(!path.exists());
+}
+
+#[test]
+fn sockets_of_another_program_are_kept_for_their_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sock");
+    let unix = ListenOptions::new(Addr::unix(&path));
+    let theirs = prepare(&Listeners::default(), &[any_port(), unix.clone()]);
+    theirs.share_files(true);
+    let no_socket = OwnedFd::from(fs::File::open("/dev/null").unwrap());
+    let sockets = theirs.iter().flat_map(|listener| listener.descriptors());
+    let sockets = sockets.map(|fd| fd.try_clone_to_owned().unwrap());
+    let inherited = Listeners::inherit(sockets.chain([no_socket]), true);
+    assert_eq!(inherited.iter().count(), 2);
+    let addr = bound(&theirs);
+    drop(theirs);
+    let ours = prepare(&inherited, &[ListenOptions::new(addr.into()), unix]);
+    drop(inherited);
+    TcpStream::connect(addr).unwrap();
+    UnixStream::connect(&path).unwrap();
+    ours.share_files(false);
+    drop(ours);
+    assert!(!path.exists());
+}
