@@ -114,7 +114,7 @@ fn an_asterisk_clears_all_that_begin_so() {
     assert_eq!(response.header("x-hidden-three"), None);
     assert_eq!(response.header("x-hid"), Some("stays"));
     let all = server.get("/all").expect(200);
-    assert_eq!(all.header("x-a").or(all.header("x-b")), None);
+    assert_eq!(all.header("x-a").or_else(|| all.header("x-b")), None);
     assert!(all.header("server").is_some() && all.header("content-type").is_some());
 }
 
@@ -131,7 +131,10 @@ fn commands_are_for_some_statuses_and_types() {
     );
     let plain = server.get("/plain").expect(200);
     assert_eq!(plain.header("x-text"), Some("1"));
-    assert_eq!(plain.header("x-bad").or(plain.header("x-both")), None);
+    assert_eq!(
+        plain.header("x-bad").or_else(|| plain.header("x-both")),
+        None
+    );
     assert_eq!(server.get("/html").expect(200).header("x-both"), Some("1"));
     assert_eq!(server.get("/json").expect(200).header("x-text"), None);
     let bad = server.get("/503").expect(503);
