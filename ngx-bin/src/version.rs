@@ -6,7 +6,7 @@ use ngx_core::module::Registry;
 /// The version of nginx whose behaviour this is, and ours.
 pub(crate) fn version() -> String {
     let ours = env!("CARGO_PKG_VERSION");
-    format!("nginx version: nginx/{NGINX_VERSION} (ngx/{ours})")
+    format!("nginx version: nginx/{NGINX_VERSION} (ngx {ours})")
 }
 
 /// The modules as arguments of nginx's `configure`, which test suites and scripts look at to know

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::ptr;
 
+use ngx_core::debug;
 use pcre2_sys as pcre;
 use smallvec::SmallVec;
 
@@ -106,7 +107,12 @@ impl Pattern {
         if options.jit && !options.dfa {
             // Where there is no JIT, the interpreter runs the pattern.
             // SAFETY: the code is ours, and nobody runs it yet.
-            unsafe { pcre::pcre2_jit_compile_8(compiled, pcre::PCRE2_JIT_COMPLETE) };
+            let code = unsafe { pcre::pcre2_jit_compile_8(compiled, pcre::PCRE2_JIT_COMPLETE) };
+            if code == 0 {
+                debug!("pcre2 JIT compiled successfully");
+            } else {
+                debug!("pcre2 JIT compiling failed: {}", message_of(code));
+            }
         }
         Ok(pattern)
     }

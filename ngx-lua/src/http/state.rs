@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use ngx_buf::Chain;
+use ngx_core::debug;
 use ngx_core::http::{CtxSlot, Request};
 
 use super::answer::Answer;
@@ -40,6 +41,14 @@ pub(crate) struct State {
     pub(crate) endings: OnceCell<Rc<Endings>>,
     /// The VM of this request alone (`lua_code_cache off`).
     pub(super) vm: RefCell<Option<Rc<Vm>>>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.ctx.get_mut().is_some() {
+            debug!("lua release ngx.ctx at ref {:p}", self);
+        }
+    }
 }
 
 /// What `ngx.arg` is, phase by phase.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
+use ngx_core::debug;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
@@ -139,7 +140,9 @@ impl Engine {
 
     /// Ends the waiting of all timers: their callbacks run at once, told that it is too early.
     pub(crate) fn shut_down(&self) {
-        self.timers.exiting.set(true);
+        if !self.timers.exiting.replace(true) && self.pending_timers() > 0 {
+            debug!("lua abort pending timers");
+        }
         self.timers.exit.notify_waiters();
     }
 

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use ngx_core::debug;
+
 use super::{Engine, wait};
 use crate::ffi::{Call, Raise, Reply, Values, function};
 
@@ -23,11 +25,23 @@ fn sleep(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let Some(time) = duration(millis) else {
         return Err(format!("invalid sleep duration \"{millis}\"").into());
     };
+    debug!("lua ready to sleep for {millis} ms");
+    #[cfg(feature = "http")]
+    let request = {
+        let guest = call.lane().run().guest();
+        guest.map(|guest| guest.request.clone())
+    };
     wait(call, async move {
         if time.is_zero() {
             tokio::task::yield_now().await;
         } else {
             tokio::time::sleep(time).await;
+        }
+        #[cfg(feature = "http")]
+        if let Some(r) = request {
+            let (path, args) = (r.path(), r.args());
+            let (path, args) = (path.escape_ascii(), args.escape_ascii());
+            debug!("lua sleep timer expired: \"{path}?{args}\"");
         }
         Values::new()
     })

@@ -130,13 +130,13 @@ fn given_or_found(path: Option<&Path>, name: &str) -> Result<PathBuf> {
     }
 }
 
-/// `ngx/1.2.3` out of `nginx version: nginx/1.31.5 (ngx/1.2.3)`.
+/// `ngx/1.2.3` out of `nginx version: nginx/1.31.5 (ngx 1.2.3)`.
 fn own_version(text: &str) -> String {
     let line = first_line(text);
     let inner = line
         .split_once('(')
         .and_then(|(_, rest)| rest.split_once(')'));
-    inner.map_or_else(|| line.clone(), |(version, _)| version.to_owned())
+    inner.map_or_else(|| line.clone(), |(version, _)| version.replace(' ', "/"))
 }
 
 /// The commit of the sources, where there is a repository; `+` behind it for changed ones.
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_version_is_our_own() {
-        let text = "nginx version: nginx/1.31.5 (ngx/0.1.0)\n";
+        let text = "nginx version: nginx/1.31.5 (ngx 0.1.0)\n";
         assert_eq!(own_version(text), "ngx/0.1.0");
         assert_eq!(own_version("ngx 7\n"), "ngx 7");
     }
