@@ -117,6 +117,8 @@ pub fn origin(http: &str, extra: &[&'static HttpModule]) -> Origin {
     let mut text = String::from("events {}\nhttp {\n    keepalive_requests 1000000000;\n");
     let _ = writeln!(text, "{http}}}");
     Origin {
+        log: None,
+        predecessor: None,
         registry: Arc::new(registry(extra)),
         source: Arc::new(MemorySource::new().with_file("/ngx.conf", text)),
         file: Path::new("/ngx.conf").to_owned(),
