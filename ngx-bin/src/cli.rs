@@ -131,6 +131,7 @@ fn command() -> Command {
         .override_usage(
             "nginx [-?hvVtTq] [-s signal] [-p prefix] [-e file] [-c file] [-g directives]",
         )
+        .after_help("ngx lua <script> [args]  runs a Lua script; ngx lua -h says how")
         .args_override_self(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
