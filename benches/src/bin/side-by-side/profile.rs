@@ -107,6 +107,10 @@ fn count_instructions(
 ) -> Result<u64> {
     let folder = lab.site.path().join("callgrind");
     let doing = || format!("cannot use {}", folder.display());
+    // What a run that failed has left.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).doing(doing)?;
+    }
     fs::create_dir(&folder).doing(doing)?;
     // A worker of nginx writes its file with the rights of another user.
     let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);

@@ -87,15 +87,35 @@ impl Program {
         let mut arguments: Vec<OsString> = vec!["-p".into(), prefix, "-c".into()];
         arguments.push(folder.join("nginx.conf").into());
         if lua && !self.lua.is_empty() {
-            let mut load = OsString::new();
-            for module in &self.lua {
-                load.push("load_module ");
-                load.push(module);
-                load.push("; ");
-            }
-            arguments.extend(["-g".into(), load]);
+            arguments.extend(["-g".into(), self.load_modules()]);
         }
         arguments
+    }
+
+    /// As [`arguments`](Self::arguments), in one process: a program under valgrind cannot start
+    /// itself anew.
+    pub(crate) fn arguments_of_one_process(&self, folder: &Path, lua: bool) -> Vec<OsString> {
+        let mut arguments = self.arguments(folder, false);
+        if self.kind != Kind::Haproxy {
+            let mut directives = if lua {
+                self.load_modules()
+            } else {
+                OsString::new()
+            };
+            directives.push("master_process off;");
+            arguments.extend(["-g".into(), directives]);
+        }
+        arguments
+    }
+
+    fn load_modules(&self) -> OsString {
+        let mut load = OsString::new();
+        for module in &self.lua {
+            load.push("load_module ");
+            load.push(module);
+            load.push("; ");
+        }
+        load
     }
 
     /// Has it check the configuration in this folder; what it does not like is the error.

@@ -117,7 +117,13 @@ fn command(start: Start<'_>) -> Command {
             command
         }
     };
-    command.args(start.program.arguments(start.folder, start.lua));
+    command.args(match start.under {
+        Some(Tool::Callgrind(..)) => {
+            let program = start.program;
+            program.arguments_of_one_process(start.folder, start.lua)
+        }
+        _ => start.program.arguments(start.folder, start.lua),
+    });
     command
 }
 
