@@ -143,3 +143,37 @@ fn a_header_filter_asks_redis_for_a_hundred_requests_at_once() {
         }
     }
 }
+
+#[test]
+fn the_script_of_the_crates_example_runs_in_the_server_and_as_a_command() {
+    let Some(redis) = Redis::start() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ngx-lua/examples/redis.lua");
+    let port = redis.port();
+    let server = server(
+        &redis,
+        &format!(
+            "location / {{
+                 content_by_lua_block {{
+                     local script = assert(loadfile('{script}'))
+                     ngx.say(script('127.0.0.1', {port}))
+                 }}
+             }}"
+        ),
+    );
+    let answer = server.get("/").expect(200).text();
+    assert!(answer.contains("sum of squares 385"), "{answer}");
+    assert!(answer.contains("reused yes"), "{answer}");
+    if !ours("ngx lua") {
+        return;
+    }
+    // As empty as the first one was.
+    let Some(redis) = Redis::start() else { return };
+    let port = redis.port();
+    let code = format!("print(assert(loadfile('{script}'))('127.0.0.1', {port}))");
+    let output = std::process::Command::new(support::binary())
+        .args(["lua", "-e", &code])
+        .output();
+    let output = output.expect("run ngx lua");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), answer);
+}
