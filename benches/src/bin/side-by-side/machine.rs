@@ -1,13 +1,23 @@
 //! The machine that figures come from.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::sched_getaffinity;
 use serde::{Deserialize, Serialize};
 
-/// A load average from which on figures are called noisy.
-const BUSY: f64 = 0.5;
+use crate::error::Result;
+use crate::interrupt;
+
+/// So much of a core used by others, and figures are called noisy.
+const BUSY: f64 = 0.1;
+
+/// How long it is watched to see that.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// How many times, before it is taken as busy: compilers and the like end.
+const TIMES: usize = 30;
 
 /// What the reader of a table wants to know.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -16,7 +26,7 @@ pub(crate) struct Machine {
     pub(crate) cpu: String,
     pub(crate) cores: usize,
     pub(crate) kernel: String,
-    /// Processes that wanted to run during the minute before.
+    /// How many cores others used just before anything was measured.
     pub(crate) load: f64,
 }
 
@@ -31,23 +41,78 @@ impl Machine {
     /// This one, now.
     pub(crate) fn this() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        let load = read("/proc/loadavg");
         Self {
             date: jiff::Zoned::now().date().to_string(),
             cpu: cpu_model(&read("/proc/cpuinfo")).unwrap_or_else(|| "unknown".to_owned()),
             cores: available().len(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            load: load
-                .split(' ')
-                .next()
-                .and_then(|first| first.parse().ok())
-                .unwrap_or(0.0),
+            load: 0.0,
         }
+    }
+
+    /// Waits until others leave the machine alone, a minute at most, and notes how much they do.
+    ///
+    /// # Errors
+    ///
+    /// Of an interruption.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        for _ in 0..TIMES {
+            let before = CpuTime::now();
+            interrupt::sleep(WATCHED)?;
+            self.load = CpuTime::now().cores_since(before);
+            if !self.was_busy() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether others were at work on it.
     pub(crate) fn was_busy(&self) -> bool {
         self.load >= BUSY
+    }
+}
+
+/// Ticks of all cores since the machine was started.
+#[derive(Clone, Copy, Debug, Default)]
+struct CpuTime {
+    busy: u64,
+    all: u64,
+    cores: usize,
+}
+
+impl CpuTime {
+    fn now() -> Self {
+        Self::of(&fs::read_to_string("/proc/stat").unwrap_or_default())
+    }
+
+    /// Reads `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; what follows is
+    /// part of the first two.
+    fn of(stat: &str) -> Self {
+        let of_cores = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+        let mut time = Self {
+            cores: stat.lines().filter(of_cores).count(),
+            ..Self::default()
+        };
+        let sums = stat.lines().find_map(|line| line.strip_prefix("cpu "));
+        let ticks = sums.unwrap_or_default().split_ascii_whitespace().take(8);
+        for (at, ticks) in ticks.enumerate() {
+            let ticks: u64 = ticks.parse().unwrap_or(0);
+            time.all += ticks;
+            if !matches!(at, 3 | 4) {
+                time.busy += ticks;
+            }
+        }
+        time
+    }
+
+    fn cores_since(self, before: Self) -> f64 {
+        let all = self.all.saturating_sub(before.all);
+        if all == 0 {
+            return 0.0;
+        }
+        let busy = self.busy.saturating_sub(before.busy);
+        busy as f64 / all as f64 * self.cores as f64
     }
 }
 
@@ -116,7 +181,18 @@ mod tests {
             ..Machine::default()
         };
         assert!(with(1.5).was_busy());
-        assert!(!with(0.1).was_busy());
+        assert!(!with(0.05).was_busy());
+    }
+
+    #[test]
+    fn cores_that_were_used() {
+        let stat = |user: u64, idle: u64| {
+            let line = format!("cpu  {user} 0 0 {idle} 0 0 0 0 7 7\n");
+            CpuTime::of(&(line + "cpu0 0 0 0 0\ncpu1 0 0 0 0\nintr 5 5\n"))
+        };
+        let used = stat(150, 1050).cores_since(stat(100, 1000));
+        assert!((used - 1.0).abs() < 1e-9, "{used}");
+        assert!(stat(1, 1).cores_since(stat(1, 1)).abs() < 1e-9);
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::proc;
 /// How long a program may take to end when asked to.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// After how long it is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// A running program; stopped when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -124,26 +127,33 @@ impl Process {
 
     /// Asks those of the group to end that are not its leader, and waits for the leader: for a
     /// program that runs another one and sums up when that ends.
-    pub(crate) fn stop_inner(mut self) -> Result<()> {
+    pub(crate) fn stop_inner(self) -> Result<()> {
         let leader = self.child.id();
-        for (pid, _) in proc::group(leader) {
-            if pid != leader {
-                signal(pid, Signal::TERM);
+        self.stop_by(|| {
+            for (pid, _) in proc::group(leader) {
+                if pid != leader {
+                    signal(pid, Signal::TERM);
+                }
             }
-        }
-        match interrupt::wait_for(PATIENCE, || self.ended())? {
-            Some(_) => Ok(()),
-            None => Error::failed(format!("{} does not end", self.name)),
-        }
+        })
     }
 
     /// Asks it to end and waits for that.
-    pub(crate) fn stop(mut self) -> Result<()> {
-        signal(self.child.id(), Signal::TERM);
-        match interrupt::wait_for(PATIENCE, || self.ended())? {
-            Some(_) => Ok(()),
-            None => Error::failed(format!("{} does not end", self.name)),
+    pub(crate) fn stop(self) -> Result<()> {
+        let leader = self.child.id();
+        self.stop_by(|| signal(leader, Signal::TERM))
+    }
+
+    /// Asks again every second: nginx misses a signal that arrives just before it waits for
+    /// events, and under valgrind that happens.
+    fn stop_by(mut self, ask: impl Fn()) -> Result<()> {
+        for _ in 0..PATIENCE.as_secs() {
+            ask();
+            if interrupt::wait_for(AGAIN, || self.ended())?.is_some() {
+                return Ok(());
+            }
         }
+        Error::failed(format!("{} does not end", self.name))
     }
 
     /// For the way out: asks, waits a moment, insists. Leaves nobody of the group behind.

@@ -63,13 +63,14 @@ fn outcome(results: &Results) -> Result<()> {
 }
 
 fn measure(options: &Options) -> Result<Results> {
-    // Before anything is built: that would count as load.
-    let machine = Machine::this();
     let mut results = Results {
-        machine,
+        machine: Machine::this(),
         ..Results::default()
     };
     let mut lab = lab(options, &mut results)?;
+    if !options.smoke {
+        results.machine.settle()?;
+    }
     results.settings = Settings {
         seconds: lab.effort.seconds,
         rounds: lab.effort.rounds,

@@ -182,7 +182,7 @@ fn warnings(results: &Results) -> Vec<String> {
     }
     if results.machine.was_busy() {
         warnings.push(format!(
-            "Noisy: the machine was busy with other things (load average {:.1} before the run).",
+            "Noisy: the machine was busy with other things ({:.1} cores just before the run).",
             results.machine.load
         ));
     }
