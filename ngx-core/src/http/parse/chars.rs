@@ -98,10 +98,8 @@ pub(super) const fn hex_value(byte: u8) -> Option<u8> {
 ///
 /// Eight bytes at a time: this one pass finds the end of a line and proves that nothing in the line
 /// needs a second look.
+#[inline]
 pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-
     let mut rest = buf.get(from..)?;
     let mut at = from;
 
@@ -125,12 +123,53 @@ pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
         .map(|found| at + found)
 }
 
+/// Offset of the first colon in `buf`, if it is where a field name of the usual length ends.
+#[inline]
+pub(super) fn find_colon(buf: &[u8]) -> Option<usize> {
+    let mut rest = buf;
+    let mut at = 0;
+
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        let colons = u64::from_le_bytes(*word) ^ (ONES * b':' as u64);
+        let hits = colons.wrapping_sub(ONES) & !colons & HIGH;
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+        if at >= USUAL_NAME {
+            return None;
+        }
+        rest = tail;
+    }
+
+    rest.iter()
+        .position(|&byte| byte == b':')
+        .map(|found| at + found)
+}
+
+/// How far a colon is looked for.
+const USUAL_NAME: usize = 64;
+
+/// A one in each byte of a word.
+const ONES: u64 = u64::MAX / 255;
+/// The high bit of each byte of a word.
+const HIGH: u64 = ONES << 7;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn finds_the_first_colon(buf in prop::collection::vec(prop::sample::select(b"a:\x3b\x39\xba\0".to_vec()), 0..80)) {
+            let expected = buf.iter().position(|&byte| byte == b':');
+            match find_colon(&buf) {
+                None => prop_assert!(expected.is_none_or(|at| at >= USUAL_NAME)),
+                found => prop_assert_eq!(found, expected),
+            }
+        }
+
         #[test]
         fn finds_what_a_plain_loop_finds(buf in prop::collection::vec(any::<u8>(), 0..64), from in 0usize..70) {
             let expected = (from..buf.len()).find(|&i| buf[i] < 0x20 || buf[i] == 0x7f);

@@ -107,6 +107,25 @@ impl Known {
         }
     }
 
+    /// The field whose name is the first `len` bytes of `head`. As [`from_name`](Self::from_name),
+    /// but what is behind the name may be looked at too, which saves copying it.
+    #[inline]
+    pub(super) fn in_front_of(head: &[u8], len: usize) -> Self {
+        let (Some(&first), Some(&last)) = (head.first(), head.get(len.wrapping_sub(1))) else {
+            return Self::Other;
+        };
+
+        let slot = &SLOTS[slot(len, first, last)];
+        if slot.len != len {
+            return Self::Other;
+        }
+        match slot.pattern.matches_front(head, len) {
+            Some(true) => slot.known,
+            Some(false) => Self::Other,
+            None => Self::from_name(head.get(..len).unwrap_or_default()),
+        }
+    }
+
     /// The name as it is usually written; empty for [`Known::Other`].
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -193,11 +212,12 @@ struct Slot {
 /// The longest known name in words.
 const WORDS: usize = 3;
 
-/// A name in lower case, eight bytes to a word, and the bits in which upper-case letters differ.
+/// A name in lower case, eight bytes to a word, and the bits that count: not those behind the
+/// name, nor those in which upper-case letters differ.
 #[derive(Clone, Copy)]
 struct Pattern {
     lower: [u64; WORDS],
-    case: [u64; WORDS],
+    care: [u64; WORDS],
 }
 
 impl Pattern {
@@ -208,15 +228,18 @@ impl Pattern {
         );
         let mut this = Self {
             lower: [0; WORDS],
-            case: [0; WORDS],
+            care: [0; WORDS],
         };
         let mut at = 0;
         while at < name.len() {
             let shift = at % 8 * 8;
             this.lower[at / 8] |= (name[at].to_ascii_lowercase() as u64) << shift;
-            if name[at].is_ascii_alphabetic() {
-                this.case[at / 8] |= 0x20 << shift;
-            }
+            let care = if name[at].is_ascii_alphabetic() {
+                !0x20u8
+            } else {
+                !0
+            };
+            this.care[at / 8] |= (care as u64) << shift;
             at += 1;
         }
         this
@@ -231,11 +254,24 @@ impl Pattern {
         front.copy_from_slice(name);
 
         let (words, _) = padded.as_chunks::<8>();
-        let patterns = self.lower.iter().zip(&self.case);
-        words
-            .iter()
-            .zip(patterns)
-            .all(|(word, (&lower, &case))| u64::from_le_bytes(*word) | case == lower)
+        words.iter().enumerate().all(|(i, word)| self.has(i, word))
+    }
+
+    /// The same for the first `len` bytes of `head`, if so much is behind them that they can be
+    /// looked at in whole words.
+    #[inline]
+    fn matches_front(&self, head: &[u8], len: usize) -> Option<bool> {
+        let words = len.div_ceil(8);
+        let (front, _) = head.get(..words * 8)?.as_chunks::<8>();
+        Some(front.iter().enumerate().all(|(i, word)| self.has(i, word)))
+    }
+
+    #[inline]
+    fn has(&self, at: usize, word: &[u8; 8]) -> bool {
+        let (Some(lower), Some(care)) = (self.lower.get(at), self.care.get(at)) else {
+            return false;
+        };
+        (u64::from_le_bytes(*word) ^ lower) & care == 0
     }
 }
 
@@ -283,6 +319,14 @@ mod tests {
                 known
             );
             assert_eq!(known.name(), name);
+            for behind in ["", ": a", ": and a value"] {
+                let head = format!("{name}{behind}");
+                assert_eq!(Known::in_front_of(head.as_bytes(), name.len()), known);
+                assert_eq!(
+                    Known::in_front_of(head.as_bytes(), name.len() + 1),
+                    Known::Other
+                );
+            }
         }
     }
 
@@ -299,6 +343,8 @@ mod tests {
             b"\xff\xff",
         ] {
             assert_eq!(Known::from_name(name), Known::Other, "{name:?}");
+            let head = [name, b": and a value"].concat();
+            assert_eq!(Known::in_front_of(&head, name.len()), Known::Other);
         }
     }
 }

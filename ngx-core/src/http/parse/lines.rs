@@ -57,7 +57,7 @@ impl Default for Limits {
 }
 
 /// Cuts a growing slice into lines; remembers how far it has looked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
     /// Where the search goes on; `start <= at`.
     at: usize,
@@ -135,15 +135,33 @@ impl Lines {
         // A blank line costs nothing: those before a request are dropped, the one behind a head
         // ends it.
         if !line.is_empty() {
-            if len > self.room {
-                self.next_buffer(len > self.size)?;
-            }
-            self.room -= len;
+            self.count(len)?;
         }
 
         self.start = next;
         self.at = next;
         Ok(line)
+    }
+
+    /// Takes room for a line of `len` bytes, its end included.
+    #[inline]
+    pub(super) fn count(&mut self, len: usize) -> Result<(), LineError> {
+        if len > self.room {
+            self.next_buffer(len > self.size)?;
+        }
+        self.room -= len;
+        Ok(())
+    }
+
+    /// Whether nothing was looked at yet.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.at == 0
+    }
+
+    /// All up to `at` was looked at; the next line begins there.
+    pub(super) const fn skip_to(&mut self, at: usize) {
+        self.at = at;
+        self.start = at;
     }
 
     /// Whether a line that has come in part up to `end` can still be completed within the limits.

@@ -33,6 +33,7 @@ mod host;
 mod known;
 mod lines;
 mod method;
+mod quick;
 mod request;
 mod request_line;
 mod response;

@@ -9,6 +9,7 @@ use super::header::{FieldRange, find, parse_field};
 use super::known::{Known, KnownSet};
 use super::lines::{Limits, LineError, Lines};
 use super::method::Method;
+use super::quick;
 use super::request_line::{RequestLine, Version};
 use super::span::Span;
 
@@ -131,6 +132,22 @@ impl RequestParser {
         }
     }
 
+    /// Makes it a parser for another request, as [`new`](Self::new) does; its memory stays.
+    pub fn reset(&mut self, options: RequestOptions) {
+        let Self {
+            options: own,
+            lines,
+            line,
+            seen,
+            ignored,
+        } = self;
+        *lines = Lines::new(options.limits, false);
+        *own = options;
+        *line = None;
+        *seen = KnownSet::EMPTY;
+        ignored.clear();
+    }
+
     /// Goes on where the last call stopped. `buf` begins with the same bytes as before and may have
     /// more behind them; fields are appended to `fields`, which the caller empties before a new
     /// request.
@@ -146,6 +163,38 @@ impl RequestParser {
     ) -> Result<Progress<RequestHead>, RequestError> {
         let buf = Span::describable(buf);
 
+        if self.lines.is_fresh() {
+            let before = fields.len();
+            if let Some(head) = self.parse_quickly(buf, fields) {
+                return Ok(Progress::Done(head));
+            }
+            fields.truncate(before);
+        }
+        self.parse_lines(buf, fields)
+    }
+
+    /// A whole head that has nothing unusual in it.
+    fn parse_quickly(&mut self, buf: &[u8], fields: &mut Vec<FieldRange>) -> Option<RequestHead> {
+        let mut lines = self.lines;
+        let (line, at) = quick::request_line(buf, &mut lines)?;
+        let rules = quick::Rules {
+            most: self.options.max_headers,
+            is_single: Known::is_single_in_requests,
+        };
+        let (seen, len) = quick::fields((buf, at), &mut lines, &rules, fields)?;
+        if line.version > Version::HTTP_10 && !seen.contains(Known::Host) {
+            return None;
+        }
+        self.line = Some(line);
+        self.lines.skip_to(len);
+        Some(RequestHead { line, seen, len })
+    }
+
+    fn parse_lines(
+        &mut self,
+        buf: &[u8],
+        fields: &mut Vec<FieldRange>,
+    ) -> Result<Progress<RequestHead>, RequestError> {
         loop {
             let line = match self.lines.next(buf) {
                 Ok(Some(line)) => line,
@@ -286,6 +335,15 @@ pub fn fuzz_request(data: &[u8]) {
     let mut whole_fields = Vec::new();
     let mut whole = RequestParser::new(RequestOptions::default());
     let expected = whole.parse(data, &mut whole_fields);
+    let line_by_line = {
+        let mut fields = Vec::new();
+        let mut parser = RequestParser::new(RequestOptions::default());
+        (parser.parse_lines(data, &mut fields), fields)
+    };
+    assert_eq!(
+        (&expected, &whole_fields),
+        (&line_by_line.0, &line_by_line.1)
+    );
 
     let mut fields = Vec::new();
     let mut parser = RequestParser::new(RequestOptions::default());

@@ -348,7 +348,7 @@ impl Cursor<'_> {
 
 /// What a byte means to a path.
 #[derive(Clone, Copy)]
-enum TargetByte {
+pub(super) enum TargetByte {
     Usual,
     Slash,
     Percent,
@@ -357,7 +357,8 @@ enum TargetByte {
     Bad,
 }
 
-static TARGET: [TargetByte; 256] = {
+/// Class of each byte inside a path.
+pub(super) static TARGET: [TargetByte; 256] = {
     let mut table = [TargetByte::Usual; 256];
     let mut byte = 0;
     while byte < b' ' as usize {

@@ -5,8 +5,9 @@ use std::ops::Range;
 use super::error::{ResponseError, excerpt, excerpt_up_to};
 use super::framing::{ResponseFraming, of_response};
 use super::header::{FieldRange, find, parse_field};
-use super::known::KnownSet;
+use super::known::{Known, KnownSet};
 use super::lines::{Limits, LineError, Lines};
+use super::quick;
 use super::request::Progress;
 use super::request_line::Version;
 use super::span::Span;
@@ -132,6 +133,38 @@ impl ResponseParser {
     ) -> Result<Progress<ResponseHead>, ResponseError> {
         let buf = Span::describable(buf);
 
+        if self.lines.is_fresh() {
+            let before = fields.len();
+            if let Some(head) = self.parse_quickly(buf, fields) {
+                return Ok(Progress::Done(head));
+            }
+            fields.truncate(before);
+        }
+        self.parse_lines(buf, fields)
+    }
+
+    /// A whole head that has nothing unusual in it.
+    fn parse_quickly(&mut self, buf: &[u8], fields: &mut Vec<FieldRange>) -> Option<ResponseHead> {
+        let mut lines = self.lines;
+        let (status, at) = match self.status {
+            None => quick::status_line(buf, &mut lines)?,
+            Some(status) => (status, 0),
+        };
+        let rules = quick::Rules {
+            most: usize::MAX,
+            is_single: Known::is_single_in_responses,
+        };
+        let (seen, len) = quick::fields((buf, at), &mut lines, &rules, fields)?;
+        self.status = Some(status);
+        self.lines.skip_to(len);
+        Some(ResponseHead { status, seen, len })
+    }
+
+    fn parse_lines(
+        &mut self,
+        buf: &[u8],
+        fields: &mut Vec<FieldRange>,
+    ) -> Result<Progress<ResponseHead>, ResponseError> {
         loop {
             let line = match self.lines.next(buf) {
                 Ok(Some(line)) => line,
@@ -234,6 +267,15 @@ pub fn fuzz_response(data: &[u8]) {
     let limits = Limits::single(4096);
     let mut whole_fields = Vec::new();
     let expected = ResponseParser::new(limits).parse(data, &mut whole_fields);
+    let line_by_line = {
+        let mut fields = Vec::new();
+        let parsed = ResponseParser::new(limits).parse_lines(data, &mut fields);
+        (parsed, fields)
+    };
+    assert_eq!(
+        (&expected, &whole_fields),
+        (&line_by_line.0, &line_by_line.1)
+    );
 
     let mut fields = Vec::new();
     let mut parser = ResponseParser::new(limits);

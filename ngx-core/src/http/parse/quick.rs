@@ -1,0 +1,321 @@
+//! Heads as nearly everybody writes them, taken in one pass.
+//!
+//! The parsers go line by line and decide about everything that a peer may think of. Here a head
+//! that is there as a whole, and has nothing in it that needs a decision, is taken in one go.
+//! Whatever else it is, the answer is `None` and the parser begins anew, so that what is refused,
+//! ignored or repaired is said in one place, there. A head that passes here passes there and means
+//! the same; tests hold the two against each other.
+
+use super::chars::{NAME, NameByte, find_colon, find_control};
+use super::header::FieldRange;
+use super::known::{Known, KnownSet};
+use super::lines::Lines;
+use super::method::Method;
+use super::request_line::{RequestLine, TARGET, TargetByte, Version};
+use super::response::StatusLine;
+use super::span::Span;
+
+/// Which fields a head may have.
+pub(super) struct Rules {
+    /// Most fields there may be.
+    pub(super) most: usize,
+    /// Whether a second field of this name spoils the head.
+    pub(super) is_single: fn(Known) -> bool,
+}
+
+/// A request line at the front of `buf`, and where the fields begin.
+pub(super) fn request_line(buf: &[u8], lines: &mut Lines) -> Option<(RequestLine, usize)> {
+    let (method, name) = method(buf)?;
+    let start = name + 1;
+    let (path, plain) = path(buf, start)?;
+    let (args, end) = match buf.get(path)? {
+        b' ' => (Span::default(), path),
+        b'?' => {
+            let end = args_end(buf, path + 1)?;
+            (Span::at(path + 1, end), end)
+        }
+        _ => return None,
+    };
+    let version = match buf.get(end..)?.first_chunk::<11>()? {
+        b" HTTP/1.1\r\n" => Version::HTTP_11,
+        b" HTTP/1.0\r\n" => Version::HTTP_10,
+        _ => return None,
+    };
+    lines.count(end + 11).ok()?;
+    let line = RequestLine {
+        line: Span::at(0, end + 9),
+        method,
+        method_name: Span::at(0, name),
+        target: Span::at(start, end),
+        path: Span::at(start, path),
+        plain,
+        args,
+        protocol: Span::at(end + 1, end + 9),
+        version,
+        ..RequestLine::default()
+    };
+    Some((line, end + 11))
+}
+
+/// A status line at the front of `buf`, and where the fields begin.
+pub(super) fn status_line(buf: &[u8], lines: &mut Lines) -> Option<(StatusLine, usize)> {
+    let version = match buf.first_chunk::<9>()? {
+        b"HTTP/1.1 " => Version::HTTP_11,
+        b"HTTP/1.0 " => Version::HTTP_10,
+        _ => return None,
+    };
+    let &[
+        a @ b'1'..=b'9',
+        b @ b'0'..=b'9',
+        c @ b'0'..=b'9',
+        b' ' | b'\r',
+        ..,
+    ] = buf.get(9..)?
+    else {
+        return None;
+    };
+    let digit = |byte: u8| u16::from(byte - b'0');
+    let end = find_control(buf, 12)?;
+    let [b'\r', b'\n', ..] = buf.get(end..)? else {
+        return None;
+    };
+    lines.count(end + 2).ok()?;
+    let line = StatusLine {
+        version,
+        code: digit(a) * 100 + digit(b) * 10 + digit(c),
+        text: Span::at(9, end),
+    };
+    Some((line, end + 2))
+}
+
+/// The fields from `at` on, and how long the head is with the empty line behind them.
+pub(super) fn fields(
+    (buf, mut at): (&[u8], usize),
+    lines: &mut Lines,
+    rules: &Rules,
+    fields: &mut Vec<FieldRange>,
+) -> Option<(KnownSet, usize)> {
+    let mut seen = KnownSet::EMPTY;
+    loop {
+        let rest = buf.get(at..)?;
+        if let [b'\r', b'\n', ..] = rest {
+            return Some((seen, at + 2));
+        }
+        let colon = find_colon(rest)?;
+        let known = Known::in_front_of(rest, colon);
+        if known == Known::Other && !is_good(rest.get(..colon)?) {
+            return None;
+        }
+        let mut start = colon + 1;
+        while let Some(b' ' | b'\t') = rest.get(start) {
+            start += 1;
+        }
+        let end = find_control(rest, start)?;
+        let [b'\r', b'\n', ..] = rest.get(end..)? else {
+            return None;
+        };
+        lines.count(end + 2).ok()?;
+        let mut last = end;
+        while last > start
+            && let Some(b' ' | b'\t') = rest.get(last - 1)
+        {
+            last -= 1;
+        }
+        if fields.len() >= rules.most || !seen.insert(known) && (rules.is_single)(known) {
+            return None;
+        }
+        fields.push(FieldRange {
+            name: Span::at(at, at + colon),
+            value: Span::at(at + start, at + last),
+            known,
+        });
+        at += end + 2;
+    }
+}
+
+/// One of the usual methods, with a space and a slash behind it; and the length of its name.
+fn method(buf: &[u8]) -> Option<(Method, usize)> {
+    Some(match buf {
+        [b'G', b'E', b'T', b' ', b'/', ..] => (Method::Get, 3),
+        [b'P', b'O', b'S', b'T', b' ', b'/', ..] => (Method::Post, 4),
+        [b'H', b'E', b'A', b'D', b' ', b'/', ..] => (Method::Head, 4),
+        [b'P', b'U', b'T', b' ', b'/', ..] => (Method::Put, 3),
+        [b'P', b'A', b'T', b'C', b'H', b' ', b'/', ..] => (Method::Patch, 5),
+        [b'D', b'E', b'L', b'E', b'T', b'E', b' ', b'/', ..] => (Method::Delete, 6),
+        [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' ', b'/', ..] => (Method::Options, 7),
+        _ => return None,
+    })
+}
+
+/// Where the path ends that begins at `at`, and whether it is plain.
+fn path(buf: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut plain = true;
+    loop {
+        match TARGET[usize::from(*buf.get(at)?)] {
+            TargetByte::Usual => {}
+            TargetByte::Slash => plain &= !matches!(buf.get(at + 1), Some(b'/' | b'.')),
+            TargetByte::Percent => plain = false,
+            TargetByte::End => return Some((at, plain)),
+            TargetByte::Bad => return None,
+        }
+        at += 1;
+    }
+}
+
+/// Where the arguments end that begin at `from`: at a space, with no fragment and no control
+/// character before it.
+fn args_end(buf: &[u8], from: usize) -> Option<usize> {
+    let rest = buf.get(from..)?;
+    let end = rest
+        .iter()
+        .position(|&byte| byte <= b' ' || byte == b'#' || byte == 0x7f)?;
+    (rest.get(end) == Some(&b' ')).then_some(from + end)
+}
+
+/// Whether it is a name of letters, digits and `-` alone.
+fn is_good(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name
+            .iter()
+            .all(|&byte| NAME[usize::from(byte)] == NameByte::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::Limits;
+    use super::super::request::{Progress, RequestOptions, RequestParser, fuzz_request};
+    use super::super::response::fuzz_response;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What heads are put together from: the usual, and what spoils it.
+    const LINES: &[&str] = &[
+        "Host: localhost",
+        "host:a",
+        "Content-Length: 5",
+        "Content-Type: text/html; charset=utf-8",
+        "Connection: keep-alive",
+        "X-Mine:  spaces \t ",
+        "X-Empty:",
+        "X-Blank:   ",
+        "X_Odd: a",
+        "X.Odd: a",
+        "X Odd: a",
+        "NoColon",
+        "HTTP/1.1 200 OK",
+        ": nameless",
+        "X-Tab: a\tb",
+        "X-Control: a\x01b",
+        "X-Delete: a\x7fb",
+        "X-High: \u{e4}",
+        " folded",
+        "A-Name-That-Goes-On-And-On-And-On-And-On-And-On-And-On-And-On-And-On: 1",
+    ];
+
+    const ENDS: &[&str] = &["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "\r\r\n"];
+
+    fn head(first: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        use prop::sample::select;
+        let lines = prop::collection::vec((select(LINES), select(ENDS)), 0..7);
+        (select(first), select(ENDS), lines, any::<bool>()).prop_map(
+            |(first, end, lines, whole)| {
+                let lines = lines.iter().map(|(line, end)| [*line, *end].concat());
+                let fields: String = lines.collect();
+                let behind = if whole { "\r\nbody" } else { "" };
+                [first, end, &fields, behind].concat().into_bytes()
+            },
+        )
+    }
+
+    const REQUESTS: &[&str] = &[
+        "GET / HTTP/1.1",
+        "GET /a/b?c=d&e HTTP/1.0",
+        "POST /a//b/../c%20d HTTP/1.1",
+        "OPTIONS /.a HTTP/1.1",
+        "DELETE /a#b HTTP/1.1",
+        "PATCH /a?b#c HTTP/1.1",
+        "PUT  /a HTTP/1.1",
+        "HEAD /a  HTTP/1.1",
+        "GET /a HTTP/1.1 ",
+        "GET /a?b\x01 HTTP/1.1",
+        "GET /\u{e4} HTTP/1.1",
+        "GET /a",
+        "GET http://a/ HTTP/1.1",
+        "\r\nGET / HTTP/1.1",
+        "get / HTTP/1.1",
+        "GET / HTTP/2.0",
+    ];
+
+    const RESPONSES: &[&str] = &[
+        "HTTP/1.1 200 OK",
+        "HTTP/1.0 404 Not Found",
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 ",
+        "HTTP/1.1 099 Low",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1 200.1 OK",
+        "HTTP/1.1 2000",
+        "HTTP/1.1 200 O\tK",
+        "HTTP/2 200 OK",
+    ];
+
+    proptest! {
+        #[test]
+        fn requests_mean_what_they_mean_line_by_line(head in head(REQUESTS)) {
+            fuzz_request(&head);
+        }
+
+        #[test]
+        fn responses_mean_what_they_mean_line_by_line(head in head(RESPONSES)) {
+            fuzz_response(&head);
+        }
+    }
+
+    #[test]
+    fn the_usual_is_taken_at_once() {
+        let mut lines = Lines::new(Limits::default(), false);
+        let rules = Rules {
+            most: 2,
+            is_single: Known::is_single_in_requests,
+        };
+        let mut found = Vec::new();
+        let head = b"GET /a?b HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\nbody";
+        let (line, at) = request_line(head, &mut lines).unwrap();
+        assert_eq!(line.args.of(head), b"b");
+        let (seen, len) = fields((head, at), &mut lines, &rules, &mut found).unwrap();
+        assert!(seen.contains(Known::Host));
+        assert_eq!((head.get(len..), found.len()), (Some(&b"body"[..]), 2));
+        let one = Rules { most: 1, ..rules };
+        found.clear();
+        assert!(fields((head, at), &mut lines, &one, &mut found).is_none());
+    }
+
+    #[test]
+    fn limits_hold() {
+        for (first, number, size) in [(30, 1, 20), (17, 2, 30), (26, 1, 24), (26, 0, 24)] {
+            let limits = Limits {
+                first,
+                number,
+                size,
+            };
+            let options = RequestOptions {
+                limits,
+                ..RequestOptions::default()
+            };
+            for value in 0..30 {
+                let head = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(value));
+                let at_once = RequestParser::new(options).parse(head.as_bytes(), &mut Vec::new());
+                let mut parser = RequestParser::new(options);
+                let mut fields = Vec::new();
+                let mut piecewise = Ok(Progress::More);
+                for end in 1..=head.len() {
+                    piecewise = parser.parse(&head.as_bytes()[..end], &mut fields);
+                    if piecewise != Ok(Progress::More) {
+                        break;
+                    }
+                }
+                assert_eq!(at_once.is_ok(), piecewise.is_ok(), "{limits:?} {value}");
+            }
+        }
+    }
+}
