@@ -80,8 +80,12 @@ impl BodyState {
         framing.set(BodyFraming::None);
         stage.set(Stage::Unread);
         expect_tested.set(false);
-        bufs.get_mut().clear();
-        *ahead.get_mut() = BytesMut::new();
+        if !bufs.get_mut().is_empty() {
+            bufs.get_mut().clear();
+        }
+        if ahead.get_mut().capacity() > 0 {
+            *ahead.get_mut() = BytesMut::new();
+        }
         *named.get_mut() = None;
         wants_name.set(false);
         *building.get_mut() = None;
