@@ -55,8 +55,34 @@ impl Head {
     }
 
     /// How the body is framed, by the fields of this header.
-    pub(crate) fn framing(&self, head: &RequestHead) -> Result<BodyFraming, RequestError> {
-        head.framing(&self.bytes, &self.fields)
+    ///
+    /// # Errors
+    /// They contradict each other, or are malformed.
+    pub(crate) fn framing(&self) -> Result<BodyFraming, RequestError> {
+        if !self.seen.contains(Known::ContentLength) && !self.seen.contains(Known::TransferEncoding)
+        {
+            return Ok(BodyFraming::None);
+        }
+        self.parsed().framing(&self.bytes, &self.fields)
+    }
+
+    /// Whether the method may be used at all.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(crate) fn check_method(&self, framing: BodyFraming) -> Result<(), RequestError> {
+        match self.line.method {
+            Method::Trace | Method::Connect => self.parsed().check_method(framing, false),
+            _ => Ok(()),
+        }
+    }
+
+    fn parsed(&self) -> RequestHead {
+        RequestHead {
+            line: self.line,
+            seen: self.seen,
+            len: self.sent,
+        }
     }
 
     /// Keeps a request line that could not be parsed, for the log.

@@ -201,7 +201,9 @@ impl Request {
         }
         body.stage.set(Stage::Discarded);
         body.expect_tested.set(true);
-        body.ahead.take();
+        if body.ahead.borrow().capacity() > 0 {
+            body.ahead.take();
+        }
         let Some(downstream) = self.downstream() else {
             return Ok(());
         };

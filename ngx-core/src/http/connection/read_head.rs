@@ -51,7 +51,7 @@ pub(super) struct Origin<'a> {
 
 /// What the parser has made of the bytes so far.
 enum Parsed {
-    Head(Request, RequestHead),
+    Head(Request),
     Refused(Request, RequestError),
     /// The client has closed the connection.
     End,
@@ -203,7 +203,7 @@ impl ReadHead {
                 if self.pipelined {
                     request.set_pipelined();
                 }
-                (head.len.min(bytes.len()), Some(Parsed::Head(request, head)))
+                (head.len.min(bytes.len()), Some(Parsed::Head(request)))
             }
             Err(error) => {
                 let request = from.request(http1);
@@ -311,9 +311,9 @@ fn finish(http1: &Rc<Http1>, from: &Origin<'_>, parsed: Parsed, idle: bool) -> H
             }
             HeadRead::Close
         }
-        Parsed::Head(request, head) => {
+        Parsed::Head(request) => {
             http1.deadline.clear();
-            if let Err(error) = start(&request, http1, &head, from) {
+            if let Err(error) = start(&request, http1, from) {
                 refuse(&request, &error);
             }
             HeadRead::Request(request)
@@ -336,14 +336,9 @@ fn refuse(request: &Request, error: &RequestError) {
 }
 
 /// Checks what the header says of host, path and body, and chooses the server.
-fn start(
-    request: &Request,
-    http1: &Http1,
-    head: &RequestHead,
-    from: &Origin<'_>,
-) -> Result<(), RequestError> {
+fn start(request: &Request, http1: &Http1, from: &Origin<'_>) -> Result<(), RequestError> {
     let chosen = request.choose_server(from.vhosts);
-    let framing = request.head().framing(head);
+    let framing = request.head().framing();
     http1.begin(
         request,
         *framing.as_ref().unwrap_or(&BodyFraming::None),
@@ -353,7 +348,7 @@ fn start(
     set_uri(request)?;
     chosen?;
     let framing = framing?;
-    head.check_method(framing, false)?;
+    request.head().check_method(framing)?;
     request.set_body_framing(framing);
     Ok(())
 }

@@ -182,3 +182,71 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::Module;
+
+    static MODULE: Module = Module {
+        name: "test",
+        directives: &[],
+    };
+
+    const fn at(phase: Phase, name: &'static str) -> (Phase, Ordered<PhaseHandler>) {
+        let run: PhaseHandler = |_| PhaseStep::DECLINED;
+        let entry = Ordered {
+            name,
+            before: &[],
+            after: &[],
+            run,
+        };
+        (phase, entry)
+    }
+
+    static BUSY: HttpModule = HttpModule {
+        phases: &[at(Phase::Access, "busy"), at(Phase::Log, "busy")],
+        ..HttpModule::new(&MODULE)
+    };
+    static IDLE: HttpModule = HttpModule {
+        phases: &[
+            at(Phase::PostRead, "idle"),
+            at(Phase::Access, "idle"),
+            at(Phase::Access, "other"),
+            at(Phase::Content, "idle"),
+            at(Phase::Log, "idle"),
+        ],
+        idle: Some(|_, phase, name| name == "idle" && phase != Phase::Content),
+        ..HttpModule::new(&MODULE)
+    };
+
+    #[test]
+    fn what_is_idle_at_a_location_is_passed_over_there() {
+        let table = PhaseTable::new(&[&BUSY, &IDLE]).unwrap();
+        let places = table.places(&Location::default());
+        let walk = |mut at: usize, end: usize, places: &Places| {
+            let mut seen = Vec::new();
+            loop {
+                at = places.from(at);
+                if at >= end {
+                    assert_eq!(at, end, "nobody goes beyond");
+                    return seen;
+                }
+                seen.push((table.entries[at].phase, table.entries[at].name));
+                at += 1;
+            }
+        };
+        let own = [
+            (Phase::FindConfig, ""),
+            (Phase::PostRewrite, ""),
+            (Phase::Access, "busy"),
+            (Phase::Access, "other"),
+            (Phase::Content, "idle"),
+        ];
+        let end = table.entries.len();
+        assert_eq!(walk(0, table.log, &places), own);
+        assert_eq!(walk(table.log, end, &places), [(Phase::Log, "busy")]);
+        // Without knowing the location, all are asked.
+        assert_eq!(walk(0, end, &Places::default()).len(), end);
+    }
+}
