@@ -19,13 +19,13 @@ use rustix::time::{ClockId, clock_gettime};
 /// Milliseconds on a clock that never goes back; its zero means nothing.
 #[must_use]
 pub fn now_ms() -> u64 {
-    HELD.with(|held| held.read(&held.monotonic, || millis(ClockId::MonotonicCoarse)))
+    HELD.with(Held::monotonic)
 }
 
 /// Milliseconds since 1970-01-01 00:00 UTC.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    HELD.with(|held| held.read(&held.real, || millis(ClockId::RealtimeCoarse)))
+    HELD.with(Held::real)
 }
 
 /// Seconds since 1970-01-01 00:00 UTC.
@@ -75,27 +75,41 @@ impl Drop for Hold {
     }
 }
 
-/// What the clocks of a thread said when they were first read, in milliseconds; 0 if they were not.
+/// What the clocks of a thread said when they were last read, in milliseconds.
 struct Held {
     depth: Cell<u32>,
+    /// Since the clocks were held; 0 if they were not read yet.
     monotonic: Cell<u64>,
+    /// The two clocks move at the same ticks: this one is read anew when the other has moved.
     real: Cell<u64>,
+    /// What the other said then.
+    real_at: Cell<u64>,
 }
 
 impl Held {
-    fn read(&self, clock: &Cell<u64>, now: impl FnOnce() -> u64) -> u64 {
+    fn monotonic(&self) -> u64 {
         if self.depth.get() == 0 {
-            return now();
+            return millis(ClockId::MonotonicCoarse);
         }
-        if clock.get() == 0 {
-            clock.set(now());
+        if self.monotonic.get() == 0 {
+            self.monotonic.set(millis(ClockId::MonotonicCoarse));
         }
-        clock.get()
+        self.monotonic.get()
+    }
+
+    fn real(&self) -> u64 {
+        if self.depth.get() == 0 {
+            return millis(ClockId::RealtimeCoarse);
+        }
+        let at = self.monotonic();
+        if self.real_at.replace(at) != at {
+            self.real.set(millis(ClockId::RealtimeCoarse));
+        }
+        self.real.get()
     }
 
     fn forget(&self) {
         self.monotonic.set(0);
-        self.real.set(0);
     }
 }
 
@@ -314,6 +328,7 @@ thread_local! {
             depth: Cell::new(0),
             monotonic: Cell::new(0),
             real: Cell::new(0),
+            real_at: Cell::new(0),
         }
     };
     static TEXTS: RefCell<Option<Texts>> = const { RefCell::new(None) };

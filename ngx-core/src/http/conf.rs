@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::core::{LocationConf, ServerConf};
 use super::location::{LocationId, LocationTree};
 use super::module::{BodyFilter, HeaderFilter, WorkerHooks};
-use super::phases::PhaseTable;
+use super::phases::{PhaseTable, Places};
 use super::request::Request;
 use super::server::{ListenGroup, ServerId, Vhosts};
 use super::step::PhaseStep;
@@ -37,6 +38,8 @@ pub struct Server {
     pub name: Box<[u8]>,
     /// Its settings.
     pub slots: Slots,
+    /// Those of the core, at hand.
+    pub(crate) core: Arc<ServerConf>,
     /// What applies where no location fits.
     pub(crate) root: LocationId,
     pub(crate) named: Vec<(Box<[u8]>, LocationId)>,
@@ -56,6 +59,10 @@ pub struct Location {
     pub is_regex: bool,
     /// Its settings, those of the server included.
     pub slots: Slots,
+    /// Those of the core, at hand.
+    pub(crate) core: Arc<LocationConf>,
+    /// The places of the phase table that have something to do here.
+    pub(crate) places: Places,
     pub(crate) tree: Option<Box<LocationTree>>,
     pub(crate) handler: Option<Handler>,
     /// Where its block begins; that of the server for the server's own.

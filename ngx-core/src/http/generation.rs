@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::conf::HttpConf;
+use super::server::HostCache;
 use crate::cycle::Cycle;
 
 /// One thread's view of a generation of the configuration.
@@ -18,6 +19,7 @@ use crate::cycle::Cycle;
 pub struct Generation {
     cycle: Arc<Cycle>,
     http: Arc<HttpConf>,
+    hosts: RefCell<HostCache>,
     locals: RefCell<FxHashMap<TypeId, Rc<dyn Any>>>,
 }
 
@@ -28,6 +30,7 @@ impl Generation {
         Self {
             cycle,
             http,
+            hosts: RefCell::default(),
             locals: RefCell::default(),
         }
     }
@@ -56,6 +59,11 @@ impl Generation {
     /// The compiled `http` block.
     pub fn http(&self) -> &HttpConf {
         &self.http
+    }
+
+    /// What was found for the hosts that this thread was asked for last.
+    pub(crate) fn hosts(&self) -> &RefCell<HostCache> {
+        &self.hosts
     }
 
     /// What one module keeps for this thread and configuration, made when first asked for.

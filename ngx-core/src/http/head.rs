@@ -1,8 +1,8 @@
 //! The request header a request keeps: bytes and where things lie in them.
 
 use super::parse::{
-    BodyFraming, FieldRange, Known, KnownSet, Method, RequestError, RequestHead, RequestLine, Span,
-    TargetForm, Version, append_host,
+    BodyFraming, FieldRange, HostParts, InvalidHost, Known, KnownSet, Method, RequestError,
+    RequestHead, RequestLine, Span, TargetForm, Version,
 };
 
 /// The header of a request: as the client sent it, but for fields that were changed since.
@@ -13,8 +13,8 @@ pub struct Head {
     fields: Vec<FieldRange>,
     seen: KnownSet,
     line: RequestLine,
-    /// The normalised host: of the request line, else of `Host`; may be empty.
-    host: Vec<u8>,
+    /// The normalised host, in `bytes`: of the request line, else of `Host`; may be empty.
+    host: Span,
     method: Method,
 }
 
@@ -27,14 +27,20 @@ impl Default for Head {
             fields: Vec::new(),
             seen: KnownSet::EMPTY,
             line: UNPARSED,
-            host: Vec::new(),
+            host: Span::new(0, 0),
             method: Method::default(),
         }
     }
 }
 
 impl Head {
-    /// Takes over a parsed header.
+    /// Takes over a parsed header. `fields` gets the memory of the fields before.
+    pub(crate) fn take(&mut self, bytes: &[u8], head: &RequestHead, fields: &mut Vec<FieldRange>) {
+        self.set(bytes, head, &[]);
+        std::mem::swap(&mut self.fields, fields);
+    }
+
+    /// Copies a parsed header.
     pub(crate) fn set(&mut self, bytes: &[u8], head: &RequestHead, fields: &[FieldRange]) {
         self.bytes.clear();
         self.bytes
@@ -45,12 +51,38 @@ impl Head {
         self.seen = head.seen;
         self.line = head.line;
         self.method = head.line.method;
-        self.host.clear();
+        self.host = Span::new(0, 0);
     }
 
     /// How the body is framed, by the fields of this header.
-    pub(crate) fn framing(&self, head: &RequestHead) -> Result<BodyFraming, RequestError> {
-        head.framing(&self.bytes, &self.fields)
+    ///
+    /// # Errors
+    /// They contradict each other, or are malformed.
+    pub(crate) fn framing(&self) -> Result<BodyFraming, RequestError> {
+        if !self.seen.contains(Known::ContentLength) && !self.seen.contains(Known::TransferEncoding)
+        {
+            return Ok(BodyFraming::None);
+        }
+        self.parsed().framing(&self.bytes, &self.fields)
+    }
+
+    /// Whether the method may be used at all.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(crate) fn check_method(&self, framing: BodyFraming) -> Result<(), RequestError> {
+        match self.line.method {
+            Method::Trace | Method::Connect => self.parsed().check_method(framing, false),
+            _ => Ok(()),
+        }
+    }
+
+    fn parsed(&self) -> RequestHead {
+        RequestHead {
+            line: self.line,
+            seen: self.seen,
+            len: self.sent,
+        }
     }
 
     /// Keeps a request line that could not be parsed, for the log.
@@ -69,7 +101,7 @@ impl Head {
         self.seen = KnownSet::EMPTY;
         self.line = UNPARSED;
         self.method = Method::default();
-        self.host.clear();
+        self.host = Span::new(0, 0);
     }
 
     /// The whole request line (`$request`).
@@ -143,8 +175,7 @@ impl Head {
     }
 
     pub(crate) fn set_host(&mut self, host: &[u8]) {
-        self.host.clear();
-        self.host.extend_from_slice(host);
+        self.host = self.append(host);
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {
@@ -179,7 +210,29 @@ impl Head {
 
     /// The host asked for: lower case, without port and final dot. Empty if there is none.
     pub fn host(&self) -> &[u8] {
-        &self.host
+        self.host.of(&self.bytes)
+    }
+
+    /// Where the one `Host` field says the host, if nothing else does.
+    pub(crate) fn sent_host(&self) -> Option<Span> {
+        if !self.seen.contains(Known::Host) || !self.line.host.is_empty() {
+            return None;
+        }
+        let field = self
+            .fields
+            .iter()
+            .find(|field| field.known == Known::Host)?;
+        Some(field.value)
+    }
+
+    /// The length of the host asked for, if it is the front of this part of the header.
+    pub(crate) fn host_in_front_of(&self, sent: Span) -> Option<u32> {
+        (self.host.start == sent.start).then_some(self.host.end - self.host.start)
+    }
+
+    /// The host asked for is the first `len` bytes of this part of the header.
+    pub(crate) fn host_is_front_of(&mut self, sent: Span, len: u32) {
+        self.host = Span::new(sent.start, sent.start.saturating_add(len));
     }
 
     /// Finds the host asked for, in the request line or else in `Host`, and normalises it.
@@ -187,22 +240,15 @@ impl Head {
     /// # Errors
     /// Either of them is malformed.
     pub(crate) fn find_host(&mut self) -> Result<(), RequestError> {
-        let Self {
-            bytes,
-            fields,
-            host,
-            ..
-        } = self;
-        host.clear();
-        let line = self.line.host.of(bytes);
-        if self.seen.contains(Known::Host)
-            && let Some(field) = fields.iter().find(|field| field.known == Known::Host)
-        {
-            append_host(field.value.of(bytes), host).map_err(|_| RequestError::InvalidHost)?;
+        self.host = Span::new(0, 0);
+        let field = self.fields.iter().find(|field| field.known == Known::Host);
+        if let Some(field) = field {
+            self.host =
+                take_host(&mut self.bytes, field.value).map_err(|_| RequestError::InvalidHost)?;
         }
-        if !line.is_empty() {
-            host.clear();
-            append_host(line, host).map_err(|_| RequestError::InvalidHostInRequestLine)?;
+        if !self.line.host.is_empty() {
+            self.host = take_host(&mut self.bytes, self.line.host)
+                .map_err(|_| RequestError::InvalidHostInRequestLine)?;
         }
         Ok(())
     }
@@ -248,6 +294,9 @@ impl Head {
 
     /// Whether the `Connection` field has this token.
     pub fn connection_has(&self, token: &[u8]) -> bool {
+        if !self.seen.contains(Known::Connection) {
+            return false;
+        }
         let values = self
             .fields()
             .filter(|(known, ..)| *known == Known::Connection);
@@ -255,6 +304,19 @@ impl Head {
             .flat_map(|(.., value)| value.split(|&byte| byte == b','))
             .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
     }
+}
+
+/// Normalises the host that is sent there: what it becomes stands in front, or behind all.
+fn take_host(bytes: &mut Vec<u8>, sent: Span) -> Result<Span, InvalidHost> {
+    let parts = HostParts::of(sent.of(bytes))?;
+    let len = u32::try_from(parts.name.len()).unwrap_or(u32::MAX);
+    if !parts.upper {
+        return Ok(Span::new(sent.start, sent.start.saturating_add(len)));
+    }
+    let start = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let name = parts.name.to_ascii_lowercase();
+    bytes.extend_from_slice(&name);
+    Ok(Span::new(start, start.saturating_add(len)))
 }
 
 const UNPARSED: RequestLine = RequestLine {

@@ -53,6 +53,15 @@ struct Prefix {
     parent: Option<usize>,
 }
 
+impl Prefix {
+    fn found(&self) -> Found {
+        Found::Prefix {
+            id: self.id,
+            no_regex: self.no_regex,
+        }
+    }
+}
+
 /// A location as the tree wants it.
 pub(crate) struct Entry {
     pub(crate) name: Box<[u8]>,
@@ -80,7 +89,9 @@ impl LocationTree {
 
     /// Looks `path` up among exact and prefix names.
     pub(crate) fn find_static(&self, path: &[u8]) -> Found {
-        if let Some(&id) = self.exact.get(path) {
+        if !self.exact.is_empty()
+            && let Some(&id) = self.exact.get(path)
+        {
             return Found::Exact(id);
         }
         if !self.exact_redirects.is_empty()
@@ -157,6 +168,11 @@ impl Prefixes {
 
     fn find(&self, path: &[u8]) -> Found {
         let list = &self.list;
+        if let [only] = list.as_slice()
+            && path.starts_with(&only.name)
+        {
+            return only.found();
+        }
         let behind = list.partition_point(|prefix| *prefix.name <= *path);
         let mut at = behind.checked_sub(1);
         let is_whole = |prefix: &Prefix| *prefix.name == *path;
@@ -168,10 +184,7 @@ impl Prefixes {
         }
         while let Some(prefix) = at.and_then(|at| list.get(at)) {
             if path.starts_with(&prefix.name) {
-                return Found::Prefix {
-                    id: prefix.id,
-                    no_regex: prefix.no_regex,
-                };
+                return prefix.found();
             }
             at = prefix.parent;
         }

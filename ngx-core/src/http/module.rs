@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use ngx_buf::Chain;
 
+use super::conf::Location;
 use super::generation::Generation;
 use super::request::Request;
 use super::step::{PhaseStep, Step};
@@ -44,6 +45,9 @@ pub enum Phase {
 
 /// A function of one phase.
 pub type PhaseHandler = fn(&Request) -> PhaseStep;
+/// Whether the handler of this name has nothing to do in its phase at a location, which does not
+/// change while the configuration is in use.
+pub type Idle = fn(&Location, Phase, &str) -> bool;
 /// Looks at, and changes, the response header before it is sent.
 pub type HeaderFilter = fn(&Request) -> Step<()>;
 /// Looks at, and changes, the response body on its way to the client.
@@ -94,6 +98,9 @@ pub struct HttpModule {
     pub module: &'static Module,
     /// Its phase handlers.
     pub phases: &'static [(Phase, Ordered<PhaseHandler>)],
+    /// Asked once for each of the phase handlers and each location, when the configuration is
+    /// built: where they have nothing to do they are not called. Without it they always are.
+    pub idle: Option<Idle>,
     /// Its header filters.
     pub header_filters: &'static [Ordered<HeaderFilter>],
     /// Its body filters.
@@ -112,6 +119,7 @@ impl HttpModule {
         Self {
             module,
             phases: &[],
+            idle: None,
             header_filters: &[],
             body_filters: &[],
             variables: None,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::body::BodyState;
 use super::conf::{HttpConf, Location, Server};
-use super::core::LOCATION;
+use super::core::LocationConf;
 use super::ctx::{Contexts, CtxSlot};
 use super::downstream::{Downstream, Peer};
 use super::generation::Generation;
@@ -32,9 +32,10 @@ use crate::script::{Cells, Context, VarId};
 #[derive(Clone)]
 pub struct Request(Rc<Inner>);
 
-/// What is made anew for each request: small, for the rest is used again.
+/// The state of a request, in memory that the next one uses again.
 struct Inner {
-    generation: Rc<Generation>,
+    /// None of the configuration outlives its last request: `None` once that has ended.
+    generation: Option<Rc<Generation>>,
     peer: Rc<Peer>,
     /// Nobody once the response is over: the log phase must not hold the connection.
     downstream: RefCell<Option<Rc<dyn Downstream>>>,
@@ -46,7 +47,7 @@ struct Inner {
     limit_rate: Cell<Option<u64>>,
     pipelined: Cell<bool>,
     uri: Cell<UriIs>,
-    parts: Rc<Parts>,
+    parts: Parts,
 }
 
 /// What has become of the URI that the client sent.
@@ -78,7 +79,7 @@ struct Sent {
     keeps_alive: Cell<bool>,
 }
 
-/// The state of a request, in memory that the next one uses again.
+/// What keeps its memory from one request to the next.
 #[derive(Default)]
 pub(crate) struct Parts {
     head: RefCell<Head>,
@@ -96,7 +97,7 @@ pub(crate) struct Parts {
 
 thread_local! {
     /// Storage of requests that have ended. Bounded: a burst must not be kept for ever.
-    static SPARE: RefCell<Vec<Rc<Parts>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Rc<Inner>>> = const { RefCell::new(Vec::new()) };
 }
 const SPARE_MAX: usize = 64;
 
@@ -110,28 +111,43 @@ impl Request {
         peer: Rc<Peer>,
         server: ServerId,
     ) -> Self {
-        let mut parts = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        if let Some(parts) = Rc::get_mut(&mut parts) {
-            parts.cells.reset(generation.http().variables.len());
-        }
         let location = generation.http().server(server).root;
-        Self(Rc::new(Inner {
-            generation,
-            peer,
-            downstream: RefCell::new(Some(downstream)),
-            server: Cell::new(server),
-            location: Cell::new(location),
-            internal: Cell::new(false),
-            started: Started {
-                monotonic: crate::time::now_ms(),
-                unix: crate::time::unix_ms(),
-            },
-            sent: Sent::default(),
-            limit_rate: Cell::new(None),
-            pipelined: Cell::new(false),
-            uri: Cell::default(),
-            parts,
-        }))
+        let variables = generation.http().variables.len();
+        let started = Started {
+            monotonic: crate::time::now_ms(),
+            unix: crate::time::unix_ms(),
+        };
+        let mut spare = SPARE.with_borrow_mut(Vec::pop);
+        if let Some(inner) = spare.as_mut().and_then(Rc::get_mut) {
+            inner.generation = Some(generation);
+            inner.peer = peer;
+            *inner.downstream.get_mut() = Some(downstream);
+            inner.server.set(server);
+            inner.location.set(location);
+            inner.started = started;
+            inner.parts.cells.reset(variables);
+        } else {
+            let mut parts = Parts::default();
+            parts.cells.reset(variables);
+            spare = Some(Rc::new(Inner {
+                generation: Some(generation),
+                peer,
+                downstream: RefCell::new(Some(downstream)),
+                server: Cell::new(server),
+                location: Cell::new(location),
+                internal: Cell::new(false),
+                started,
+                sent: Sent::default(),
+                limit_rate: Cell::new(None),
+                pipelined: Cell::new(false),
+                uri: Cell::default(),
+                parts,
+            }));
+        }
+        match spare {
+            Some(inner) => Self(inner),
+            None => unreachable!("it was made if there was none"),
+        }
     }
 
     pub(crate) fn parts(&self) -> &Parts {
@@ -145,12 +161,15 @@ impl Request {
 
     /// The configuration this request runs with, and what its thread keeps for it.
     pub fn generation(&self) -> &Rc<Generation> {
-        &self.0.generation
+        match &self.0.generation {
+            Some(generation) => generation,
+            None => unreachable!("only what nobody holds has none"),
+        }
     }
 
     /// The compiled `http` block.
     pub fn http(&self) -> &HttpConf {
-        self.0.generation.http()
+        self.generation().http()
     }
 
     /// The server block that was chosen.
@@ -171,6 +190,11 @@ impl Request {
 
     pub(crate) fn set_location(&self, location: LocationId) {
         self.0.location.set(location);
+    }
+
+    /// The core's settings for the current location.
+    pub fn core(&self) -> &LocationConf {
+        &self.location().core
     }
 
     /// A module's settings for the current location.
@@ -240,7 +264,7 @@ impl Request {
         self.0
             .limit_rate
             .get()
-            .unwrap_or_else(|| self.conf(&LOCATION).limit_rate.of(self))
+            .unwrap_or_else(|| self.core().limit_rate.of(self))
     }
 
     /// Limits the response of this request alone; 0 lifts the limit. Counts if the header was not
@@ -449,8 +473,63 @@ impl Context for Request {
     }
 }
 
-impl Parts {
+impl Drop for Request {
+    #[inline]
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.0) == 1 {
+            recycle(&mut self.0);
+        }
+    }
+}
+
+/// Keeps the memory of a request that has ended for the next one.
+fn recycle(inner: &mut Rc<Inner>) {
+    let Some(own) = Rc::get_mut(inner) else {
+        return;
+    };
+    own.reset();
+    // The thread may be ending, and its storage gone.
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(Rc::clone(inner));
+        }
+    });
+}
+
+impl Inner {
     /// Forgets everything: the next request must not seem to have anything of this one.
+    fn reset(&mut self) {
+        let Self {
+            generation,
+            // A few facts about a client; the next request has its own.
+            peer: _,
+            downstream,
+            // Given to each request when it begins.
+            server: _,
+            location: _,
+            internal,
+            started: _,
+            sent,
+            limit_rate,
+            pipelined,
+            uri,
+            parts,
+        } = self;
+        parts.reset();
+        *downstream.get_mut() = None;
+        internal.set(false);
+        *sent = Sent::default();
+        limit_rate.set(None);
+        pipelined.set(false);
+        uri.set(UriIs::default());
+        // Last: what modules have kept may still look at it.
+        *generation = None;
+    }
+}
+
+impl Parts {
+    /// Forgets everything.
     fn reset(&mut self) {
         let Self {
             head,
@@ -470,27 +549,13 @@ impl Parts {
         path.get_mut().clear();
         args.get_mut().clear();
         captures.get_mut().clear();
-        contexts.get_mut().clear();
+        if !contexts.get_mut().is_empty() {
+            contexts.get_mut().clear();
+        }
         *log_upstream.get_mut() = None;
         response.reset();
-        *engine = Engine::default();
+        engine.reset();
         output.reset();
         body.reset();
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let Some(parts) = Rc::get_mut(&mut self.parts) else {
-            return;
-        };
-        parts.reset();
-        // The thread may be ending, and its storage gone.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_MAX {
-                spare.push(Rc::clone(&self.parts));
-            }
-        });
     }
 }

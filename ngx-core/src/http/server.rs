@@ -3,6 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::conf::VhostsId;
+use super::head::Head;
+use super::parse::RequestError;
 use super::regex::Pattern;
 use super::request::Request;
 use crate::net::addr::Addr;
@@ -30,6 +32,90 @@ pub(crate) struct Vhosts {
     /// `www.example.*` as `www.example.`
     pub(crate) tails: FxHashMap<Box<[u8]>, ServerId>,
     pub(crate) regexes: Vec<(Pattern, ServerId)>,
+}
+
+/// What was found for the hosts that were asked for last: by how they were sent, so that the
+/// same need not be checked and looked up again.
+#[derive(Default)]
+pub(crate) struct HostCache {
+    entries: [Asked; HOSTS_KEPT],
+}
+
+#[derive(Default)]
+struct Asked {
+    at: Option<VhostsId>,
+    sent: Vec<u8>,
+    /// So much of it is the name.
+    name: u32,
+    server: Option<ServerId>,
+}
+
+const HOSTS_KEPT: usize = 16;
+/// Longer ones are not kept.
+const HOST_KEPT_MAX: usize = 128;
+
+impl HostCache {
+    fn place(sent: &[u8]) -> usize {
+        let outer = usize::from(sent.first().copied().unwrap_or(0))
+            ^ usize::from(sent.last().copied().unwrap_or(0)) << 1;
+        (sent.len() ^ outer) % HOSTS_KEPT
+    }
+
+    /// The length of the name in what was sent, and the server, if one has this name.
+    pub(crate) fn find(&self, at: VhostsId, sent: &[u8]) -> Option<(u32, Option<ServerId>)> {
+        let known = self.entries.get(Self::place(sent))?;
+        (known.at == Some(at) && known.sent == sent).then_some((known.name, known.server))
+    }
+
+    fn keep(&mut self, at: VhostsId, sent: &[u8], name: u32, server: Option<ServerId>) {
+        if sent.len() > HOST_KEPT_MAX {
+            return;
+        }
+        if let Some(place) = self.entries.get_mut(Self::place(sent)) {
+            place.at = Some(at);
+            place.sent.clear();
+            place.sent.extend_from_slice(sent);
+            place.name = name;
+            place.server = server;
+        }
+    }
+}
+
+impl Request {
+    /// Finds the server for the host that was asked for among those of `at`, and makes the host
+    /// known.
+    ///
+    /// # Errors
+    /// The host is malformed.
+    pub(crate) fn choose_server(&self, at: VhostsId) -> Result<(), RequestError> {
+        let sent = self.head().sent_host();
+        let hosts = self.generation().hosts();
+        if let Some(span) = sent {
+            let known = hosts.borrow().find(at, span.of(self.head().bytes()));
+            if let Some((name, server)) = known {
+                self.with_head_mut(|head| head.host_is_front_of(span, name));
+                server
+                    .into_iter()
+                    .for_each(|server| self.set_server(server));
+                return Ok(());
+            }
+        }
+        self.with_head_mut(Head::find_host)?;
+        let vhosts = self.http().vhosts_of(at);
+        let server = vhosts.find(self);
+        if let Some(server) = server {
+            self.set_server(server);
+        }
+        let head = self.head();
+        if let Some(span) = sent
+            && vhosts.regexes.is_empty()
+            && let Some(name) = head.host_in_front_of(span)
+        {
+            let mut hosts = hosts.borrow_mut();
+            hosts.keep(at, span.of(head.bytes()), name, server);
+        }
+        Ok(())
+    }
 }
 
 impl Vhosts {
@@ -90,6 +176,28 @@ mod tests {
         list.iter()
             .map(|(name, id)| (name.as_bytes().into(), ServerId(*id)))
             .collect()
+    }
+
+    #[test]
+    fn hosts_are_known_by_address_and_spelling() {
+        let mut cache = HostCache::default();
+        let (one, other) = (VhostsId(1), VhostsId(2));
+        cache.keep(one, b"a.example:80", 9, Some(ServerId(3)));
+        cache.keep(one, b"nobody", 6, None);
+        assert_eq!(
+            cache.find(one, b"a.example:80"),
+            Some((9, Some(ServerId(3))))
+        );
+        assert_eq!(cache.find(one, b"nobody"), Some((6, None)));
+        assert_eq!(cache.find(other, b"nobody"), None);
+        assert_eq!(cache.find(one, b"A.example:80"), None);
+        assert_eq!(cache.find(one, b""), None);
+        let long = [b'a'; HOST_KEPT_MAX + 1];
+        cache.keep(one, &long, 1, None);
+        assert_eq!(cache.find(one, &long), None);
+        // Another of the same place takes it.
+        cache.keep(one, b"nxxxxy", 6, Some(ServerId(4)));
+        assert_eq!(cache.find(one, b"nobody"), None);
     }
 
     #[test]

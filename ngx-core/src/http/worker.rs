@@ -22,7 +22,7 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 pub struct HttpWorker {
     current: RefCell<Rc<Generation>>,
     /// One entry per connection.
-    connections: RefCell<Vec<Seat>>,
+    connections: RefCell<Vec<Option<Rc<Seat>>>>,
     free: RefCell<Vec<usize>>,
     count: Cell<usize>,
     limit: Cell<usize>,
@@ -39,11 +39,20 @@ pub struct HttpWorker {
 #[derive(Default)]
 struct Seat {
     /// How to wake its task.
-    waker: Option<Waker>,
+    waker: RefCell<Option<Waker>>,
     /// Since when it waits for a request, in coarse monotonic milliseconds; 0 if it does not.
-    idle_since: u64,
+    idle_since: Cell<u64>,
     /// It is to make room for another, if it still has nothing to do.
-    wanted: bool,
+    wanted: Cell<bool>,
+}
+
+impl Seat {
+    fn wake(&self) {
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 /// Too many connections are logged once in so many milliseconds.
@@ -61,6 +70,7 @@ enum Overdue {
 /// The place of one connection in the worker's list; gives it back when dropped.
 pub(crate) struct Place {
     worker: Rc<HttpWorker>,
+    seat: Rc<Seat>,
     index: usize,
 }
 
@@ -68,6 +78,11 @@ impl HttpWorker {
     /// The generation that new requests get.
     pub fn current(&self) -> Rc<Generation> {
         Rc::clone(&self.current.borrow())
+    }
+
+    /// Whether new requests get this generation.
+    pub(crate) fn is_current(&self, generation: &Rc<Generation>) -> bool {
+        Rc::ptr_eq(&self.current.borrow(), generation)
     }
 
     /// Whether the worker is going down.
@@ -91,14 +106,19 @@ impl HttpWorker {
 
     pub(crate) fn enter(self: &Rc<Self>) -> Place {
         self.count.set(self.count.get() + 1);
+        let seat = Rc::new(Seat::default());
         let free = self.free.borrow_mut().pop();
+        let mut connections = self.connections.borrow_mut();
         let index = free.unwrap_or_else(|| {
-            let mut connections = self.connections.borrow_mut();
-            connections.push(Seat::default());
+            connections.push(None);
             connections.len() - 1
         });
+        if let Some(place) = connections.get_mut(index) {
+            *place = Some(Rc::clone(&seat));
+        }
         Place {
             worker: Rc::clone(self),
+            seat,
             index,
         }
     }
@@ -106,20 +126,18 @@ impl HttpWorker {
     /// Has the connection that has waited longest for a request close. There is none if all are
     /// busy.
     fn make_room(&self) -> bool {
-        let waker = {
-            let mut connections = self.connections.borrow_mut();
-            let idle = connections
-                .iter_mut()
-                .filter(|seat| seat.idle_since > 0 && !seat.wanted && seat.waker.is_some());
-            let Some(seat) = idle.min_by_key(|seat| seat.idle_since) else {
-                return false;
-            };
-            seat.wanted = true;
-            seat.waker.clone()
+        let longest = {
+            let connections = self.connections.borrow();
+            let idle = connections.iter().flatten().filter(|seat| {
+                seat.idle_since.get() > 0 && !seat.wanted.get() && seat.waker.borrow().is_some()
+            });
+            idle.min_by_key(|seat| seat.idle_since.get()).cloned()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let Some(seat) = longest else {
+            return false;
+        };
+        seat.wanted.set(true);
+        seat.wake();
         true
     }
 
@@ -137,13 +155,14 @@ impl HttpWorker {
     }
 
     fn wake_all(&self) {
-        let wakers: Vec<Waker> = self
+        let seats: Vec<Rc<Seat>> = self
             .connections
             .borrow()
             .iter()
-            .filter_map(|seat| seat.waker.clone())
+            .flatten()
+            .cloned()
             .collect();
-        wakers.iter().for_each(Waker::wake_by_ref);
+        seats.iter().for_each(|seat| seat.wake());
     }
 }
 
@@ -218,30 +237,26 @@ impl Place {
 
     /// Remembers how to wake the connection; once is enough, a task keeps its waker.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        self.with_seat(|seat| {
-            if seat.waker.is_none() {
-                seat.waker = Some(waker.clone());
-            }
-        });
+        let mut own = self.seat.waker.borrow_mut();
+        if own.is_none() {
+            *own = Some(waker.clone());
+        }
     }
 
     /// Whether the connection waits for a request, so that it may be closed when others want in.
     pub(crate) fn set_idle(&self, idle: bool) {
-        self.with_seat(|seat| match (idle, seat.idle_since) {
-            (true, 0) => seat.idle_since = now_ms().max(1),
-            (true, _) => {}
-            (false, _) => (seat.idle_since, seat.wanted) = (0, false),
-        });
+        let seat = &self.seat;
+        if !idle {
+            seat.idle_since.set(0);
+            seat.wanted.set(false);
+        } else if seat.idle_since.get() == 0 {
+            seat.idle_since.set(now_ms().max(1));
+        }
     }
 
     /// Whether another connection wants the place of this one.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.with_seat(|seat| seat.wanted).unwrap_or(false)
-    }
-
-    fn with_seat<R>(&self, f: impl FnOnce(&mut Seat) -> R) -> Option<R> {
-        let mut connections = self.worker.connections.borrow_mut();
-        connections.get_mut(self.index).map(f)
+        self.seat.wanted.get()
     }
 }
 
@@ -249,9 +264,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.count.set(worker.count.get().saturating_sub(1));
-        let seat = self.with_seat(std::mem::take);
+        let seat = {
+            let mut connections = worker.connections.borrow_mut();
+            connections.get_mut(self.index).and_then(Option::take)
+        };
         // Outside of the borrow: a waker may be the last to hold its task.
-        drop(seat);
+        drop(seat.and_then(|seat| seat.waker.take()));
         worker.free.borrow_mut().push(self.index);
     }
 }

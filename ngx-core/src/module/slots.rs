@@ -109,6 +109,14 @@ impl<T: Conf> Slot<T> {
         value.unwrap_or_else(|| self.default.get_or_init(T::default))
     }
 
+    /// The configuration of this module in `slots`, shared: for those who ask for it with every
+    /// request.
+    pub(crate) fn share(&self, slots: &Slots) -> Arc<T> {
+        let known = slots.values.get(self.index()).and_then(Option::as_ref);
+        let shared = known.and_then(|value| Arc::clone(value).into_any().downcast().ok());
+        shared.unwrap_or_default()
+    }
+
     /// The configuration of this module if directives of the block itself have made it: for what
     /// blocks within do not inherit.
     pub fn own<'a>(&self, slots: &'a Slots) -> Option<&'a T> {

@@ -36,6 +36,7 @@ static SOCKET_MODULE: HttpModule = HttpModule::new(&sockets::DESCRIPTOR);
 
 static MODULE: HttpModule = HttpModule {
     phases: phases::HANDLERS,
+    idle: Some(phases::is_idle),
     header_filters: filters::HEADER_FILTERS,
     body_filters: filters::BODY_FILTERS,
     worker: Some(WorkerHooks {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ngx_core::error;
-use ngx_core::http::{Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step, status};
+use ngx_core::http::{
+    Location, Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step, status,
+};
 
 use super::code::Code;
 use super::conf::LUA;
@@ -55,6 +57,19 @@ pub(super) static HANDLERS: &[(HttpPhase, Ordered<PhaseHandler>)] = &[
     }),
     at(HttpPhase::Log, "lua", (&["log"], &[]), log),
 ];
+
+/// Whether a handler has no code to run at a location.
+pub(super) fn is_idle(location: &Location, phase: HttpPhase, name: &str) -> bool {
+    let conf = LUA.of(&location.slots);
+    let early = name == "lua_early";
+    match phase {
+        HttpPhase::ServerRewrite => conf.server_rewrite.is_none(),
+        HttpPhase::Rewrite => conf.rewrite.is_none() || *conf.rewrite_first != early,
+        HttpPhase::Access => conf.access.is_none() || *conf.access_first != early,
+        HttpPhase::Log => conf.log.is_none(),
+        _ => false,
+    }
+}
 
 /// `rewrite_by_lua`, at the beginning of the phase or at its end.
 fn rewrite(r: &Request, early: bool) -> PhaseStep {

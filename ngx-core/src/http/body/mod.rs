@@ -80,8 +80,12 @@ impl BodyState {
         framing.set(BodyFraming::None);
         stage.set(Stage::Unread);
         expect_tested.set(false);
-        bufs.get_mut().clear();
-        *ahead.get_mut() = BytesMut::new();
+        if !bufs.get_mut().is_empty() {
+            bufs.get_mut().clear();
+        }
+        if ahead.get_mut().capacity() > 0 {
+            *ahead.get_mut() = BytesMut::new();
+        }
         *named.get_mut() = None;
         wants_name.set(false);
         *building.get_mut() = None;
@@ -197,7 +201,9 @@ impl Request {
         }
         body.stage.set(Stage::Discarded);
         body.expect_tested.set(true);
-        body.ahead.take();
+        if body.ahead.borrow().capacity() > 0 {
+            body.ahead.take();
+        }
         let Some(downstream) = self.downstream() else {
             return Ok(());
         };

@@ -217,24 +217,46 @@ impl Http1 {
         let mut f = Some(f);
         loop {
             ready!(self.transport.poll_read_ready(cx))?;
-            let polled = SCRATCH.with_borrow_mut(|scratch| {
-                let most = limit.clamp(1, scratch.len());
-                match self
-                    .transport
-                    .try_read(scratch.get_mut(..most).unwrap_or_default())
-                {
-                    Ok(n) => {
-                        let f = f.take()?;
-                        Some(Ok(f(scratch.get(..n).unwrap_or_default())))
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                    Err(error) => Some(Err(error)),
-                }
-            });
-            if let Some(read) = polled {
+            if let Some(read) = self.try_read(limit, &mut f) {
                 return Poll::Ready(read);
             }
         }
+    }
+
+    /// The same for a task that was woken, which needs not ask whether there is anything: who
+    /// reads over and over leaves nobody else a turn.
+    pub(super) fn poll_read_at_once<R>(
+        &self,
+        cx: &mut Context<'_>,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Poll<io::Result<R>> {
+        let mut f = Some(f);
+        loop {
+            if let Some(read) = self.try_read(usize::MAX, &mut f) {
+                return Poll::Ready(read);
+            }
+            ready!(self.transport.poll_read_ready(cx))?;
+        }
+    }
+
+    /// Reads what is there; `None` if that is nothing.
+    fn try_read<R>(
+        &self,
+        limit: usize,
+        f: &mut Option<impl FnOnce(&[u8]) -> R>,
+    ) -> Option<io::Result<R>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let most = limit.clamp(1, scratch.len());
+            let room = scratch.get_mut(..most).unwrap_or_default();
+            match self.transport.try_read(room) {
+                Ok(n) => {
+                    let f = f.take()?;
+                    Some(Ok(f(scratch.get(..n).unwrap_or_default())))
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                Err(error) => Some(Err(error)),
+            }
+        })
     }
 
     /// Skips the rest of the body; `false` if the client does not send it in time.

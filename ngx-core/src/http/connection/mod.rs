@@ -46,6 +46,8 @@ pub(crate) struct Serve {
     generation: Rc<Generation>,
     vhosts: Option<VhostsId>,
     scope: Rc<log::Scope>,
+    /// The same, as the log wants it.
+    log_scope: Rc<dyn error_log::LogScope>,
 }
 
 enum State {
@@ -89,6 +91,7 @@ impl Serve {
             listener,
             generation,
             vhosts,
+            log_scope: Rc::clone(&scope) as _,
             scope,
             http1,
         }
@@ -143,6 +146,7 @@ impl Serve {
                     self.http1.forbid_keepalive();
                 }
                 let ended = ready!(request.poll_response(cx));
+                // Until the response is seen to, the state is what a panic would find.
                 let request = request.clone();
                 self.response_ended(&request, ended);
                 Poll::Ready(true)
@@ -165,11 +169,23 @@ impl Serve {
         }
     }
 
+    /// As many steps as a connection takes in one turn.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..STEPS_MAX {
+            if !ready!(self.step(cx)) {
+                return Poll::Ready(());
+            }
+        }
+        // A client with a great many pipelined requests must not keep the thread.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// A connection between requests takes the newest generation. If that does not serve its
     /// address any more, a request that has come already is answered by the old one.
     fn follow_generation(&mut self) {
-        let current = self.place.worker().current();
-        if !Rc::ptr_eq(&current, &self.generation) {
+        if !self.place.worker().is_current(&self.generation) {
+            let current = self.place.worker().current();
             let vhosts = current
                 .http()
                 .vhosts(&self.listener, &self.http1.peer().local);
@@ -221,7 +237,7 @@ impl Serve {
                 After::Skip
             };
         }
-        let mode = *request.conf(&core::LOCATION).lingering_close;
+        let mode = *request.core().lingering_close;
         match mode {
             core::LingeringClose::Off => After::Close,
             core::LingeringClose::Always => After::Linger,
@@ -262,22 +278,14 @@ impl Future for Serve {
         let this = self.get_mut();
         let _still = hold();
         this.place.set_waker(cx.waker());
-        let scope: Rc<dyn error_log::LogScope> = Rc::clone(&this.scope) as _;
-        let _entered = error_log::enter(&scope);
+        let _entered = error_log::enter(&this.log_scope);
         if this.place.worker().is_overdue(&this.generation) {
             this.cut_off();
         }
-        for _ in 0..STEPS_MAX {
-            match catch_unwind(AssertUnwindSafe(|| this.step(cx))) {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(true)) => {}
-                Ok(Poll::Ready(false)) => return Poll::Ready(()),
-                Err(_) => return this.panicked(),
-            }
+        match catch_unwind(AssertUnwindSafe(|| this.turn(cx))) {
+            Ok(polled) => polled,
+            Err(_) => this.panicked(),
         }
-        // A client with a great many pipelined requests must not keep the thread.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

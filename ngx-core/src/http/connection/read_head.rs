@@ -10,10 +10,9 @@ use super::http1::Http1;
 use super::log::Scope;
 use crate::error::errno;
 use crate::http::conf::VhostsId;
-use crate::http::core::{self, ServerConf};
+use crate::http::core::ServerConf;
 use crate::http::downstream::Downstream;
 use crate::http::generation::Generation;
-use crate::http::head::Head;
 use crate::http::parse::{
     BodyFraming, FieldRange, KnownSet, Progress, RequestError, RequestHead, RequestParser,
     normalize,
@@ -52,7 +51,7 @@ pub(super) struct Origin<'a> {
 
 /// What the parser has made of the bytes so far.
 enum Parsed {
-    Head(Request, RequestHead),
+    Head(Request),
     Refused(Request, RequestError),
     /// The client has closed the connection.
     End,
@@ -151,7 +150,7 @@ impl ReadHead {
         from: &Origin<'_>,
     ) -> Poll<std::io::Result<Option<Parsed>>> {
         let pending = !http1.is_quiet();
-        http1.poll_read(cx, usize::MAX, |bytes| {
+        let take = |bytes: &[u8]| {
             if bytes.is_empty() {
                 return Some(Parsed::End);
             }
@@ -165,9 +164,13 @@ impl ReadHead {
             // The usual case: the whole head is in the thread's memory and goes to the request
             // from there; only what is left over stays with the connection.
             let (used, parsed) = self.parse(http1, from, bytes);
-            unread.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            let left = bytes.get(used..).unwrap_or_default();
+            if !left.is_empty() {
+                unread.extend_from_slice(left);
+            }
             parsed
-        })
+        };
+        http1.poll_read_at_once(cx, take)
     }
 
     /// Parses bytes that were read before: the next of several pipelined requests.
@@ -187,14 +190,7 @@ impl ReadHead {
     ) -> (usize, Option<Parsed>) {
         let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(from));
         let result = partial.parser.parse(bytes, &mut partial.fields);
-        let logged = partial.logged;
-        partial.logged = partial.parser.ignored().len();
-        for line in partial.parser.ignored().iter().skip(logged) {
-            info!(
-                "client sent invalid header line: \"{}\"",
-                line.of(bytes).escape_ascii()
-            );
-        }
+        partial.log_ignored(bytes);
         let parsed = match result {
             Ok(Progress::More) => {
                 let leading = partial.parser.take_leading().min(bytes.len());
@@ -203,11 +199,11 @@ impl ReadHead {
             }
             Ok(Progress::Done(head)) => {
                 let request = from.request(http1);
-                request.with_head_mut(|own| own.set(bytes, &head, &partial.fields));
+                request.with_head_mut(|own| own.take(bytes, &head, &mut partial.fields));
                 if self.pipelined {
                     request.set_pipelined();
                 }
-                (head.len.min(bytes.len()), Some(Parsed::Head(request, head)))
+                (head.len.min(bytes.len()), Some(Parsed::Head(request)))
             }
             Err(error) => {
                 let request = from.request(http1);
@@ -223,20 +219,32 @@ impl ReadHead {
 impl Partial {
     /// A fresh parser, on storage that an earlier head has left.
     fn new(from: &Origin<'_>) -> Box<Self> {
-        let parser = RequestParser::new(from.conf().request_options());
+        let options = from.conf().request_options();
         match SPARE.take() {
             Some(mut spare) => {
-                spare.parser = parser;
+                spare.parser.reset(options);
                 spare.fields.clear();
                 spare.logged = 0;
                 spare
             }
             None => Box::new(Self {
-                parser,
+                parser: RequestParser::new(options),
                 fields: Vec::with_capacity(16),
                 logged: 0,
             }),
         }
+    }
+
+    /// Tells the log of lines that are ignored.
+    fn log_ignored(&mut self, bytes: &[u8]) {
+        let ignored = self.parser.ignored();
+        for line in ignored.iter().skip(self.logged) {
+            info!(
+                "client sent invalid header line: \"{}\"",
+                line.of(bytes).escape_ascii()
+            );
+        }
+        self.logged = ignored.len();
     }
 
     /// Gives a request that ends here what is known of it, for the log.
@@ -277,7 +285,7 @@ impl Origin<'_> {
     }
 
     fn conf(&self) -> &ServerConf {
-        core::SERVER.of(&self.generation.http().server(self.server()).slots)
+        &self.generation.http().server(self.server()).core
     }
 
     fn request(&self, http1: &Rc<Http1>) -> Request {
@@ -303,9 +311,9 @@ fn finish(http1: &Rc<Http1>, from: &Origin<'_>, parsed: Parsed, idle: bool) -> H
             }
             HeadRead::Close
         }
-        Parsed::Head(request, head) => {
+        Parsed::Head(request) => {
             http1.deadline.clear();
-            if let Err(error) = start(&request, http1, &head, from) {
+            if let Err(error) = start(&request, http1, from) {
                 refuse(&request, &error);
             }
             HeadRead::Request(request)
@@ -328,14 +336,9 @@ fn refuse(request: &Request, error: &RequestError) {
 }
 
 /// Checks what the header says of host, path and body, and chooses the server.
-fn start(
-    request: &Request,
-    http1: &Http1,
-    head: &RequestHead,
-    from: &Origin<'_>,
-) -> Result<(), RequestError> {
-    let chosen = choose_server(request, from.vhosts);
-    let framing = request.head().framing(head);
+fn start(request: &Request, http1: &Http1, from: &Origin<'_>) -> Result<(), RequestError> {
+    let chosen = request.choose_server(from.vhosts);
+    let framing = request.head().framing();
     http1.begin(
         request,
         *framing.as_ref().unwrap_or(&BodyFraming::None),
@@ -345,14 +348,14 @@ fn start(
     set_uri(request)?;
     chosen?;
     let framing = framing?;
-    head.check_method(framing, false)?;
+    request.head().check_method(framing)?;
     request.set_body_framing(framing);
     Ok(())
 }
 
 /// Takes path and arguments over from the request line.
 fn set_uri(request: &Request) -> Result<(), RequestError> {
-    let merge = *core::SERVER.of(&request.server().slots).merge_slashes;
+    let merge = *request.server().core.merge_slashes;
     let own = request.head();
     let line = own.line();
     request.with_uri_mut(|path, args| {
@@ -366,16 +369,9 @@ fn set_uri(request: &Request) -> Result<(), RequestError> {
             path.clear();
             return Err(RequestError::InvalidRequest);
         }
-        args.extend_from_slice(line.args.of(own.bytes()));
+        if !line.args.is_empty() {
+            args.extend_from_slice(line.args.of(own.bytes()));
+        }
         Ok(())
     })
-}
-
-/// Finds the server block for the host of the request line, or of the `Host` field.
-fn choose_server(request: &Request, vhosts: VhostsId) -> Result<(), RequestError> {
-    request.with_head_mut(Head::find_host)?;
-    if let Some(server) = request.http().vhosts_of(vhosts).find(request) {
-        request.set_server(server);
-    }
-    Ok(())
 }

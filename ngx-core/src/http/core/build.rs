@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
+use super::{LOCATION, SERVER};
 use crate::conf::{Problem, Span, known};
 use crate::cycle::WantedListeners;
 use crate::http::conf::{BodyStage, HttpConf, Location, Server, VhostsId};
@@ -56,6 +57,9 @@ pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(),
         add_server(cx, &mut http, &mut addresses, server);
     }
     addresses.finish(cx, &mut http);
+    for location in &mut http.locations {
+        location.places = http.phases.places(location);
+    }
     match std::mem::take(cx.part::<Variables<Request>>()).freeze() {
         Ok(table) => http.variables = table,
         Err(unknown) => {
@@ -98,6 +102,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     let id = ServerId(index(http.servers.len()));
     let root = LocationId(index(http.locations.len()));
     http.locations.push(Location {
+        core: LOCATION.share(&slots),
         slots: slots.clone(),
         handler: inner.handler,
         place: span,
@@ -105,6 +110,7 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
     });
     http.servers.push(Server {
         name: head.first_name.clone(),
+        core: SERVER.share(&slots),
         slots: slots.clone(),
         root,
         named: Vec::new(),
@@ -140,10 +146,11 @@ fn add_locations(
         http.locations.push(Location {
             name: name.clone(),
             is_regex: block.kind == LocationKind::Regex,
+            core: LOCATION.share(&slots),
             slots: slots.clone(),
-            tree: None,
             handler: inner.handler,
             place: block.span,
+            ..Location::default()
         });
         let tree = add_locations(cx, http, &slots, inner.locations, server);
         if let Some(location) = http.locations.get_mut(id.0 as usize) {

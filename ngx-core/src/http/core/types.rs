@@ -50,7 +50,7 @@ type Table = FxHashMap<Box<[u8]>, Bytes>;
 impl Request {
     /// The media type of the current path: by its ending in `types`, else `default_type`.
     pub fn media_type(&self) -> Bytes {
-        let conf = self.conf(&LOCATION);
+        let conf = self.core();
         let known = exten(&self.path()).and_then(|ending| conf.types.find(ending));
         known.unwrap_or(&conf.default_type).clone()
     }

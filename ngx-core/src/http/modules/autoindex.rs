@@ -36,6 +36,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             run: handler,
         },
     )],
+    idle: Some(|location, _, _| !*CONF.of(&location.slots).enabled),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

@@ -45,6 +45,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             },
         ),
     ],
+    idle: Some(|location, _, _| PROGRAM.own(&location.slots).is_none()),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

@@ -25,6 +25,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             run: handler,
         },
     )],
+    idle: Some(|location, _, _| CONF.own(&location.slots).is_none()),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

@@ -40,7 +40,7 @@ impl<'a> Host<'a> {
     ///
     /// [`InvalidHost`]; the request gets 400.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidHost> {
-        let Parts { name, port, upper } = Parts::of(bytes)?;
+        let HostParts { name, port, upper } = HostParts::of(bytes)?;
         // Nothing but ASCII has passed.
         let name = str::from_utf8(name).map_err(|_| InvalidHost)?;
         let name = if upper {
@@ -52,33 +52,22 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Appends the name that [`Host::parse`] finds to `out`.
-///
-/// # Errors
-///
-/// As there; nothing is appended then.
-#[cfg(feature = "http")]
-pub(crate) fn append_host(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidHost> {
-    let Parts { name, upper, .. } = Parts::of(bytes)?;
-    let start = out.len();
-    out.extend_from_slice(name);
-    if upper && let Some(own) = out.get_mut(start..) {
-        own.make_ascii_lowercase();
-    }
-    Ok(())
-}
-
 /// A host that was checked, as it came.
-struct Parts<'a> {
-    /// Without the dot at the end.
-    name: &'a [u8],
+pub(crate) struct HostParts<'a> {
+    /// The front of it, without the dot at the end.
+    pub(crate) name: &'a [u8],
     port: Option<u16>,
     /// The name may hold upper-case letters.
-    upper: bool,
+    pub(crate) upper: bool,
 }
 
-impl<'a> Parts<'a> {
-    fn of(bytes: &'a [u8]) -> Result<Self, InvalidHost> {
+impl<'a> HostParts<'a> {
+    /// Checks a host with an optional port.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::parse`].
+    pub(crate) fn of(bytes: &'a [u8]) -> Result<Self, InvalidHost> {
         let (end, upper) = match bytes.split_first() {
             Some((b'[', literal)) => (end_of_literal(literal)?, true),
             _ => end_of_name(bytes)?,

@@ -48,7 +48,7 @@ pub use escape::{Escape, Unescape, escape_controls, escape_uri, unescape_uri};
 pub use framing::{BodyFraming, ResponseFraming};
 pub use header::FieldRange;
 #[cfg(feature = "http")]
-pub(crate) use host::append_host;
+pub(crate) use host::HostParts;
 pub use host::{Host, InvalidHost, fuzz_host};
 pub use known::{Known, KnownSet};
 pub use lines::Limits;

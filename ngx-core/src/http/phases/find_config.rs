@@ -1,7 +1,6 @@
 //! The engine's own steps: which location is it, and is it allowed to be asked.
 
 use crate::error;
-use crate::http::core;
 use crate::http::location::{Found, LocationId};
 use crate::http::parse::{Escape, escape_uri};
 use crate::http::request::Request;
@@ -17,7 +16,7 @@ impl Request {
             return self.redirect_to_slash();
         }
         self.tell_location();
-        let conf = self.conf(&core::LOCATION);
+        let conf = self.core();
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }
@@ -38,7 +37,7 @@ impl Request {
     /// Tells the downstream what the current location says of it.
     pub(super) fn tell_location(&self) {
         if let Some(downstream) = self.downstream() {
-            let conf = self.conf(&core::LOCATION);
+            let conf = self.core();
             downstream.set_location(conf);
             if conf.keepalive_disable.applies_to(self) {
                 downstream.forbid_keepalive();

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 
 pub use finalize::status;
 pub(super) use find_config::{LookUp, Seen};
-pub(crate) use table::PhaseTable;
+use table::Entry;
+pub(crate) use table::{PhaseTable, Places};
 
 use super::output::SendError;
 use super::request::Request;
@@ -72,6 +73,32 @@ impl Default for Engine {
 }
 
 impl Engine {
+    /// As it is before a request.
+    pub(super) fn reset(&mut self) {
+        let Self {
+            stage,
+            waiting,
+            moved,
+            uri_changes,
+            uri_changed,
+            in_error_page,
+            error_status,
+            broken,
+        } = self;
+        stage.set(Stage::Phases(0));
+        *waiting.get_mut() = None;
+        uri_changes.set(URI_CHANGES_MAX + 1);
+        for mark in [moved, uri_changed, in_error_page, broken] {
+            mark.set(false);
+        }
+        error_status.set(0);
+    }
+
+    /// Whether a handler waits.
+    fn waits(&self) -> bool {
+        self.waiting.borrow().is_some()
+    }
+
     /// The status that `error_page` gives the response; 0 for its own.
     pub(crate) fn error_status(&self) -> u16 {
         self.error_status.get()
@@ -108,14 +135,11 @@ impl Request {
         let engine = &self.parts().engine;
         loop {
             match engine.stage.get() {
-                Stage::Phases(at) => {
-                    let step = if engine.waiting.borrow().is_none() {
-                        self.run_phase(at)
-                    } else {
-                        ready!(self.poll_handler(cx))
-                    };
+                Stage::Phases(at) if engine.waits() => {
+                    let step = ready!(self.poll_handler(cx));
                     self.apply(at, step);
                 }
+                Stage::Phases(at) => self.run_phases(at),
                 Stage::Draining => {
                     let result = ready!(self.poll_output(cx));
                     self.drained(result);
@@ -131,17 +155,19 @@ impl Request {
     /// Runs the log handlers. The client has its response and the connection may be gone.
     pub(crate) fn poll_log(&self, cx: &mut Context<'_>) -> Poll<()> {
         let engine = &self.parts().engine;
-        engine.stage.set(match engine.stage.get() {
-            at @ Stage::Logging(_) => at,
-            _ => Stage::Logging(0),
-        });
-        while let Stage::Logging(at) = engine.stage.get() {
-            let log = &self.http().phases.log;
-            let Some(handler) = log.get(at) else {
-                engine.stage.set(Stage::Over);
-                self.release_ctx();
+        let phases = &self.http().phases;
+        let mut at = match engine.stage.get() {
+            Stage::Over => return Poll::Ready(()),
+            Stage::Logging(at) => at,
+            _ => 0,
+        };
+        loop {
+            let place = self.location().places.from(phases.log + at);
+            let Some(Entry::Handler(handler)) = phases.entry(place) else {
                 break;
             };
+            at = place - phases.log;
+            engine.stage.set(Stage::Logging(at));
             let step = match self.poll_waiting(cx) {
                 Some(polled) => ready!(polled),
                 None => handler(self),
@@ -149,9 +175,11 @@ impl Request {
             if let Step::Wait(future) = step {
                 engine.waiting.replace(Some(future));
             } else {
-                engine.stage.set(Stage::Logging(at + 1));
+                at += 1;
             }
         }
+        engine.stage.set(Stage::Over);
+        self.release_ctx();
         Poll::Ready(())
     }
 
@@ -238,6 +266,9 @@ impl Request {
 
     fn poll_waiting(&self, cx: &mut Context<'_>) -> Option<Poll<PhaseStep>> {
         let engine = &self.parts().engine;
+        if !engine.waits() {
+            return None;
+        }
         // Taken out while it is polled: the handler looks at the request it waits in.
         let mut future = engine.waiting.take()?;
         let polled = future.as_mut().poll(cx);
@@ -282,11 +313,21 @@ impl Request {
         Step::Finish(404)
     }
 
-    fn run_phase(&self, at: usize) -> PhaseStep {
+    /// Runs handlers from `at` on, up to one that does not just leave it to the next.
+    fn run_phases(&self, mut at: usize) {
+        let engine = &self.parts().engine;
         let phases = &self.http().phases;
-        match phases.entry(at) {
-            Some(entry) => entry.run(self),
-            None => self.no_content(),
+        loop {
+            at = self.location().places.from(at);
+            let entry = (at < phases.log).then(|| phases.entry(at)).flatten();
+            let step = match entry {
+                Some(entry) => entry.run(self),
+                None => self.no_content(),
+            };
+            if !matches!(step, Step::Next(Verdict::Declined)) || engine.moved.get() {
+                return self.apply(at, step);
+            }
+            at += 1;
         }
     }
 
@@ -304,6 +345,7 @@ impl Request {
                     .set(Stage::Phases(self.http().phases.next_phase(at)));
             }
             Step::Wait(future) => {
+                engine.stage.set(Stage::Phases(at));
                 engine.waiting.replace(Some(future));
             }
             Step::Done => match self.take_replacement() {

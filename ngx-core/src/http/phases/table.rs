@@ -1,6 +1,7 @@
 //! The list of phase handlers, flattened once per configuration.
 
-use crate::http::module::{HttpModule, OrderError, Ordered, Phase, PhaseHandler, in_order};
+use crate::http::conf::Location;
+use crate::http::module::{HttpModule, Idle, OrderError, Ordered, Phase, PhaseHandler, in_order};
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
 
@@ -15,18 +16,38 @@ pub(crate) enum Entry {
     LocationHandler,
 }
 
-/// All handlers in the order they run in.
+/// All handlers in the order they run in, those of the log phase last.
 #[derive(Default)]
 pub(crate) struct PhaseTable {
-    entries: Vec<(Phase, Entry)>,
+    entries: Vec<Place>,
     /// Index of the first entry of the server rewrite phase.
     pub(crate) server_rewrite: usize,
     /// Index of the entry that looks the location up.
     pub(crate) find_config: usize,
     /// Index of the first entry of the rewrite phase.
     pub(crate) rewrite: usize,
-    /// The log handlers, which run when the response is over.
-    pub(crate) log: Vec<PhaseHandler>,
+    /// Index of the first of the log handlers, which run when the response is over.
+    pub(crate) log: usize,
+}
+
+struct Place {
+    phase: Phase,
+    name: &'static str,
+    entry: Entry,
+    idle: Option<Idle>,
+}
+
+/// For each place of the table the first one from there on, among the handlers of requests or
+/// among those of logs, that has something to do at a location.
+#[derive(Default)]
+pub(crate) struct Places(Box<[u16]>);
+
+impl Places {
+    /// Where to go on at `at`.
+    #[inline]
+    pub(crate) fn from(&self, at: usize) -> usize {
+        self.0.get(at).map_or(at, |&place| usize::from(place))
+    }
 }
 
 impl PhaseTable {
@@ -35,63 +56,117 @@ impl PhaseTable {
     /// # Errors
     /// When two modules both want to run before the other.
     pub(crate) fn new(modules: &[&'static HttpModule]) -> Result<Self, OrderError> {
-        let of = |phase: Phase| -> Result<Vec<PhaseHandler>, OrderError> {
-            let handlers: Vec<&Ordered<PhaseHandler>> = modules
-                .iter()
-                .flat_map(|module| module.phases.iter())
-                .filter(|(at, _)| *at == phase)
-                .map(|(_, entry)| entry)
-                .collect();
-            in_order("phase handlers", &handlers)
-        };
         let mut entries = Vec::new();
-        let add = |entries: &mut Vec<(Phase, Entry)>, phase| -> Result<usize, OrderError> {
-            let first = entries.len();
-            entries.extend(
-                of(phase)?
-                    .into_iter()
-                    .map(|run| (phase, Entry::Handler(run))),
-            );
-            Ok(first)
-        };
-        add(&mut entries, Phase::PostRead)?;
-        let server_rewrite = add(&mut entries, Phase::ServerRewrite)?;
-        let find_config = entries.len();
-        entries.push((Phase::FindConfig, Entry::FindConfig));
-        let rewrite = add(&mut entries, Phase::Rewrite)?;
-        entries.push((Phase::PostRewrite, Entry::PostRewrite));
-        add(&mut entries, Phase::Preaccess)?;
-        add(&mut entries, Phase::Access)?;
-        add(&mut entries, Phase::Precontent)?;
-        entries.push((Phase::Content, Entry::LocationHandler));
-        add(&mut entries, Phase::Content)?;
+        let mut add = |phase| add(&mut entries, modules, phase);
+        add(Phase::PostRead)?;
+        let server_rewrite = add(Phase::ServerRewrite)?;
+        let find_config = add(Phase::FindConfig)?;
+        let rewrite = add(Phase::Rewrite)?;
+        add(Phase::PostRewrite)?;
+        add(Phase::Preaccess)?;
+        add(Phase::Access)?;
+        add(Phase::Precontent)?;
+        add(Phase::Content)?;
+        let log = add(Phase::Log)?;
         Ok(Self {
             entries,
             server_rewrite,
             find_config,
             rewrite,
-            log: of(Phase::Log)?,
+            log,
         })
     }
 
+    /// The places that have something to do at `location`.
+    pub(crate) fn places(&self, location: &Location) -> Places {
+        let mut next: Vec<u16> = Vec::with_capacity(self.entries.len());
+        let mut following = self.entries.len();
+        for (at, place) in self.entries.iter().enumerate().rev() {
+            if at + 1 == self.log {
+                // The handlers of logs are no business of those of requests.
+                following = self.log;
+            }
+            if !place.is_idle(location) {
+                following = at;
+            }
+            // More than a program has modules: then all are called.
+            let Ok(following) = u16::try_from(following) else {
+                return Places::default();
+            };
+            next.push(following);
+        }
+        next.reverse();
+        Places(next.into())
+    }
+
     pub(crate) fn entry(&self, at: usize) -> Option<Entry> {
-        self.entries.get(at).map(|(_, entry)| *entry)
+        self.entries.get(at).map(|place| place.entry)
     }
 
     /// The first entry of the phase after the one `at` belongs to.
     pub(crate) fn next_phase(&self, at: usize) -> usize {
-        let Some((phase, _)) = self.entries.get(at) else {
+        let Some(Place { phase, .. }) = self.entries.get(at) else {
             return self.entries.len();
         };
         self.entries
             .iter()
             .skip(at)
-            .position(|(other, _)| other != phase)
+            .position(|other| other.phase != *phase)
             .map_or(self.entries.len(), |further| at + further)
     }
 }
 
+/// Appends the engine's own step of a phase, or the handlers of all modules in it; the index of
+/// the first.
+fn add(
+    entries: &mut Vec<Place>,
+    modules: &[&'static HttpModule],
+    phase: Phase,
+) -> Result<usize, OrderError> {
+    let first = entries.len();
+    let own = match phase {
+        Phase::FindConfig => Some(Entry::FindConfig),
+        Phase::PostRewrite => Some(Entry::PostRewrite),
+        Phase::Content => Some(Entry::LocationHandler),
+        _ => None,
+    };
+    entries.extend(own.map(|entry| Place {
+        phase,
+        name: "",
+        entry,
+        idle: None,
+    }));
+    let handlers: Vec<Ordered<(PhaseHandler, &'static str, Option<Idle>)>> = modules
+        .iter()
+        .flat_map(|module| module.phases.iter().map(|entry| (entry, module.idle)))
+        .filter(|((at, _), _)| *at == phase)
+        .map(|((_, entry), idle)| entry.with((entry.run, entry.name, idle)))
+        .collect();
+    let handlers: Vec<_> = handlers.iter().collect();
+    let handlers = in_order("phase handlers", &handlers)?;
+    entries.extend(handlers.into_iter().map(|(run, name, idle)| Place {
+        phase,
+        name,
+        entry: Entry::Handler(run),
+        idle,
+    }));
+    Ok(first)
+}
+
+impl Place {
+    fn is_idle(&self, location: &Location) -> bool {
+        match self.entry {
+            Entry::FindConfig | Entry::PostRewrite => false,
+            Entry::LocationHandler => location.handler.is_none(),
+            Entry::Handler(_) => self
+                .idle
+                .is_some_and(|idle| idle(location, self.phase, self.name)),
+        }
+    }
+}
+
 impl Entry {
+    #[inline]
     pub(crate) fn run(self, r: &Request) -> PhaseStep {
         match self {
             Self::Handler(run) => run(r),
@@ -105,5 +180,73 @@ impl Entry {
                 None => PhaseStep::DECLINED,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::Module;
+
+    static MODULE: Module = Module {
+        name: "test",
+        directives: &[],
+    };
+
+    const fn at(phase: Phase, name: &'static str) -> (Phase, Ordered<PhaseHandler>) {
+        let run: PhaseHandler = |_| PhaseStep::DECLINED;
+        let entry = Ordered {
+            name,
+            before: &[],
+            after: &[],
+            run,
+        };
+        (phase, entry)
+    }
+
+    static BUSY: HttpModule = HttpModule {
+        phases: &[at(Phase::Access, "busy"), at(Phase::Log, "busy")],
+        ..HttpModule::new(&MODULE)
+    };
+    static IDLE: HttpModule = HttpModule {
+        phases: &[
+            at(Phase::PostRead, "idle"),
+            at(Phase::Access, "idle"),
+            at(Phase::Access, "other"),
+            at(Phase::Content, "idle"),
+            at(Phase::Log, "idle"),
+        ],
+        idle: Some(|_, phase, name| name == "idle" && phase != Phase::Content),
+        ..HttpModule::new(&MODULE)
+    };
+
+    #[test]
+    fn what_is_idle_at_a_location_is_passed_over_there() {
+        let table = PhaseTable::new(&[&BUSY, &IDLE]).unwrap();
+        let places = table.places(&Location::default());
+        let walk = |mut at: usize, end: usize, places: &Places| {
+            let mut seen = Vec::new();
+            loop {
+                at = places.from(at);
+                if at >= end {
+                    assert_eq!(at, end, "nobody goes beyond");
+                    return seen;
+                }
+                seen.push((table.entries[at].phase, table.entries[at].name));
+                at += 1;
+            }
+        };
+        let own = [
+            (Phase::FindConfig, ""),
+            (Phase::PostRewrite, ""),
+            (Phase::Access, "busy"),
+            (Phase::Access, "other"),
+            (Phase::Content, "idle"),
+        ];
+        let end = table.entries.len();
+        assert_eq!(walk(0, table.log, &places), own);
+        assert_eq!(walk(table.log, end, &places), [(Phase::Log, "busy")]);
+        // Without knowing the location, all are asked.
+        assert_eq!(walk(0, end, &Places::default()).len(), end);
     }
 }
