@@ -78,6 +78,12 @@ pub trait Connect {
         fresh: bool,
     ) -> impl Future<Output = io::Result<Connection<Self::Stream>>>;
 
+    /// A connection to `peer` that was kept and is still of use, at once. None by default.
+    fn take(&self, peer: &Peer) -> Option<Connection<Self::Stream>> {
+        let _ = peer;
+        None
+    }
+
     /// Takes a connection whose last exchange ended cleanly. The default closes it.
     fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {
         let _ = (peer, connection);
@@ -127,6 +133,10 @@ where
         fresh: bool,
     ) -> impl Future<Output = io::Result<Connection<Self::Stream>>> {
         (**self).connect(peer, fresh)
+    }
+
+    fn take(&self, peer: &Peer) -> Option<Connection<Self::Stream>> {
+        (**self).take(peer)
     }
 
     fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {

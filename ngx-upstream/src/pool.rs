@@ -201,6 +201,10 @@ impl<C: Connect> Connect for Pool<C> {
         self.connector.connect(peer, fresh).await
     }
 
+    fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {
+        Self::take(self, peer)
+    }
+
     fn keep(&self, peer: &Peer, connection: Connection<C::Stream>) {
         self.keep_for(peer, connection, self.settings.timeout);
     }

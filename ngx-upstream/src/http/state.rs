@@ -16,7 +16,6 @@ use crate::proto::http1::Head;
 pub(super) static STATE: CtxSlot<State> = CtxSlot::lasting();
 
 /// What is known of the exchanges of a request.
-#[derive(Default)]
 pub(super) struct State {
     /// The tries of each exchange.
     exchanges: RefCell<SmallVec<[Tries; 1]>>,
@@ -46,18 +45,24 @@ struct Asked {
 impl State {
     /// The state of `r`, with one more exchange.
     pub(super) fn begin(r: &Request, schema: &'static str, site: Site) -> Rc<Self> {
-        let state = r.ctx(&STATE).unwrap_or_else(|| {
-            let state = Rc::new(Self::default());
-            r.set_ctx(&STATE, Rc::clone(&state));
-            state
-        });
-        state.exchanges.borrow_mut().push(Tries::new());
-        state.head.take();
-        state.site.replace(site);
-        state.asked.replace(Asked {
+        let asked = Asked {
             schema,
             ..Asked::default()
+        };
+        if let Some(state) = r.ctx(&STATE) {
+            state.exchanges.borrow_mut().push(Tries::new());
+            state.head.take();
+            state.site.replace(site);
+            state.asked.replace(asked);
+            return state;
+        }
+        let state = Rc::new(Self {
+            exchanges: RefCell::new(SmallVec::from_buf([Tries::new()])),
+            head: RefCell::default(),
+            site: RefCell::new(site),
+            asked: RefCell::new(asked),
         });
+        r.set_ctx(&STATE, Rc::clone(&state));
         state
     }
 
@@ -82,6 +87,14 @@ impl State {
     pub(super) fn set_tries(&self, tries: Tries) {
         if let Some(last) = self.exchanges.borrow_mut().last_mut() {
             *last = tries;
+        }
+    }
+
+    /// As [`set_tries`](Self::set_tries), for tries that go on.
+    pub(super) fn note_tries(&self, tries: &[Try]) {
+        if let Some(last) = self.exchanges.borrow_mut().last_mut() {
+            last.clear();
+            last.extend(tries.iter().cloned());
         }
     }
 
