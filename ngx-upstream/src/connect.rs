@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use ngx_core::net::{Addr, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,6 +27,13 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
             .map(|_| ())
     }
 
+    /// Waits until there may be something to read; cheaper than an attempt to read if there is
+    /// nothing yet. By default there always may be.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
+
     /// Whether an idle connection is of no use any more, without waiting.
     fn is_stale(&mut self) -> bool {
         self.poll_stale(&mut Context::from_waker(Waker::noop()))
@@ -35,6 +42,21 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
 }
 
 impl Stream for Transport {
+    fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let watched = ready!(self.poll_read_ready(cx));
+            // What was readable only seemingly is not remembered as such any more.
+            if watched.is_err() || self.is_stale() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error is for the attempt to read.
+        self.poll_read_ready(cx).map(|_| ())
+    }
+
     fn is_stale(&mut self) -> bool {
         // Reads what tokio remembers: costs neither a system call nor a share of the task's budget.
         let mut byte = [0; 1];
@@ -52,6 +74,10 @@ impl Stream for UnixStream {}
 impl<S: Stream> Stream for &mut S {
     fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         (**self).poll_stale(cx)
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_readable(cx)
     }
 
     fn is_stale(&mut self) -> bool {

@@ -187,16 +187,26 @@ where
     /// Dropping the future leaves the exchange where it is; dropping the driver ends it. It is run
     /// once: there is nothing to resume.
     pub async fn run<R: Client<P::Head>>(&mut self, client: &mut R) -> Report {
+        Report {
+            result: self.drive(client).await,
+            tries: std::mem::take(self.tries()),
+        }
+    }
+
+    /// As [`run`](Self::run), which leaves the [`tries`](Self::tries) here.
+    pub(crate) async fn drive<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
         let result = self.exchange(client).await;
         let exchange = &mut self.parts.exchange;
         if result.as_ref().is_err_and(Error::is_client) {
             exchange.abort();
         }
         exchange.finalize();
-        Report {
-            result,
-            tries: std::mem::take(&mut self.parts.tries),
-        }
+        result
+    }
+
+    /// The tries so far.
+    pub(crate) fn tries(&mut self) -> &mut Tries {
+        &mut self.parts.tries
     }
 
     async fn exchange<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
@@ -274,7 +284,8 @@ where
         tries.push(link.begin(peer, &self.settings));
         match kept {
             Some(connection) => self.connected(connection),
-            None => self.connect(client).await?,
+            // Seldom, and large.
+            None => Box::pin(self.connect(client)).await?,
         }
         loop {
             match poll_fn(|cx| self.poll_event(cx, client, self.settings.read_max)).await? {

@@ -32,6 +32,8 @@ pub(super) struct Link<S> {
     size: usize,
     read_min: usize,
     read_max: usize,
+    /// The peer was given a moment to answer.
+    awaited: bool,
     eof: bool,
     /// Why nothing can be sent any more. The peer may have answered before.
     broken: Option<io::Error>,
@@ -49,6 +51,7 @@ impl<S> Default for Link<S> {
             size: 0,
             read_min: 0,
             read_max: 0,
+            awaited: false,
             eof: false,
             broken: None,
         }
@@ -78,6 +81,7 @@ impl<S: Stream> Link<S> {
         self.size = settings.read_min;
         self.read_min = settings.read_min;
         self.read_max = settings.read_max.max(settings.read_min);
+        self.awaited = false;
         self.eof = false;
         self.broken = None;
         attempt
@@ -177,6 +181,10 @@ impl<S: Stream> Link<S> {
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Ok(true));
         };
+        if !std::mem::replace(&mut self.awaited, true) {
+            // Nearly never there is an answer as soon as the request is out.
+            ready!(connection.stream.poll_readable(cx));
+        }
         let wanted = self.size.min(room).max(1);
         let read = ready!(if input.is_empty() {
             poll_read_block(cx, &mut connection.stream, input, wanted)

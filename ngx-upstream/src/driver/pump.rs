@@ -116,6 +116,9 @@ where
     /// Writes what the protocol has queued; whether all of it is out.
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, ErrorKind> {
         let Parts { link, exchange, .. } = &mut *self.parts;
+        if !exchange.has_output() && link.sender.is_empty() {
+            return Ok(true);
+        }
         let before = link.sender.sent();
         let out = link.poll_send(cx, exchange.output())?.is_ready();
         if out {

@@ -154,7 +154,7 @@ impl ProxyConf {
             } else if is_framing(name) {
                 sending.framing.push((name.clone(), value.clone()));
             } else {
-                sending.lines.push((name.clone(), value.clone()));
+                sending.lines.push(name, value);
             }
         }
         sending

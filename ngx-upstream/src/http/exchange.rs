@@ -11,7 +11,7 @@ use ngx_core::{error, info};
 
 use super::state::State;
 use crate::connect::Sockets;
-use crate::driver::{Client, ClientError, Disposition, Driver, End, Report, Try};
+use crate::driver::{Client, ClientError, Disposition, Driver, End, Tries, Try};
 use crate::error::{Error, ErrorKind, ProtocolError};
 use crate::peer::{Peer, RoundRobinSession};
 use crate::pipe::Mode;
@@ -61,8 +61,8 @@ impl<P: Protocol, F: Front<P::Head>> Exchanging<P, F> {
     /// # Cancel safety
     /// Dropping the future and the exchange ends it.
     pub(super) async fn run(&mut self) -> PhaseStep {
-        let report = self.driver.run(&mut self.talk).await;
-        self.talk.end(report)
+        let result = self.driver.drive(&mut self.talk).await;
+        self.talk.end(result, self.driver.tries())
     }
 }
 
@@ -141,19 +141,15 @@ impl<F> Talk<F> {
     }
 
     /// Says how the request goes on.
-    fn end<H>(&mut self, report: Report) -> PhaseStep
-    where
-        F: Front<H>,
-    {
-        let mut tries = report.tries;
-        if let Err(failed) = &report.result
+    fn end(&mut self, result: Result<End, Error>, tries: &mut Tries) -> PhaseStep {
+        if let Err(failed) = &result
             && matches!(failed.kind(), ErrorKind::NoLive)
         {
             tries.push(nobody(&self.name));
         }
-        self.state.set_tries(tries);
+        self.state.swap_tries(tries);
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        match (stage, report.result) {
+        match (stage, result) {
             (Stage::Elsewhere(Answer::Finish(status)), _) => Step::Finish(status),
             (Stage::Elsewhere(Answer::Redirect(uri)), _) => redirect(&self.r, &uri),
             (Stage::Elsewhere(Answer::Send(_)) | Stage::Over, _)

@@ -14,7 +14,7 @@ use ngx_core::{error, info, setter, settings};
 use super::exchange::{Answer, Exchanging, Front, HttpDriver, Talk};
 use super::peers::Peers;
 use super::settings::{Drive, buffers, conditions, default_conditions};
-use super::state::{Site, State};
+use super::state::State;
 use super::target::{Found, Lookup, lookup, of_upstream, resolve};
 use super::upstream_block::{UPSTREAMS, Upstream};
 use crate::error::Error;
@@ -153,7 +153,7 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
         return Err(500);
     };
     let found = find(r, pass, std::ptr::from_ref(conf) as usize).await?;
-    let state = State::begin(r, "memcached://", Site::default());
+    let state = State::begin(r, "memcached://", None);
     let key = r
         .variable_bytes(*key)
         .filter(|key| !key.is_empty())

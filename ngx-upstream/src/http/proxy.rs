@@ -120,7 +120,7 @@ fn prepare(
     let Some(settings) = &conf.drive else {
         return Err(500);
     };
-    let state = State::begin(r, "http://", place.site.clone());
+    let state = State::begin(r, "http://", Some(&place.site));
     let framing = match &body {
         Body::None => None,
         Body::Whole(framing, _) | Body::Stream(framing) => Some(*framing),

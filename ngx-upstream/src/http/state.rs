@@ -21,7 +21,8 @@ pub(super) struct State {
     exchanges: RefCell<SmallVec<[Tries; 1]>>,
     /// The head of the last response.
     head: RefCell<Option<Head>>,
-    site: RefCell<Site>,
+    /// None that the request says.
+    site: RefCell<Option<Arc<Site>>>,
     /// Whom the running try asks.
     asked: RefCell<Asked>,
 }
@@ -44,7 +45,8 @@ struct Asked {
 
 impl State {
     /// The state of `r`, with one more exchange.
-    pub(super) fn begin(r: &Request, schema: &'static str, site: Site) -> Rc<Self> {
+    pub(super) fn begin(r: &Request, schema: &'static str, site: Option<&Arc<Site>>) -> Rc<Self> {
+        let site = site.map(Arc::clone);
         let asked = Asked {
             schema,
             ..Asked::default()
@@ -84,13 +86,14 @@ impl State {
         }
     }
 
-    pub(super) fn set_tries(&self, tries: Tries) {
+    /// The tries of the last exchange, which is over.
+    pub(super) fn swap_tries(&self, tries: &mut Tries) {
         if let Some(last) = self.exchanges.borrow_mut().last_mut() {
-            *last = tries;
+            std::mem::swap(last, tries);
         }
     }
 
-    /// As [`set_tries`](Self::set_tries), for tries that go on.
+    /// The tries of the last exchange, which goes on.
     pub(super) fn note_tries(&self, tries: &[Try]) {
         if let Some(last) = self.exchanges.borrow_mut().last_mut() {
             last.clear();
@@ -107,7 +110,10 @@ impl State {
     }
 
     pub(super) fn with_site<T>(&self, f: impl FnOnce(&Site) -> T) -> T {
-        f(&self.site.borrow())
+        match self.site.borrow().as_deref() {
+            Some(site) => f(site),
+            None => f(&Site::default()),
+        }
     }
 
     /// Appends one word per try: commas between tries, colons between exchanges.
