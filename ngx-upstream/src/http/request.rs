@@ -300,3 +300,26 @@ pub(super) fn is_framing(name: &[u8]) -> bool {
         Known::ContentLength | Known::TransferEncoding
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_without_variables_are_written_once() {
+        let mut lines = Lines::default();
+        for (name, value) in [("A", "1"), ("Connection", ""), ("B", "2\r\nX: y")] {
+            lines.push(&Bytes::from(name), &Template::from_literal(value));
+        }
+        assert!(!lines.upgrade);
+        lines.push(&Bytes::from("upgrade"), &Template::from_literal("h2c"));
+        let [Line::Text(text)] = &lines.list[..] else {
+            panic!("all of it is one text");
+        };
+        assert_eq!(
+            String::from_utf8_lossy(text),
+            "A: 1\r\nB: 2  X: y\r\nupgrade: h2c\r\n"
+        );
+        assert!(lines.upgrade);
+    }
+}
