@@ -14,6 +14,7 @@
 //!    beyond help, as those who write to any address with `ffi` are.
 
 mod call;
+mod current;
 mod guard;
 #[cfg(feature = "http")]
 mod kept;
@@ -31,6 +32,7 @@ mod vm;
 mod walk;
 
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
+pub(crate) use current::with_lane;
 pub(crate) use guard::guard_libraries;
 #[cfg(feature = "http")]
 pub(crate) use kept::Kept;
