@@ -42,6 +42,6 @@ pub(crate) use parcel::Parcel;
 pub(crate) use pcre::{CompileError, Matcher, Options, Pattern, Spans, Subject, bits};
 pub(crate) use table::TableValue;
 pub(crate) use thread::{Resumed, Stage, Thread};
-pub(crate) use value::{Meta, Scalar, Value, Values, number_digits, number_text, values};
+pub(crate) use value::{Lender, Meta, Scalar, Value, Values, number_digits, number_text, values};
 pub(crate) use vm::{Exhausted, RawVm};
 pub(crate) use walk::Walk;

@@ -47,6 +47,14 @@ pub(crate) enum Value {
     /// A value that was kept.
     #[cfg(feature = "http")]
     Kept(Rc<Kept>),
+    /// A string that lies still elsewhere until it is pushed, which has to be at once.
+    Lent(Rc<dyn Lender>),
+}
+
+/// Who has the bytes of a [`Value::Lent`].
+pub(crate) trait Lender {
+    /// Hands them to `take`, which may unwind.
+    fn lend(&self, take: &mut dyn FnMut(&[u8]));
 }
 
 /// The registry's place of a metatable.
@@ -146,6 +154,7 @@ impl Value {
                 Self::Null => lua::lua_pushlightuserdata(state, std::ptr::null_mut()),
                 #[cfg(feature = "http")]
                 Self::Kept(kept) => kept.push(state),
+                Self::Lent(lender) => lender.lend(&mut |text| push_text(state, text)),
                 Self::Thread(thread) => {
                     // A thread can push itself alone.
                     if lua::lua_checkstack(thread.state(), 1) == 0 {

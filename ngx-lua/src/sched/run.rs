@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::Engine;
 use super::light::Light;
@@ -40,6 +41,8 @@ pub(crate) struct Run {
     exited: Cell<bool>,
     /// What a timer has of the request that made it.
     heritage: Option<Rc<Heritage>>,
+    /// What sockets begin with, once somebody has asked.
+    socket_defaults: OnceCell<Defaults>,
     /// What ends with the run, if it works for no request.
     endings: OnceCell<Rc<Endings>>,
 }
@@ -67,7 +70,7 @@ enum OnAbort {
 
 /// What has to end with a run, or with the request that runs work for.
 #[derive(Default)]
-pub(crate) struct Endings(RefCell<Vec<Weak<dyn Ending>>>);
+pub(crate) struct Endings(RefCell<SmallVec<[Weak<dyn Ending>; 2]>>);
 
 /// Something that must not outlive the run or request that made it.
 pub(crate) trait Ending {
@@ -92,6 +95,7 @@ impl Run {
             watcher: RefCell::default(),
             exited: Cell::new(false),
             heritage: purpose.heritage,
+            socket_defaults: OnceCell::new(),
             endings: OnceCell::new(),
         }
     }
@@ -120,6 +124,7 @@ impl Run {
             watcher,
             exited,
             heritage,
+            socket_defaults,
             endings,
         } = self;
         *guest = None;
@@ -130,6 +135,7 @@ impl Run {
         *watcher.get_mut() = None;
         *exited.get_mut() = false;
         *heritage = None;
+        let _defaults = socket_defaults.take();
         let _ended = endings.take();
     }
 
@@ -212,15 +218,17 @@ impl Run {
     }
 
     /// What sockets begin with here.
-    pub(crate) fn socket_defaults(&self) -> Defaults {
-        #[cfg(feature = "http")]
-        if let Some(guest) = &self.guest {
-            return crate::http::sockets::defaults(&guest.request);
-        }
-        match &self.heritage {
-            Some(heritage) => heritage.sockets,
-            None => self.engine.settings().into(),
-        }
+    pub(crate) fn socket_defaults(&self) -> &Defaults {
+        self.socket_defaults.get_or_init(|| {
+            #[cfg(feature = "http")]
+            if let Some(guest) = &self.guest {
+                return crate::http::sockets::defaults(&guest.request);
+            }
+            match &self.heritage {
+                Some(heritage) => heritage.sockets,
+                None => self.engine.settings().into(),
+            }
+        })
     }
 
     /// Who knows the addresses of names here.
@@ -240,7 +248,7 @@ impl Run {
         #[cfg(feature = "http")]
         if self.guest.is_some() {
             return Some(Rc::new(Heritage {
-                sockets: self.socket_defaults(),
+                sockets: *self.socket_defaults(),
                 resolver: self.resolver(),
             }));
         }
