@@ -64,8 +64,8 @@ impl Chain {
     pub fn push(&mut self, buf: impl Into<Buf>) {
         let buf = buf.into();
         match &mut self.0 {
-            Repr::Empty => self.0 = Repr::One(buf),
-            Repr::One(_) => self.many(|links| links.push(buf)),
+            Repr::Empty => self.set_empty(Repr::One(buf)),
+            Repr::One(_) => self.push_second(buf),
             Repr::Many(links) => links.push(buf),
         }
     }
@@ -138,7 +138,7 @@ impl Chain {
     /// Appends all of `other`, in order.
     pub fn append(&mut self, mut other: Self) {
         if self.is_empty() {
-            *self = other;
+            self.set_empty(std::mem::take(&mut other.0));
             return;
         }
         match &mut other.0 {
@@ -280,6 +280,18 @@ impl Chain {
         all
     }
 
+    /// Puts `links` into an empty chain, in which there is nothing to drop.
+    #[inline]
+    fn set_empty(&mut self, links: Repr) {
+        debug_assert!(self.is_empty());
+        std::mem::forget(std::mem::replace(&mut self.0, links));
+    }
+
+    #[inline(never)]
+    fn push_second(&mut self, buf: Buf) {
+        self.many(|links| links.push(buf));
+    }
+
     #[inline]
     fn as_slice(&self) -> &[Buf] {
         match &self.0 {
@@ -300,18 +312,18 @@ impl Chain {
 
     /// Does something with the links in storage of their own, which they go to if they are not
     /// there yet. There is one at least afterwards.
+    #[inline]
     fn many(&mut self, change: impl FnOnce(&mut Links)) {
-        let mut links = match std::mem::take(&mut self.0) {
-            Repr::Many(links) => links,
-            Repr::One(buf) => {
-                let mut links = storage::take();
-                links.push(buf);
-                links
-            }
-            Repr::Empty => storage::take(),
-        };
+        if let Repr::Many(links) = &mut self.0 {
+            return change(links);
+        }
+        let mut links = storage::take();
+        if let Repr::One(buf) = &mut self.0 {
+            links.push(std::mem::take(buf));
+        }
         change(&mut links);
-        self.0 = Repr::Many(links);
+        // What is left there is a buf without anything.
+        std::mem::forget(std::mem::replace(&mut self.0, Repr::Many(links)));
     }
 
     fn give_back(&mut self) {

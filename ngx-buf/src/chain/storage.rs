@@ -147,7 +147,7 @@ impl Spare {
     #[inline]
     fn take(&self) -> Option<Box<Links>> {
         let mut links = self.list.take()?;
-        self.list.set(links.next.take());
+        self.set(links.next.take());
         self.links.set(self.links.get() - links.links.capacity());
         Some(links)
     }
@@ -157,9 +157,16 @@ impl Spare {
         let room = self.links.get() + links.links.capacity();
         if room <= MAX_LINKS {
             self.links.set(room);
-            links.next = self.list.take();
-            self.list.set(Some(links));
+            // It has none: it was taken from the list, or is new.
+            std::mem::forget(std::mem::replace(&mut links.next, self.list.take()));
+            self.set(Some(links));
         }
+    }
+
+    /// Sets the list, which was taken, so that there is nothing to drop.
+    #[inline]
+    fn set(&self, list: Option<Box<Links>>) {
+        std::mem::forget(self.list.replace(list));
     }
 }
 
