@@ -173,8 +173,10 @@ fn threads_are_started(main: &str, how: &str, name: &str) {
     // Of nginx's threads all have its name; a worker has no other than those of the pool.
     let ours = std::env::var_os("NGX_TEST_BINARY").is_none();
     let reads = |pid: u32| {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
         let mut names = tasks
+            .into_iter()
+            .flatten()
             .flatten()
             .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
         if ours {

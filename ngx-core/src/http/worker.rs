@@ -10,10 +10,10 @@ use super::connection;
 use super::generation::Generation;
 use crate::cycle::Cycle;
 use crate::net::addr::Addr;
+use crate::net::seats::{self, Idlers, Seat};
 use crate::net::transport::Transport;
 use crate::process::Service;
 use crate::time::now_ms;
-use crate::warn;
 
 /// Numbers connections across all threads of the process.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -22,12 +22,9 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 pub struct HttpWorker {
     current: RefCell<Rc<Generation>>,
     /// One entry per connection.
-    connections: RefCell<Vec<Seat>>,
+    connections: RefCell<Vec<Entry>>,
     free: RefCell<Vec<usize>>,
     count: Cell<usize>,
-    limit: Cell<usize>,
-    /// When the log was told last that there are too many connections; 0 for never.
-    limit_logged: Cell<u64>,
     closing: Cell<bool>,
     /// While closing: idle connections may be used once more.
     patient: Cell<bool>,
@@ -37,7 +34,7 @@ pub struct HttpWorker {
 
 /// What the worker knows of a connection.
 #[derive(Default)]
-struct Seat {
+struct Entry {
     /// How to wake its task.
     waker: Option<Waker>,
     /// Since when it waits for a request, in coarse monotonic milliseconds; 0 if it does not.
@@ -45,9 +42,6 @@ struct Seat {
     /// It is to make room for another, if it still has nothing to do.
     wanted: bool,
 }
-
-/// Too many connections are logged once in so many milliseconds.
-const LIMIT_LOGGED: u64 = 60_000;
 
 /// Which connections are to end now.
 #[derive(Clone, Copy)]
@@ -62,6 +56,7 @@ enum Overdue {
 pub(crate) struct Place {
     worker: Rc<HttpWorker>,
     index: usize,
+    _seat: Seat,
 }
 
 impl HttpWorker {
@@ -89,51 +84,29 @@ impl HttpWorker {
         }
     }
 
-    pub(crate) fn enter(self: &Rc<Self>) -> Place {
+    fn enter(self: &Rc<Self>, seat: Seat) -> Place {
         self.count.set(self.count.get() + 1);
         let free = self.free.borrow_mut().pop();
         let index = free.unwrap_or_else(|| {
             let mut connections = self.connections.borrow_mut();
-            connections.push(Seat::default());
+            connections.push(Entry::default());
             connections.len() - 1
         });
         Place {
             worker: Rc::clone(self),
             index,
+            _seat: seat,
         }
     }
 
-    /// Has the connection that has waited longest for a request close. There is none if all are
+    /// What `f` makes of the connection that has waited longest for a request; `None` if all are
     /// busy.
-    fn make_room(&self) -> bool {
-        let waker = {
-            let mut connections = self.connections.borrow_mut();
-            let idle = connections
-                .iter_mut()
-                .filter(|seat| seat.idle_since > 0 && !seat.wanted && seat.waker.is_some());
-            let Some(seat) = idle.min_by_key(|seat| seat.idle_since) else {
-                return false;
-            };
-            seat.wanted = true;
-            seat.waker.clone()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        true
-    }
-
-    fn log_limit(&self, room: bool) {
-        let (now, last) = (now_ms(), self.limit_logged.get());
-        if last != 0 && now.saturating_sub(last) < LIMIT_LOGGED {
-            return;
-        }
-        self.limit_logged.set(now);
-        let then = if room { ", reusing connections" } else { "" };
-        warn!(
-            "{} worker_connections are not enough{then}",
-            self.limit.get()
-        );
+    fn with_eldest<R>(&self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let mut connections = self.connections.borrow_mut();
+        let idle = connections
+            .iter_mut()
+            .filter(|entry| entry.idle_since > 0 && !entry.wanted && entry.waker.is_some());
+        idle.min_by_key(|entry| entry.idle_since).map(f)
     }
 
     fn wake_all(&self) {
@@ -141,7 +114,7 @@ impl HttpWorker {
             .connections
             .borrow()
             .iter()
-            .filter_map(|seat| seat.waker.clone())
+            .filter_map(|entry| entry.waker.clone())
             .collect();
         wakers.iter().for_each(Waker::wake_by_ref);
     }
@@ -149,22 +122,22 @@ impl HttpWorker {
 
 impl Service for HttpWorker {
     fn new(cycle: Arc<Cycle>, connections: usize) -> Rc<Self> {
-        Rc::new(Self {
+        seats::set_limit(connections);
+        let worker = Rc::new(Self {
             current: RefCell::new(Generation::start(cycle)),
             connections: RefCell::default(),
             free: RefCell::default(),
             count: Cell::new(0),
-            limit: Cell::new(connections),
-            limit_logged: Cell::new(0),
             closing: Cell::new(false),
             patient: Cell::new(false),
             overdue: Cell::new(Overdue::None),
-        })
+        });
+        seats::register(&worker);
+        worker
     }
 
     fn swap(&self, cycle: Arc<Cycle>, connections: usize) {
-        self.limit.set(connections);
-        self.limit_logged.set(0);
+        seats::set_limit(connections);
         let old = self.current.replace(Generation::start(cycle));
         old.retire();
         // Dropped outside of the borrow: ending a generation runs code of modules.
@@ -173,15 +146,12 @@ impl Service for HttpWorker {
     }
 
     fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
-        if self.count.get() >= self.limit.get() {
-            let room = self.make_room();
-            self.log_limit(room);
-            if !room {
-                return;
-            }
-        }
+        let Ok(seat) = seats::take() else {
+            return;
+        };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let connection = connection::Serve::new(self, transport, peer, listener.clone(), number);
+        let place = self.enter(seat);
+        let connection = connection::Serve::new(place, transport, peer, listener.clone(), number);
         tokio::task::spawn_local(connection);
     }
 
@@ -211,6 +181,22 @@ impl Service for HttpWorker {
     }
 }
 
+impl Idlers for HttpWorker {
+    fn idle_since(&self) -> Option<u64> {
+        self.with_eldest(|entry| entry.idle_since)
+    }
+
+    fn close_eldest(&self) {
+        let waker = self.with_eldest(|entry| {
+            entry.wanted = true;
+            entry.waker.clone()
+        });
+        if let Some(waker) = waker.flatten() {
+            waker.wake();
+        }
+    }
+}
+
 impl Place {
     pub(crate) fn worker(&self) -> &Rc<HttpWorker> {
         &self.worker
@@ -218,28 +204,28 @@ impl Place {
 
     /// Remembers how to wake the connection; once is enough, a task keeps its waker.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        self.with_seat(|seat| {
-            if seat.waker.is_none() {
-                seat.waker = Some(waker.clone());
+        self.with_entry(|entry| {
+            if entry.waker.is_none() {
+                entry.waker = Some(waker.clone());
             }
         });
     }
 
     /// Whether the connection waits for a request, so that it may be closed when others want in.
     pub(crate) fn set_idle(&self, idle: bool) {
-        self.with_seat(|seat| match (idle, seat.idle_since) {
-            (true, 0) => seat.idle_since = now_ms().max(1),
+        self.with_entry(|entry| match (idle, entry.idle_since) {
+            (true, 0) => entry.idle_since = now_ms().max(1),
             (true, _) => {}
-            (false, _) => (seat.idle_since, seat.wanted) = (0, false),
+            (false, _) => (entry.idle_since, entry.wanted) = (0, false),
         });
     }
 
     /// Whether another connection wants the place of this one.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.with_seat(|seat| seat.wanted).unwrap_or(false)
+        self.with_entry(|entry| entry.wanted).unwrap_or(false)
     }
 
-    fn with_seat<R>(&self, f: impl FnOnce(&mut Seat) -> R) -> Option<R> {
+    fn with_entry<R>(&self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         let mut connections = self.worker.connections.borrow_mut();
         connections.get_mut(self.index).map(f)
     }
@@ -249,9 +235,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.count.set(worker.count.get().saturating_sub(1));
-        let seat = self.with_seat(std::mem::take);
+        let entry = self.with_entry(std::mem::take);
         // Outside of the borrow: a waker may be the last to hold its task.
-        drop(seat);
+        drop(entry);
         worker.free.borrow_mut().push(self.index);
     }
 }

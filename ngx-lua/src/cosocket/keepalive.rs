@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use ngx_core::net::{Addr, Peek, Transport};
+use ngx_core::net::{Addr, Peek, Transport, seats};
 use ngx_upstream::connect::{Connection, Sockets};
 use ngx_upstream::peer::Peer;
 use ngx_upstream::pool::{Pool, PoolSettings, Reaped};
@@ -74,6 +74,7 @@ impl NamedPool {
                 timeout: UNLIMITED,
             },
         ));
+        seats::register(&pool);
         Rc::new_cyclic(|this: &Weak<Self>| {
             let (reaped, this) = (Rc::clone(&pool), this.clone());
             let reaper = tokio::task::spawn_local(async move {
