@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-use support::{Server, Setup, pattern};
+use support::{Server, Setup, ours, pattern};
 
 /// `O_DIRECT` on the machines that Linux has in common.
 const O_DIRECT: i32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) {
@@ -18,8 +18,14 @@ const O_DIRECT: i32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm"))
 /// A server with a file of ten mebibytes and one of ten bytes; `None` if the file system of the
 /// test cannot read past its cache.
 fn server(how: &str) -> Option<(Server, Vec<u8>)> {
+    server_with("", how)
+}
+
+/// With further directives outside of all blocks; they stand behind `http`.
+fn server_with(main: &str, how: &str) -> Option<(Server, Vec<u8>)> {
     let bytes = pattern(10 << 20);
     let server = Setup::http(&format!("{how} server {{ listen 127.0.0.1:{{port}}; }}"))
+        .top(main)
         .file("html/big", &bytes)
         .file("html/small", "0123456789")
         .start();
@@ -148,23 +154,68 @@ fn the_size_decides_who_passes_the_cache() {
 
 #[test]
 fn threads_are_started_when_a_file_must_be_waited_for() {
-    let Some((server, _)) = server("aio threads; directio 1m;") else {
+    threads_are_started("", "aio threads; directio 1m;", "default");
+}
+
+#[test]
+fn threads_of_the_pool_that_is_named() {
+    let pool = "thread_pool slow_disks threads=2 max_queue=8;";
+    threads_are_started(pool, "aio threads=slow_disks; directio 1m;", "slow_disks");
+    let by_variable = "aio threads=$arg_pool; directio 1m;";
+    threads_are_started(pool, by_variable, "slow_disks");
+}
+
+#[track_caller]
+fn threads_are_started(main: &str, how: &str, name: &str) {
+    let Some((server, _)) = server_with(main, how) else {
         return;
     };
     // Of nginx's threads all have its name; a worker has no other than those of the pool.
     let ours = std::env::var_os("NGX_TEST_BINARY").is_none();
     let reads = |pid: u32| {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
         let mut names = tasks
+            .into_iter()
+            .flatten()
             .flatten()
             .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
         if ours {
-            names.any(|name| name == "default\n")
+            names.any(|comm| comm.trim_end() == name)
         } else {
             names.count() > 1
         }
     };
-    while_it_is_sent(&server, "/big", reads);
+    while_it_is_sent(&server, &format!("/big?pool={name}"), reads);
+}
+
+#[test]
+fn a_pool_without_room_says_so_and_loses_nothing() {
+    if !ours("a read that finds no room is done by the serving thread") {
+        return;
+    }
+    let main = "worker_processes 2; thread_pool small threads=1 max_queue=1;";
+    let Some((server, bytes)) = server_with(main, "aio threads=small; directio 1m;") else {
+        return;
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| assert!(server.get("/big").expect(200).body == bytes));
+        }
+    });
+    server.expect_error_log("thread pool \"small\" queue overflow: 1 tasks waiting");
+    server.expect_error_log("request: \"GET /big HTTP/1.1\"");
+}
+
+#[test]
+fn a_pool_that_a_variable_does_not_name_is_not_needed() {
+    if !ours("a request whose pool is missing is served") {
+        return;
+    }
+    let Some((server, bytes)) = server("aio threads=$arg_pool; directio 1m;") else {
+        return;
+    };
+    assert!(server.get("/big?pool=none").expect(200).body == bytes);
+    server.expect_error_log("thread pool \"none\" not found");
 }
 
 #[test]
@@ -184,6 +235,51 @@ fn what_is_configured_is_checked() {
         check(fine).expect(0, "successful");
     }
     check("aio perhaps;").expect(1, "invalid value");
-    check("aio threads=mine;").expect(1, "unknown thread pool \"mine\"");
+    check("aio threads=mine;").expect(1, "unknown thread pool \"mine\" in ");
     check("directio much;").expect(1, "\"directio\" directive invalid value");
+}
+
+#[test]
+fn pools_are_checked() {
+    let check = |main: &str| {
+        Setup::http("aio threads=mine; server { }")
+            .top(main)
+            .run(&["-t"])
+    };
+    check("thread_pool mine threads=2;").expect(0, "successful");
+    check("thread_pool mine threads=2 max_queue=0;").expect(0, "successful");
+    check("thread_pool mine max_queue=1 threads=64; thread_pool default threads=1;")
+        .expect(0, "successful");
+    for (wrong, message) in [
+        (
+            "thread_pool other threads=2;",
+            "unknown thread pool \"mine\" in ",
+        ),
+        (
+            "thread_pool mine max_queue=2;",
+            "\"thread_pool\" must have \"threads\" parameter in ",
+        ),
+        (
+            "thread_pool mine threads=0;",
+            "invalid threads value \"threads=0\" in ",
+        ),
+        (
+            "thread_pool mine threads=x;",
+            "invalid threads value \"threads=x\" in ",
+        ),
+        (
+            "thread_pool mine threads=1 max_queue=-1;",
+            "invalid max_queue value \"max_queue=-1\" in ",
+        ),
+        (
+            "thread_pool mine threads=1; thread_pool mine threads=2;",
+            "duplicate thread pool \"mine\" in ",
+        ),
+        (
+            "thread_pool mine;",
+            "invalid number of arguments in \"thread_pool\" directive in ",
+        ),
+    ] {
+        check(wrong).expect(1, message);
+    }
 }

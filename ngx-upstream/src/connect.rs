@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
+use ngx_core::net::seats::{self, Seat};
 use ngx_core::net::{Addr, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -127,6 +128,8 @@ pub struct Connection<S> {
     pub(crate) begun: u64,
     /// What the timers of the last exchange have left.
     pub(crate) alarm: Option<Alarm>,
+    /// Its part of `worker_connections`.
+    seat: Option<Seat>,
 }
 
 impl<S> Connection<S> {
@@ -137,6 +140,21 @@ impl<S> Connection<S> {
             requests: 0,
             begun: now_ms(),
             alarm: None,
+            seat: None,
+        }
+    }
+
+    /// The stream and its part of `worker_connections`, for who keeps connections in a way of its
+    /// own.
+    pub fn into_parts(self) -> (S, Option<Seat>) {
+        (self.stream, self.seat)
+    }
+
+    /// A connection that was made now, and counts among those that the thread may have.
+    fn seated(stream: S, seat: Seat) -> Self {
+        Self {
+            seat: Some(seat),
+            ..Self::new(stream)
         }
     }
 
@@ -171,7 +189,7 @@ where
 }
 
 /// Connects over TCP from an address of this machine, over Unix-domain sockets as [`Sockets`]. Keeps
-/// nothing.
+/// nothing. Each connection takes one of the thread's [seats](ngx_core::net::seats).
 #[derive(Clone, Copy, Debug)]
 pub struct Bound(
     /// Where connections come from; with port 0 the system chooses one.
@@ -185,6 +203,7 @@ impl Connect for Bound {
         let Addr::Inet(addr) = &peer.addr else {
             return Sockets.connect(peer, fresh).await;
         };
+        let seat = seats::take()?;
         let socket = match self.0 {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -192,11 +211,12 @@ impl Connect for Bound {
         socket.bind(self.0)?;
         let transport = Transport::from(socket.connect(*addr).await?);
         transport.set_nodelay()?;
-        Ok(Connection::new(transport))
+        Ok(Connection::seated(transport, seat))
     }
 }
 
-/// Connects over TCP and Unix-domain sockets. Keeps nothing.
+/// Connects over TCP and Unix-domain sockets. Keeps nothing. Each connection takes one of the thread's
+/// [seats](ngx_core::net::seats).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sockets;
 
@@ -204,12 +224,13 @@ impl Connect for Sockets {
     type Stream = Transport;
 
     async fn connect(&self, peer: &Peer, _fresh: bool) -> io::Result<Connection<Transport>> {
+        let seat = seats::take()?;
         let transport = match &peer.addr {
             Addr::Inet(addr) => Transport::from(TcpStream::connect(*addr).await?),
             Addr::Unix(path) => Transport::from(UnixStream::connect(path).await?),
         };
         // Bodies that are sent as they arrive, and tunnels, must not wait for acknowledgements.
         transport.set_nodelay()?;
-        Ok(Connection::new(transport))
+        Ok(Connection::seated(transport, seat))
     }
 }

@@ -24,6 +24,8 @@ pub use report::{End, Report, Tries, Try};
 pub(crate) use settings::DISCARD_MAX;
 pub use settings::Settings;
 
+use ngx_core::net::seats::NoSeat;
+
 use crate::connect::{Connect, Connection};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::{Exchange, Signal};
@@ -440,6 +442,7 @@ const TURNS: usize = 16;
 fn connect_error(error: io::Error) -> ErrorKind {
     match error.kind() {
         io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+        _ if NoSeat::is_cause_of(&error) => ErrorKind::NoSeat,
         _ => ErrorKind::Connect(error),
     }
 }

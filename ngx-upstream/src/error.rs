@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
+use ngx_core::net::seats::NoSeat;
+
 /// What the exchange was doing. Displayed as the end of a log line: `… while connecting to upstream`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Phase {
@@ -102,13 +104,14 @@ impl Error {
     }
 
     /// The HTTP status that stands for this error: 504 for a timeout, 499 when the client left, 500
-    /// for a request that cannot be made, 502 for what the peer did.
+    /// for a request that cannot be made or a connection too many, 502 for what the peer did.
     pub fn status(&self) -> u16 {
         match &self.kind {
             ErrorKind::TimedOut => 504,
             ErrorKind::ClientClosed => 499,
             ErrorKind::Client(code) => *code,
             ErrorKind::TempFile(_)
+            | ErrorKind::NoSeat
             | ErrorKind::Protocol(ProtocolError::Request(_) | ProtocolError::OutOfOrder(_)) => 500,
             _ => 502,
         }
@@ -142,6 +145,8 @@ pub enum ErrorKind {
     NoLive,
     /// No connection could be made.
     Connect(io::Error),
+    /// The thread has as many connections as it may have (`worker_connections`).
+    NoSeat,
     /// Nothing moved for longer than the timeout of the phase.
     TimedOut,
     /// Reading from the peer failed.
@@ -163,6 +168,7 @@ impl fmt::Display for ErrorKind {
         match self {
             Self::NoLive => f.write_str("no live upstreams"),
             Self::Connect(e) => write!(f, "connect() failed ({})", Errno(e)),
+            Self::NoSeat => NoSeat.fmt(f),
             Self::TimedOut => f.write_str("upstream timed out (110: Connection timed out)"),
             Self::Recv(e) => write!(f, "recv() failed ({})", Errno(e)),
             Self::Send(e) => write!(f, "send() failed ({})", Errno(e)),

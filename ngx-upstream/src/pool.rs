@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use ngx_core::net::seats::Idlers;
 use rustc_hash::FxHashMap;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -72,7 +73,7 @@ pub struct Pool<C: Connect> {
 pub struct Reaped {
     /// Their peers closed them, or sent something.
     pub by_peer: usize,
-    /// They were idle for too long.
+    /// They were idle for too long, or made room for others.
     pub too_old: usize,
 }
 
@@ -84,6 +85,8 @@ struct Inner<S> {
     idle: FxHashMap<Key, VecDeque<Idle<S>>>,
     /// Invariant: the sum of the lengths of the queues.
     count: usize,
+    /// How many have made room for others since the reaper was there.
+    evicted: usize,
     reaper: Option<Waker>,
     /// When the reaper wakes by itself.
     wakes_at: Option<u64>,
@@ -92,7 +95,8 @@ struct Inner<S> {
 #[derive(Debug)]
 struct Idle<S> {
     connection: Connection<S>,
-    /// In milliseconds of [`now_ms`].
+    /// Both in milliseconds of [`now_ms`].
+    since: u64,
     until: u64,
 }
 
@@ -102,6 +106,7 @@ impl<C: Connect> Pool<C> {
         let inner = Inner {
             idle: FxHashMap::default(),
             count: 0,
+            evicted: 0,
             reaper: None,
             wakes_at: None,
         };
@@ -179,7 +184,12 @@ impl<C: Connect> Pool<C> {
         if inner.count >= self.settings.size {
             inner.evict();
         }
-        inner.push((peer.addr.clone(), peer.tls), Idle { connection, until });
+        let idle = Idle {
+            connection,
+            since: now,
+            until,
+        };
+        inner.push((peer.addr.clone(), peer.tls), idle);
     }
 
     /// A kept connection to `peer` that is still of use, without making one.
@@ -214,7 +224,37 @@ impl<C: Connect> Connect for Pool<C> {
     }
 }
 
+/// Where there are too many connections, idle ones make room.
+impl<C: Connect> Idlers for Pool<C> {
+    fn idle_since(&self) -> Option<u64> {
+        self.inner.borrow().idle_since()
+    }
+
+    fn close_eldest(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let since = inner.idle_since();
+        let mut queues = inner.idle.values_mut();
+        let eldest = queues.find(|queue| queue.front().map(|idle| idle.since) == since);
+        // Closed outside of the borrow.
+        let closed = eldest.and_then(VecDeque::pop_front);
+        if closed.is_some() {
+            inner.count -= 1;
+            inner.evicted += 1;
+            let reaper = inner.reaper.clone();
+            drop(inner);
+            if let Some(reaper) = reaper {
+                reaper.wake();
+            }
+        }
+    }
+}
+
 impl<S: Stream> Inner<S> {
+    fn idle_since(&self) -> Option<u64> {
+        let eldest = self.idle.values().filter_map(VecDeque::front);
+        eldest.map(|idle| idle.since).min()
+    }
+
     fn push(&mut self, key: Key, mut idle: Idle<S>) {
         if let Some(waker) = &self.reaper {
             let watched = idle
@@ -256,7 +296,10 @@ impl<S: Stream> Inner<S> {
     /// Closes what is closed or too old, watches the rest; says when the next one is too old.
     fn reap(&mut self, cx: &mut Context<'_>, now: u64) -> (Option<u64>, Reaped) {
         self.reaper = Some(cx.waker().clone());
-        let mut reaped = Reaped::default();
+        let mut reaped = Reaped {
+            too_old: std::mem::take(&mut self.evicted),
+            by_peer: 0,
+        };
         for queue in self.idle.values_mut() {
             queue.retain_mut(|idle| {
                 if idle.until <= now {

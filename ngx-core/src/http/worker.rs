@@ -10,10 +10,10 @@ use super::connection;
 use super::generation::Generation;
 use crate::cycle::Cycle;
 use crate::net::addr::Addr;
+use crate::net::seats::{self, Idlers, Seat};
 use crate::net::transport::Transport;
 use crate::process::Service;
 use crate::time::now_ms;
-use crate::warn;
 
 /// Numbers connections across all threads of the process.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -22,12 +22,9 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 pub struct HttpWorker {
     current: RefCell<Rc<Generation>>,
     /// One entry per connection.
-    connections: RefCell<Vec<Option<Rc<Seat>>>>,
+    connections: RefCell<Vec<Option<Rc<Entry>>>>,
     free: RefCell<Vec<usize>>,
     count: Cell<usize>,
-    limit: Cell<usize>,
-    /// When the log was told last that there are too many connections; 0 for never.
-    limit_logged: Cell<u64>,
     closing: Cell<bool>,
     /// While closing: idle connections may be used once more.
     patient: Cell<bool>,
@@ -37,7 +34,7 @@ pub struct HttpWorker {
 
 /// What the worker knows of a connection.
 #[derive(Default)]
-struct Seat {
+struct Entry {
     /// How to wake its task.
     waker: RefCell<Option<Waker>>,
     /// Since when it waits for a request, in coarse monotonic milliseconds; 0 if it does not.
@@ -46,7 +43,7 @@ struct Seat {
     wanted: Cell<bool>,
 }
 
-impl Seat {
+impl Entry {
     fn wake(&self) {
         let waker = self.waker.borrow().clone();
         if let Some(waker) = waker {
@@ -54,9 +51,6 @@ impl Seat {
         }
     }
 }
-
-/// Too many connections are logged once in so many milliseconds.
-const LIMIT_LOGGED: u64 = 60_000;
 
 /// Which connections are to end now.
 #[derive(Clone, Copy)]
@@ -70,8 +64,9 @@ enum Overdue {
 /// The place of one connection in the worker's list; gives it back when dropped.
 pub(crate) struct Place {
     worker: Rc<HttpWorker>,
-    seat: Rc<Seat>,
+    entry: Rc<Entry>,
     index: usize,
+    _seat: Seat,
 }
 
 impl HttpWorker {
@@ -104,9 +99,9 @@ impl HttpWorker {
         }
     }
 
-    pub(crate) fn enter(self: &Rc<Self>) -> Place {
+    fn enter(self: &Rc<Self>, seat: Seat) -> Place {
         self.count.set(self.count.get() + 1);
-        let seat = Rc::new(Seat::default());
+        let entry = Rc::new(Entry::default());
         let free = self.free.borrow_mut().pop();
         let mut connections = self.connections.borrow_mut();
         let index = free.unwrap_or_else(|| {
@@ -114,76 +109,55 @@ impl HttpWorker {
             connections.len() - 1
         });
         if let Some(place) = connections.get_mut(index) {
-            *place = Some(Rc::clone(&seat));
+            *place = Some(Rc::clone(&entry));
         }
         Place {
             worker: Rc::clone(self),
-            seat,
+            entry,
             index,
+            _seat: seat,
         }
     }
 
-    /// Has the connection that has waited longest for a request close. There is none if all are
-    /// busy.
-    fn make_room(&self) -> bool {
-        let longest = {
-            let connections = self.connections.borrow();
-            let idle = connections.iter().flatten().filter(|seat| {
-                seat.idle_since.get() > 0 && !seat.wanted.get() && seat.waker.borrow().is_some()
-            });
-            idle.min_by_key(|seat| seat.idle_since.get()).cloned()
-        };
-        let Some(seat) = longest else {
-            return false;
-        };
-        seat.wanted.set(true);
-        seat.wake();
-        true
-    }
-
-    fn log_limit(&self, room: bool) {
-        let (now, last) = (now_ms(), self.limit_logged.get());
-        if last != 0 && now.saturating_sub(last) < LIMIT_LOGGED {
-            return;
-        }
-        self.limit_logged.set(now);
-        let then = if room { ", reusing connections" } else { "" };
-        warn!(
-            "{} worker_connections are not enough{then}",
-            self.limit.get()
-        );
+    /// The connection that has waited longest for a request; `None` if all are busy.
+    fn eldest(&self) -> Option<Rc<Entry>> {
+        let connections = self.connections.borrow();
+        let idle = connections.iter().flatten().filter(|entry| {
+            entry.idle_since.get() > 0 && !entry.wanted.get() && entry.waker.borrow().is_some()
+        });
+        idle.min_by_key(|entry| entry.idle_since.get()).cloned()
     }
 
     fn wake_all(&self) {
-        let seats: Vec<Rc<Seat>> = self
+        let entries: Vec<Rc<Entry>> = self
             .connections
             .borrow()
             .iter()
             .flatten()
             .cloned()
             .collect();
-        seats.iter().for_each(|seat| seat.wake());
+        entries.iter().for_each(|entry| entry.wake());
     }
 }
 
 impl Service for HttpWorker {
     fn new(cycle: Arc<Cycle>, connections: usize) -> Rc<Self> {
-        Rc::new(Self {
+        seats::set_limit(connections);
+        let worker = Rc::new(Self {
             current: RefCell::new(Generation::start(cycle)),
             connections: RefCell::default(),
             free: RefCell::default(),
             count: Cell::new(0),
-            limit: Cell::new(connections),
-            limit_logged: Cell::new(0),
             closing: Cell::new(false),
             patient: Cell::new(false),
             overdue: Cell::new(Overdue::None),
-        })
+        });
+        seats::register(&worker);
+        worker
     }
 
     fn swap(&self, cycle: Arc<Cycle>, connections: usize) {
-        self.limit.set(connections);
-        self.limit_logged.set(0);
+        seats::set_limit(connections);
         let old = self.current.replace(Generation::start(cycle));
         old.retire();
         // Dropped outside of the borrow: ending a generation runs code of modules.
@@ -192,15 +166,12 @@ impl Service for HttpWorker {
     }
 
     fn serve(self: &Rc<Self>, transport: Transport, peer: Addr, listener: &Addr) {
-        if self.count.get() >= self.limit.get() {
-            let room = self.make_room();
-            self.log_limit(room);
-            if !room {
-                return;
-            }
-        }
+        let Ok(seat) = seats::take() else {
+            return;
+        };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let connection = connection::Serve::new(self, transport, peer, listener.clone(), number);
+        let place = self.enter(seat);
+        let connection = connection::Serve::new(place, transport, peer, listener.clone(), number);
         tokio::task::spawn_local(connection);
     }
 
@@ -230,6 +201,19 @@ impl Service for HttpWorker {
     }
 }
 
+impl Idlers for HttpWorker {
+    fn idle_since(&self) -> Option<u64> {
+        self.eldest().map(|entry| entry.idle_since.get())
+    }
+
+    fn close_eldest(&self) {
+        if let Some(entry) = self.eldest() {
+            entry.wanted.set(true);
+            entry.wake();
+        }
+    }
+}
+
 impl Place {
     pub(crate) fn worker(&self) -> &Rc<HttpWorker> {
         &self.worker
@@ -237,7 +221,7 @@ impl Place {
 
     /// Remembers how to wake the connection; once is enough, a task keeps its waker.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let mut own = self.seat.waker.borrow_mut();
+        let mut own = self.entry.waker.borrow_mut();
         if own.is_none() {
             *own = Some(waker.clone());
         }
@@ -245,18 +229,18 @@ impl Place {
 
     /// Whether the connection waits for a request, so that it may be closed when others want in.
     pub(crate) fn set_idle(&self, idle: bool) {
-        let seat = &self.seat;
+        let entry = &self.entry;
         if !idle {
-            seat.idle_since.set(0);
-            seat.wanted.set(false);
-        } else if seat.idle_since.get() == 0 {
-            seat.idle_since.set(now_ms().max(1));
+            entry.idle_since.set(0);
+            entry.wanted.set(false);
+        } else if entry.idle_since.get() == 0 {
+            entry.idle_since.set(now_ms().max(1));
         }
     }
 
     /// Whether another connection wants the place of this one.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.seat.wanted.get()
+        self.entry.wanted.get()
     }
 }
 
@@ -264,12 +248,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.count.set(worker.count.get().saturating_sub(1));
-        let seat = {
+        let entry = {
             let mut connections = worker.connections.borrow_mut();
             connections.get_mut(self.index).and_then(Option::take)
         };
         // Outside of the borrow: a waker may be the last to hold its task.
-        drop(seat.and_then(|seat| seat.waker.take()));
+        drop(entry.and_then(|entry| entry.waker.take()));
         worker.free.borrow_mut().push(self.index);
     }
 }

@@ -30,7 +30,7 @@ impl EventsConf {
         CONF.of(global)
     }
 
-    /// `worker_connections`: how many connections a thread may have.
+    /// `worker_connections`: how many connections a thread may have, with clients and backends.
     #[must_use]
     pub fn worker_connections(&self) -> usize {
         *self.worker_connections
@@ -94,7 +94,7 @@ pub(super) static MODULE: Module = Module {
                 conf(cx).worker_connections.set(count, args.span())
             },
             default: "512",
-            doc: "How many connections a thread may have at a time.",
+            doc: "How many connections a thread may have at a time, with clients and with backends. Beyond, idle ones make room.",
         },
         Directive {
             name: "use",

@@ -4,6 +4,7 @@
 //! addr      what `listen`, `server` and `proxy_pass` name
 //! listener  the listening sockets of a process, shared by generations of the configuration
 //! accept    connections out of a listening socket
+//! seats     how many connections a thread may have (`worker_connections`)
 //! transport one connection, to a client or to a backend
 //! deadline  one coarse timer per connection, moved lazily
 //! ```
@@ -12,6 +13,7 @@ pub mod accept;
 pub mod addr;
 pub mod deadline;
 pub mod listener;
+pub mod seats;
 pub mod transport;
 
 pub use self::accept::Acceptor;

@@ -204,7 +204,7 @@ impl Opening {
         };
         let addr = self.target.address(&self.run).await?;
         let connection = self.connect(addr).await?;
-        self.connected(connection.stream, slot);
+        self.connected(connection, slot);
         Ok(())
     }
 
@@ -260,7 +260,8 @@ impl Opening {
         }
     }
 
-    fn connected(&self, transport: Transport, slot: Option<Slot>) {
+    fn connected(&self, connection: Connection<Transport>, slot: Option<Slot>) {
+        let (transport, seat) = connection.into_parts();
         if transport.is_tcp() {
             // The connector has set it.
             if self.run.socket_defaults().nodelay {
@@ -269,7 +270,7 @@ impl Opening {
                 ngx_core::alert!("setsockopt(TCP_NODELAY) failed {}", errno(&error.into()));
             }
         }
-        let link = Link::new(transport, Rc::clone(&self.target));
+        let link = Link::new(transport, seat, Rc::clone(&self.target));
         self.socket.connected(Rc::new(link), slot);
     }
 }

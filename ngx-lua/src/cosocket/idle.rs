@@ -23,10 +23,13 @@ pub(super) struct Idle {
     watcher: RefCell<Option<Waker>>,
     /// When it wakes by itself.
     wakes_at: Cell<Option<u64>>,
+    /// How many have made room for others since it was awake.
+    evicted: Cell<usize>,
 }
 
 struct Kept {
     link: Rc<Link>,
+    since: u64,
     until: u64,
 }
 
@@ -35,7 +38,7 @@ struct Kept {
 pub(super) struct Closed {
     /// Their peers closed them, or sent something.
     pub(super) by_peer: usize,
-    /// They were idle for too long.
+    /// They were idle for too long, or made room for others.
     pub(super) too_old: usize,
 }
 
@@ -51,7 +54,8 @@ impl Idle {
             return;
         }
         link.retire();
-        let until = now_ms().saturating_add(millis);
+        let since = now_ms();
+        let until = since.saturating_add(millis);
         let oldest = {
             let mut kept = self.kept.borrow_mut();
             (kept.len() >= size).then(|| kept.pop_front())
@@ -69,14 +73,30 @@ impl Idle {
                 watcher.wake_by_ref();
             }
         }
-        self.kept.borrow_mut().push_back(Kept { link, until });
+        self.kept.borrow_mut().push_back(Kept { link, since, until });
+    }
+
+    /// Since when the one that idles for longest does.
+    pub(super) fn since(&self) -> Option<u64> {
+        self.kept.borrow().front().map(|kept| kept.since)
+    }
+
+    /// Closes the one that idles for longest; the task that watches tells the pool.
+    pub(super) fn close_eldest(&self) {
+        let closed = self.kept.borrow_mut().pop_front();
+        if closed.is_some() {
+            self.evicted.set(self.evicted.get() + 1);
+            if let Some(watcher) = &*self.watcher.borrow() {
+                watcher.wake_by_ref();
+            }
+        }
     }
 
     /// The connection that was put back last and is still of use.
     pub(super) fn take(&self) -> Option<Rc<Link>> {
         let now = now_ms();
         loop {
-            let Kept { link, until } = self.kept.borrow_mut().pop_back()?;
+            let Kept { link, until, .. } = self.kept.borrow_mut().pop_back()?;
             if until > now && !link.is_stale() {
                 return Some(link);
             }
@@ -89,7 +109,11 @@ impl Idle {
         if !watcher.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             *watcher = Some(cx.waker().clone());
         }
-        let (mut closed, mut next) = (Closed::default(), None);
+        let mut closed = Closed {
+            by_peer: 0,
+            too_old: self.evicted.take(),
+        };
+        let mut next = None;
         self.kept.borrow_mut().retain(|kept| {
             if kept.until <= now {
                 closed.too_old += 1;

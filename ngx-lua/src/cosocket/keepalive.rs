@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::rc::{Rc, Weak};
 
-use ngx_core::net::{Peek, Transport};
+use ngx_core::net::{Peek, Transport, seats};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -61,7 +61,7 @@ impl Pools {
 
 impl NamedPool {
     fn new(pools: &Rc<Named>, name: &[u8], size: usize, backlog: Option<usize>) -> Rc<Self> {
-        Rc::new_cyclic(|this: &Weak<Self>| Self {
+        let pool = Rc::new_cyclic(|this: &Weak<Self>| Self {
             name: name.into(),
             pools: Rc::downgrade(pools),
             idle: Idle::default(),
@@ -71,7 +71,9 @@ impl NamedPool {
             waiting: Cell::new(0),
             freed: Notify::new(),
             watcher: tokio::task::spawn_local(watch(Weak::clone(this))).abort_handle(),
-        })
+        });
+        seats::register(&pool);
+        pool
     }
 
     pub(super) fn idle(&self) -> &Idle {
@@ -151,6 +153,17 @@ impl NamedPool {
     /// Whether there is no place for a new connection.
     fn is_full(&self) -> bool {
         self.backlog.is_some() && self.active.get() >= self.size
+    }
+}
+
+/// Where a thread has too many connections, idle ones make room.
+impl seats::Idlers for NamedPool {
+    fn idle_since(&self) -> Option<u64> {
+        self.idle.since()
+    }
+
+    fn close_eldest(&self) {
+        self.idle.close_eldest();
     }
 }
 

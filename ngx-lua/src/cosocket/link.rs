@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
 use ngx_buf::{Buf, Chain, Flow};
+use ngx_core::net::seats::Seat;
 use ngx_core::net::{Deadline, Peek, Transport};
 
 use super::input::Input;
@@ -30,7 +31,11 @@ pub(super) struct Link {
 /// What the bytes go through.
 enum End {
     /// A connection of the socket's own.
-    Own(Transport),
+    Own {
+        transport: Transport,
+        /// Its part of `worker_connections`.
+        _seat: Option<Seat>,
+    },
     /// Something that belongs to another.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "requests lend"))]
     Lent(Rc<dyn Stream>),
@@ -73,8 +78,12 @@ pub(super) enum Way {
 }
 
 impl Link {
-    pub(super) fn new(transport: Transport, target: Rc<Target>) -> Self {
-        Self::over(End::Own(transport), Some(target))
+    pub(super) fn new(transport: Transport, seat: Option<Seat>, target: Rc<Target>) -> Self {
+        let end = End::Own {
+            transport,
+            _seat: seat,
+        };
+        Self::over(end, Some(target))
     }
 
     /// A link through what another keeps.
@@ -98,7 +107,7 @@ impl Link {
     /// The transport, if it is the socket's own.
     pub(super) fn transport(&self) -> Option<&Transport> {
         match &self.end {
-            End::Own(transport) => Some(transport),
+            End::Own { transport, .. } => Some(transport),
             End::Lent(_) => None,
         }
     }
@@ -146,7 +155,7 @@ impl Link {
     /// Writes what the peer takes of `bytes` now and queues the rest.
     pub(super) fn try_send(&self, bytes: &[u8]) -> io::Result<Flow> {
         let transport = match &self.end {
-            End::Own(transport) => transport,
+            End::Own { transport, .. } => transport,
             End::Lent(stream) => {
                 let buf = Buf::from(bytes.to_vec());
                 return stream.try_send(Chain::from_iter([buf]));
@@ -172,7 +181,7 @@ impl Link {
     /// Writes what is queued; ready when all of it is out.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let transport = match &self.end {
-            End::Own(transport) => transport,
+            End::Own { transport, .. } => transport,
             End::Lent(stream) => return stream.poll_send(cx),
         };
         let output = &mut *self.output.borrow_mut();
@@ -187,7 +196,7 @@ impl Link {
     /// Bytes written so far.
     pub(super) fn sent(&self) -> u64 {
         match &self.end {
-            End::Own(_) => self.output.borrow().sent,
+            End::Own { .. } => self.output.borrow().sent,
             End::Lent(stream) => stream.sent(),
         }
     }
@@ -196,7 +205,7 @@ impl Link {
     pub(super) fn try_read(&self, wanted: usize) -> io::Result<usize> {
         let input = &mut *self.input.borrow_mut();
         match &self.end {
-            End::Own(transport) => transport.try_read_buf(input.room(wanted)),
+            End::Own { transport, .. } => transport.try_read_buf(input.room(wanted)),
             End::Lent(stream) => {
                 let mut cx = Context::from_waker(Waker::noop());
                 match stream.poll_read(&mut cx, wanted, input.room(0)) {
@@ -210,7 +219,7 @@ impl Link {
     /// Waits until there is something to read.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.end {
-            End::Own(transport) => transport.poll_read_ready(cx),
+            End::Own { transport, .. } => transport.poll_read_ready(cx),
             End::Lent(stream) => {
                 let input = &mut *self.input.borrow_mut();
                 stream

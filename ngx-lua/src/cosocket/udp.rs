@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ngx_core::error::errno;
 use ngx_core::net::Addr;
+use ngx_core::net::seats::{self, Seat};
 use rustix::net::{RecvFlags, SocketAddrUnix};
 use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
@@ -59,10 +60,10 @@ struct Udp {
     busy: Cell<bool>,
 }
 
-/// The socket of the system.
+/// The socket of the system, and its part of `worker_connections`.
 enum Datagrams {
-    Inet(UdpSocket),
-    Unix(UnixDatagram),
+    Inet { socket: UdpSocket, _seat: Seat },
+    Unix { socket: UnixDatagram, _seat: Seat },
 }
 
 /// `udpsock = ngx.socket.udp()`
@@ -347,6 +348,7 @@ impl Ending for Udp {
 
 impl Datagrams {
     fn connect(addr: &Addr, local: Option<IpAddr>) -> io::Result<Self> {
+        let seat = seats::take()?;
         match addr {
             Addr::Inet(addr) => {
                 let any: IpAddr = match addr {
@@ -356,7 +358,10 @@ impl Datagrams {
                 let socket = std::net::UdpSocket::bind((local.unwrap_or(any), 0))?;
                 socket.connect(addr)?;
                 socket.set_nonblocking(true)?;
-                Ok(Self::Inet(UdpSocket::from_std(socket)?))
+                Ok(Self::Inet {
+                    socket: UdpSocket::from_std(socket)?,
+                    _seat: seat,
+                })
             }
             Addr::Unix(path) => {
                 let socket = std::os::unix::net::UnixDatagram::unbound()?;
@@ -364,22 +369,25 @@ impl Datagrams {
                 rustix::net::bind(&socket, &SocketAddrUnix::new_unnamed())?;
                 socket.connect(path)?;
                 socket.set_nonblocking(true)?;
-                Ok(Self::Unix(UnixDatagram::from_std(socket)?))
+                Ok(Self::Unix {
+                    socket: UnixDatagram::from_std(socket)?,
+                    _seat: seat,
+                })
             }
         }
     }
 
     fn try_send(&self, data: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Inet(socket) => socket.try_send(data),
-            Self::Unix(socket) => socket.try_send(data),
+            Self::Inet { socket, .. } => socket.try_send(data),
+            Self::Unix { socket, .. } => socket.try_send(data),
         }
     }
 
     async fn send(&self, data: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Inet(socket) => socket.send(data).await,
-            Self::Unix(socket) => socket.send(data).await,
+            Self::Inet { socket, .. } => socket.send(data).await,
+            Self::Unix { socket, .. } => socket.send(data).await,
         }
     }
 
@@ -401,16 +409,16 @@ impl Datagrams {
             Ok(rustix::net::recv(self.fd(), room, RecvFlags::empty()).map(drop)?)
         };
         match self {
-            Self::Inet(socket) => socket.try_io(interest, receive),
-            Self::Unix(socket) => socket.try_io(interest, receive),
+            Self::Inet { socket, .. } => socket.try_io(interest, receive),
+            Self::Unix { socket, .. } => socket.try_io(interest, receive),
         }
     }
 
     async fn receive(&self, size: usize) -> io::Result<Vec<u8>> {
         loop {
             match self {
-                Self::Inet(socket) => socket.ready(RECEIVING).await?,
-                Self::Unix(socket) => socket.ready(RECEIVING).await?,
+                Self::Inet { socket, .. } => socket.ready(RECEIVING).await?,
+                Self::Unix { socket, .. } => socket.ready(RECEIVING).await?,
             };
             match self.try_receive(size) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -421,8 +429,8 @@ impl Datagrams {
 
     fn peer(&self) -> Option<Addr> {
         match self {
-            Self::Inet(socket) => socket.peer_addr().ok().map(Addr::from),
-            Self::Unix(socket) => {
+            Self::Inet { socket, .. } => socket.peer_addr().ok().map(Addr::from),
+            Self::Unix { socket, .. } => {
                 let peer = socket.peer_addr().ok()?;
                 peer.as_pathname().map(|path| Addr::Unix(path.into()))
             }
@@ -431,8 +439,8 @@ impl Datagrams {
 
     fn fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Inet(socket) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
+            Self::Inet { socket, .. } => socket.as_fd(),
+            Self::Unix { socket, .. } => socket.as_fd(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ngx_core::net::seats;
 use tokio::task::AbortHandle;
 
 use super::upstream_block::{Keepalive, Upstream};
@@ -113,6 +114,7 @@ impl Group {
 impl Idle {
     fn new(settings: PoolSettings) -> Self {
         let pool = Rc::new(Pool::new(Sockets, settings));
+        seats::register(&pool);
         let reaper = (settings.size > 0).then(|| {
             let pool = Rc::clone(&pool);
             tokio::task::spawn_local(async move { pool.reap().await }).abort_handle()

@@ -31,7 +31,7 @@ use super::downstream::Downstream as _;
 use super::generation::Generation;
 use super::phases::Ended;
 use super::request::Request;
-use super::worker::{HttpWorker, Place};
+use super::worker::Place;
 use crate::net::addr::Addr;
 use crate::net::transport::Transport;
 use crate::time::{hold, now_ms};
@@ -75,19 +75,19 @@ enum After {
 
 impl Serve {
     pub(crate) fn new(
-        worker: &Rc<HttpWorker>,
+        place: Place,
         transport: Transport,
         peer: Addr,
         listener: Addr,
         number: u64,
     ) -> Self {
-        let generation = worker.current();
+        let generation = place.worker().current();
         let http1 = Rc::new(Http1::new(transport, peer, &listener, number));
         let vhosts = generation.http().vhosts(&listener, &http1.peer().local);
         let scope = log::Scope::new(&http1, &generation);
         Self {
             state: State::Head(ReadHead::first()),
-            place: worker.enter(),
+            place,
             listener,
             generation,
             vhosts,

@@ -1,21 +1,48 @@
 //! How files are read: `directio`, `aio`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use ngx_buf::{FileBuf, ReadThreads};
+use ngx_buf::{FileBuf, FileReader};
 
 use super::LOCATION;
-use crate::alert;
 use crate::conf::{Args, Problem, Word};
 use crate::error::errno;
 use crate::http::request::Request;
+use crate::main_module::{ThreadPool, ThreadPools};
 use crate::module::Cx;
+use crate::script::{Template, Variables};
+use crate::{alert, error};
 
-/// The threads that read files for the whole process: nginx's pool `default`.
-pub(in crate::http) fn threads() -> Arc<ReadThreads> {
-    static DEFAULT: OnceLock<Arc<ReadThreads>> = OnceLock::new();
-    let threads = DEFAULT.get_or_init(|| Arc::new(ReadThreads::new(POOL, THREADS, MAX_QUEUE)));
-    Arc::clone(threads)
+/// Who reads files: `aio`.
+#[derive(Debug, Clone)]
+pub enum Aio {
+    /// The serving thread itself.
+    Off,
+    /// The threads of a pool.
+    Threads(Arc<ThreadPool>),
+    /// Those of the pool with the name that the variables give.
+    Named(Template),
+}
+
+/// Who reads files for this request, if it is not the serving thread. That has to do it too when
+/// there is no pool with the name that variables give, which is logged.
+pub(in crate::http) fn reader(r: &Request) -> Option<Arc<dyn FileReader>> {
+    let pool = match &*r.conf(&LOCATION).aio {
+        Aio::Off => return None,
+        Aio::Threads(pool) => Arc::clone(pool),
+        Aio::Named(template) => {
+            let mut name = Vec::new();
+            template.eval(r, &mut name);
+            let name = String::from_utf8_lossy(&name);
+            let pools = r.generation().cycle().part::<ThreadPools>();
+            let pool = pools.and_then(|pools| pools.get(&name).cloned());
+            if pool.is_none() {
+                error!("thread pool \"{name}\" not found");
+            }
+            pool?
+        }
+    };
+    Some(pool)
 }
 
 /// Turns direct I/O on for a file of `size` bytes, if the location wants that; says whether it is
@@ -43,22 +70,22 @@ pub(super) fn set_directio(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Probl
 }
 
 pub(super) fn set_aio(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let value = args.values().first().map(Word::as_bytes);
-    if let Some(name) = value.and_then(|value| value.strip_prefix(b"threads=")) {
-        if name != POOL.as_bytes() {
-            let name = String::from_utf8_lossy(name);
-            return Err(args.problem_at(
-                0,
-                format!("unknown thread pool \"{name}\": there is only \"{POOL}\""),
-            ));
+    let value = args.values().first().map_or("", Word::as_str);
+    let named = value.strip_prefix("threads=");
+    let name = match named {
+        Some(name) if name.contains('$') => {
+            let template = Template::compile(name, cx.part::<Variables<Request>>());
+            let template = template.map_err(|error| args.problem_at(0, error.to_string()))?;
+            let aio = Aio::Named(template);
+            return cx.conf(&LOCATION).aio.set(aio, args.span());
         }
-        return cx.conf(&LOCATION).aio.set(true, args.span());
-    }
-    let aio = args.choice(0, &[("off", false), ("on", true), ("threads", true)])?;
+        Some(name) => name,
+        None if args.choice(0, &[("off", false), ("on", true), ("threads", true)])? => {
+            ThreadPools::DEFAULT
+        }
+        None => return cx.conf(&LOCATION).aio.set(Aio::Off, args.span()),
+    };
+    let pool = ThreadPools::named(cx, name, args.arg(0).span());
+    let aio = Aio::Threads(pool);
     cx.conf(&LOCATION).aio.set(aio, args.span())
 }
-
-/// nginx's `thread_pool default threads=32 max_queue=65536`.
-const POOL: &str = "default";
-const THREADS: usize = 32;
-const MAX_QUEUE: usize = 65_536;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::amount::{self, Amount};
 use super::error_page::{ErrorPage, set_error_page};
-use super::file_io;
+use super::file_io::{self, Aio};
 use super::keepalive::{self, KeepaliveDisable};
 use super::path::{Root, set_alias, set_root, set_temp_path};
 use super::types::{Types, set_default_type, set_types};
@@ -99,8 +99,8 @@ settings! {
         directio: u64 = u64::MAX,
         /// What such reads are aligned to at least.
         directio_alignment: u64 = 512,
-        /// Files are read by threads.
-        aio: bool = false,
+        /// Who reads files.
+        aio: Aio = Aio::Off,
         /// Bytes per second; 0 is no limit.
         limit_rate: Amount = Amount::Fixed(0),
         /// So many bytes are not limited.
@@ -248,7 +248,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row!("output_buffers", ALL, Arity::exact(2), "2 32k", "Number and size of the buffers for reading files.", set_output_buffers),
     row!("directio", ALL, ONE, "off", "Read files of this size and above past the page cache, and do not have the kernel send them.", file_io::set_directio),
     row!("directio_alignment", ALL, ONE, "512", "What such reads are aligned to; more if the file system wants more.", setter!(LOCATION, directio_alignment, offset)),
-    row!("aio", ALL, ONE, "off", "Have threads read the files that the kernel does not send, so that a slow disk holds up nobody. All values but off mean threads.", file_io::set_aio),
+    row!("aio", ALL, ONE, "off", "Have threads read the files that the kernel does not send, so that a slow disk holds up nobody. All values but off mean threads: those of the pool \"default\", or of the one that \"threads=NAME\" names, which may have variables.", file_io::set_aio),
     row!("limit_rate", ALL_AND_IF, ONE, "0", "Bytes per second of a response.", |cx, args| amount::set(cx, args, |conf| &mut conf.limit_rate)),
     row!("limit_rate_after", ALL_AND_IF, ONE, "0", "So many bytes are sent without that limit.", |cx, args| amount::set(cx, args, |conf| &mut conf.limit_rate_after)),
 

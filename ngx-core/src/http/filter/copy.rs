@@ -16,8 +16,6 @@ pub(crate) fn output_chain(r: &Request) -> OutputChain {
     context.need_in_memory = r.parts().output.needs_memory();
     context.bufs = Bufs { num, size };
     let mut output = OutputChain::new(context);
-    if *conf.aio {
-        output.set_reader(Some(core::file_io::threads()));
-    }
+    output.set_reader(core::file_io::reader(r));
     output
 }
