@@ -57,6 +57,8 @@ pub struct Location {
     /// Its settings, those of the server included.
     pub slots: Slots,
     pub(crate) tree: Option<Box<LocationTree>>,
+    /// What applies instead where an `if` in it is true, in the order of these.
+    pub(crate) ifs: Box<[LocationId]>,
     pub(crate) handler: Option<Handler>,
     /// Where its block begins; that of the server for the server's own.
     pub(crate) place: Span,

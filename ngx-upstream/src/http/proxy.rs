@@ -67,7 +67,11 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
             let replaced = computed.uri.is_empty().then_some(&b""[..]);
             (&computed, replaced, found)
         }
-        None => return Err(500),
+        None => {
+            // The handler is that of an `if` before the one that applies.
+            ngx_core::alert!("no upstream configuration");
+            return Err(500);
+        }
     };
     let state = State::begin(r, "http://", place.site.clone());
     let Some((settings, request)) = ask(r, conf, (place, replaced), body, &state) else {
