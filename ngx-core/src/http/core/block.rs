@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::build;
 use super::listen::{ServerName, WantedAddr};
 use super::path::set_default_root;
-use crate::conf::{Args, Problem, Span};
+use crate::conf::{Args, Problem, Span, unsafe_ifs};
 use crate::http::conf::Handler;
 use crate::http::module::HttpModules;
 use crate::http::regex::Pattern;
@@ -161,6 +161,9 @@ pub(super) fn set_location(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Probl
         inner.kind = kind;
         cx.evaluate(args.block().unwrap_or_default(), Contexts::LOCATION);
     });
+    for problem in unsafe_ifs(args.block().unwrap_or_default()) {
+        cx.report(problem);
+    }
     let span = args.span();
     let block = LocationBlock {
         kind,
