@@ -209,6 +209,24 @@ fn headers_that_an_inner_block_drops_are_warned_about() {
 }
 
 #[test]
+fn an_if_that_does_more_than_it_seems_is_warned_about() {
+    warned(
+        "server { listen 127.0.0.1:1; location / {\n\
+         if ($arg_a) { set $b 1; expires 1h; add_header X-A a; add_header X-B b; } } }",
+        "\"if\" in a location with \"expires\" and \"add_header\" in it in CONF:4",
+        "of several \"if\" that are true the settings of the last apply alone; safe in \"if\" are \
+         \"return\", \"rewrite ... last\", \"set\" and \"break\": let \"rewrite ... last\" lead to a \
+         location with the rest, or set a variable and use that outside",
+    );
+    warned(
+        "server { listen 127.0.0.1:1; location / {\ntry_files $uri =404;\n\
+         if ($arg_a) { set $b 1; } } }",
+        "\"try_files\" does not apply where this \"if\" is true in CONF:5",
+        "end the block with \"return\" or \"rewrite ... last\", or move the \"if\" to the server block",
+    );
+}
+
+#[test]
 fn what_is_meant_is_not_warned_about() {
     let (code, stderr) = said(
         "add_header X-A a;\n\
@@ -220,6 +238,11 @@ fn what_is_meant_is_not_warned_about() {
          location = /c { alias /data/; }\n\
          location ~ ^/d/(.*) { alias /data/$1; }\n\
          location / { proxy_pass http://127.0.0.1:2; proxy_set_header Host a; }\n\
+         if ($arg_a) { set $b 1; rewrite ^ /c; }\n\
+         location /e { try_files $uri =404; if ($arg_a) { return 403; } }\n\
+         location /f { try_files $uri =404; if ($arg_a) { rewrite ^ /c last; } }\n\
+         location /g { if ($arg_a) { set $b 1; rewrite ^/(.*)$ /h/$1; break; } }\n\
+         location /h { if ($arg_a) { add_header X-A a; add_header X-C c always; return 403; } }\n\
          }",
     );
     assert_eq!(code, Some(0), "{stderr}");
@@ -332,4 +355,48 @@ fn what_is_explained_is_what_happens() {
         };
         assert!(told.stdout.contains(&text), "{text} in {}", told.stdout);
     }
+}
+
+#[test]
+fn an_if_is_explained() {
+    if !ours("--explain") {
+        return;
+    }
+    let mut setup = Setup::http(
+        "server {\n\
+         listen 127.0.0.1:{port};\n\
+         if ($arg_old) { rewrite ^ /moved; }\n\
+         location /a {\n\
+         expires 1h;\n\
+         if ($arg_b ~ ^x(.*)) { expires 2h; }\n\
+         if (-d {dir}) {\n set $c $1; \n}\n\
+         if ($arg_end) { return 403; }\n\
+         } }",
+    );
+    let port = setup.fill("{port}");
+    let mut explain = |uri: &str| {
+        let ran = setup.run(&["--explain", &format!("http://127.0.0.1:{port}{uri}")]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let folder = setup.path("").display().to_string();
+        ran.stdout.replace(folder.trim_end_matches('/'), "DIR")
+    };
+    let told = explain("/a?b=xy");
+    for text in [
+        "if         ($arg_old): is not true  (DIR/nginx.conf:",
+        "if         ($arg_b ~ ^x(.*)): is true: the settings of its block apply  (DIR/nginx.conf:",
+        "if         (-d DIR): is true: the settings of its block apply  (DIR/nginx.conf:",
+        "set        $c $1: sets $c to \"y\"  (DIR/nginx.conf:",
+        "if         ($arg_end): is not true  (DIR/nginx.conf:",
+        "  location /a  DIR/nginx.conf:12\n",
+    ] {
+        assert!(told.contains(text), "{text} in {told}");
+    }
+    let told = explain("/x?old=1");
+    for text in [
+        "if         ($arg_old): is true  (DIR/nginx.conf:",
+        "the URI is now /moved",
+    ] {
+        assert!(told.contains(text), "{text} in {told}");
+    }
+    assert!(explain("/a?end=1").contains("return     403: answers 403  ("));
 }

@@ -33,7 +33,7 @@ pub use record::{Record, RecordedSource, Recorder};
 pub use setting::Setting;
 pub use source::{ConfigSource, DiskSource, FileRole, MemorySource, PathKind, User, path_of};
 pub use span::{FileId, SourceMap, Span};
-pub use traps::dropped_lines;
+pub use traps::{dropped_lines, unsafe_ifs};
 
 pub use crate::error::errno as describe;
 

@@ -64,6 +64,8 @@ pub struct Location {
     /// The places of the phase table that have something to do here.
     pub(crate) places: Places,
     pub(crate) tree: Option<Box<LocationTree>>,
+    /// What applies instead where an `if` in it is true, in the order of these.
+    pub(crate) ifs: Box<[LocationId]>,
     pub(crate) handler: Option<Handler>,
     /// Where its block begins; that of the server for the server's own.
     pub(crate) place: Span,

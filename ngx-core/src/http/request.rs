@@ -41,6 +41,8 @@ struct Inner {
     downstream: RefCell<Option<Rc<dyn Downstream>>>,
     server: Cell<ServerId>,
     location: Cell<LocationId>,
+    /// The location whose handler makes the content: an `if` without one leaves what there was.
+    content: Cell<LocationId>,
     internal: Cell<bool>,
     started: Started,
     sent: Sent,
@@ -124,6 +126,7 @@ impl Request {
             *inner.downstream.get_mut() = Some(downstream);
             inner.server.set(server);
             inner.location.set(location);
+            inner.content.set(location);
             inner.started = started;
             inner.parts.cells.reset(variables);
         } else {
@@ -135,6 +138,7 @@ impl Request {
                 downstream: RefCell::new(Some(downstream)),
                 server: Cell::new(server),
                 location: Cell::new(location),
+                content: Cell::new(location),
                 internal: Cell::new(false),
                 started,
                 sent: Sent::default(),
@@ -180,7 +184,7 @@ impl Request {
     /// Chooses the server block; the location becomes the server's own.
     pub(crate) fn set_server(&self, server: ServerId) {
         self.0.server.set(server);
-        self.0.location.set(self.http().server(server).root);
+        self.set_location(self.http().server(server).root);
     }
 
     /// The location that applies now; before one was looked up, the server's own.
@@ -190,6 +194,21 @@ impl Request {
 
     pub(crate) fn set_location(&self, location: LocationId) {
         self.0.location.set(location);
+        self.0.content.set(location);
+    }
+
+    /// The location that makes the content: the one that applies, or the one around it.
+    pub(crate) fn content_location(&self) -> &Location {
+        self.http().location(self.0.content.get())
+    }
+
+    /// The block of an `if` applies in place of the location.
+    pub(crate) fn enter_if(&self, block: LocationId) {
+        self.0.location.set(block);
+        if self.location().handler.is_some() {
+            self.0.content.set(block);
+        }
+        self.tell_location();
     }
 
     /// The core's settings for the current location.
@@ -508,6 +527,7 @@ impl Inner {
             // Given to each request when it begins.
             server: _,
             location: _,
+            content: _,
             internal,
             started: _,
             sent,

@@ -150,6 +150,8 @@ fn handle(r: &Request) -> PhaseStep {
 async fn pass(r: &Request) -> Result<PhaseStep, u16> {
     let conf = r.conf(&MEMCACHED);
     let Some((pass, key)) = conf.pass.as_ref() else {
+        // The handler is that of an `if` before the one that applies.
+        ngx_core::alert!("no upstream configuration");
         return Err(500);
     };
     let found = find(r, pass, std::ptr::from_ref(conf) as usize).await?;

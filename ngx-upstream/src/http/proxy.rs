@@ -103,7 +103,11 @@ async fn prepare_later(r: &Request) -> Result<Box<Proxying>, u16> {
             let replaced = computed.uri.is_empty().then_some(&b""[..]);
             (&computed, replaced, found)
         }
-        None => return Err(500),
+        None => {
+            // The handler is that of an `if` before the one that applies.
+            ngx_core::alert!("no upstream configuration");
+            return Err(500);
+        }
     };
     prepare(r, conf, (place, replaced), found, body).map(Box::new)
 }

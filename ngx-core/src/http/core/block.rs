@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::build;
 use super::listen::{ServerName, WantedAddr};
 use super::path::set_default_root;
-use crate::conf::{Args, Problem, Span};
+use crate::conf::{Args, Problem, Span, unsafe_ifs};
 use crate::http::conf::Handler;
 use crate::http::module::HttpModules;
 use crate::http::regex::Pattern;
@@ -34,6 +34,8 @@ pub(super) struct ServerHead {
 #[derive(Default)]
 pub(super) struct Inner {
     pub(super) locations: Vec<LocationBlock>,
+    /// The blocks of `if` with settings of their own.
+    pub(super) ifs: Vec<IfBlock>,
     pub(super) handler: Option<Handler>,
     pub(super) auto_redirect: bool,
     /// The location that is being read; empty outside of locations.
@@ -50,6 +52,11 @@ pub(super) struct LocationBlock {
     pub(super) kind: LocationKind,
     pub(super) name: Bytes,
     pub(super) pattern: Option<Pattern>,
+    pub(super) scope: Scope,
+    pub(super) span: Span,
+}
+
+pub(super) struct IfBlock {
     pub(super) scope: Scope,
     pub(super) span: Span,
 }
@@ -154,6 +161,9 @@ pub(super) fn set_location(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Probl
         inner.kind = kind;
         cx.evaluate(args.block().unwrap_or_default(), Contexts::LOCATION);
     });
+    for problem in unsafe_ifs(args.block().unwrap_or_default()) {
+        cx.report(problem);
+    }
     let span = args.span();
     let block = LocationBlock {
         kind,
@@ -236,6 +246,14 @@ pub(in crate::http) fn any_server(
         .0
         .iter_mut()
         .any(|server| test(&mut server.scope))
+}
+
+/// Adds a block of `if` to the location or server that is being read, and returns its number among
+/// those there.
+pub(in crate::http) fn push_if(cx: &mut Cx<'_>, scope: Scope, span: Span) -> usize {
+    let ifs = &mut cx.conf(&INNER).ifs;
+    ifs.push(IfBlock { scope, span });
+    ifs.len() - 1
 }
 
 /// What the block being read does with a request instead of asking the content handlers.

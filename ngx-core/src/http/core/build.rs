@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use rustc_hash::FxHashMap;
 
-use super::block::{HEAD, INNER, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead};
+use super::block::{
+    HEAD, INNER, IfBlock, LocationBlock, LocationKind, SERVERS, ServerBlock, ServerHead,
+};
 use super::listen::{ServerName, WantedAddr, wildcard_of};
 use super::{LOCATION, SERVER};
 use crate::conf::{Problem, Span, known};
@@ -116,9 +118,11 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
         named: Vec::new(),
         place: span,
     });
+    let ifs = add_ifs(cx, http, root, inner.ifs);
     let tree = add_locations(cx, http, &slots, inner.locations, id);
     if let Some(location) = http.locations.get_mut(root.0 as usize) {
         location.tree = tree.map(Box::new);
+        location.ifs = ifs;
     }
     addresses.add(cx, id, head, span);
 }
@@ -152,9 +156,11 @@ fn add_locations(
             place: block.span,
             ..Location::default()
         });
+        let ifs = add_ifs(cx, http, id, inner.ifs);
         let tree = add_locations(cx, http, &slots, inner.locations, server);
         if let Some(location) = http.locations.get_mut(id.0 as usize) {
             location.tree = tree.map(Box::new);
+            location.ifs = ifs;
         }
         if block.kind != LocationKind::Regex {
             let key = (block.kind == LocationKind::Exact, name.clone());
@@ -184,6 +190,31 @@ fn add_locations(
         }
     }
     Some(LocationTree::new(exact, prefixes, regexes))
+}
+
+/// Compiles the blocks of `if` in a location as locations inside of it, which nobody looks up.
+fn add_ifs(
+    cx: &mut Cx<'_>,
+    http: &mut HttpConf,
+    around: LocationId,
+    blocks: Vec<IfBlock>,
+) -> Box<[LocationId]> {
+    let mut ids = Vec::with_capacity(blocks.len());
+    for IfBlock { mut scope, span } in blocks {
+        let inner = scope.take(&INNER);
+        let location = http.location(around);
+        let block = Location {
+            name: location.name.clone(),
+            is_regex: location.is_regex,
+            slots: scope.finish(&location.slots, cx.diagnostics()),
+            handler: inner.handler,
+            place: span,
+            ..Location::default()
+        };
+        ids.push(LocationId(index(http.locations.len())));
+        http.locations.push(block);
+    }
+    ids.into()
 }
 
 /// The addresses of all servers, in the order they were first named.

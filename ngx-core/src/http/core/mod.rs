@@ -21,7 +21,7 @@ pub(crate) use path::{Alias, with_name_buffer};
 pub use settings::{IfModifiedSince, InFileOnly, LingeringClose, LocationConf, ServerConf};
 pub use types::Types;
 
-pub(super) use block::any_server;
+pub(super) use block::{any_server, push_if};
 
 use super::module::HttpModule;
 use crate::module::{Level, Module, Slot};

@@ -344,7 +344,7 @@ impl Told<'_> {
     }
 
     fn content(&mut self, r: &Request) {
-        let block = self.outline.block(r.location().place);
+        let block = self.outline.block(r.content_location().place);
         let nodes = block.and_then(Node::block).unwrap_or_default();
         let handler = nodes.iter().find(|node| {
             let name = node.name().as_str();

@@ -1,8 +1,14 @@
-//! `set`, `rewrite`, `return` and `break`: a small program for every server and location.
+//! `set`, `rewrite`, `return`, `break` and `if`: a small program for every server and location.
 //!
 //! Directives run in the order they stand in: those of the server block before the location is
 //! looked up, those of a location after that. A program is not inherited.
+//!
+//! Those in an `if` are part of the program around it. What else stands in an `if` of a location
+//! makes a location without a name, inside of that one: if the condition is true, it takes the
+//! place of the location, and of that of an `if` before.
 
+mod block;
+mod condition;
 mod replacement;
 mod respond;
 mod trace;
@@ -11,10 +17,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::condition::Condition;
 use self::replacement::Replacement;
 use self::respond::Return;
 pub(in crate::http) use self::trace::trace;
 use crate::conf::{Args, Problem, Span};
+use crate::http::conf::Location;
 use crate::http::module::{HttpModule, Ordered, Phase};
 use crate::http::regex::Pattern;
 use crate::http::request::Request;
@@ -77,6 +85,14 @@ static DESCRIPTOR: Module = Module {
             doc: "Ends the directives of rewriting, and stays in the location.",
         },
         Directive {
+            name: "if",
+            contexts: Contexts::SERVER.or(Contexts::LOCATION),
+            arity: Arity::at_least(1).block(),
+            set: block::set_if,
+            default: "",
+            doc: "What applies to requests of which a condition is true.",
+        },
+        Directive {
             name: "set",
             contexts: CONTEXTS,
             arity: Arity::TWO,
@@ -126,7 +142,17 @@ enum Instruction {
     Rewrite(Box<Rewrite>),
     Return(Return),
     Break,
+    If(Box<If>),
     Other(Instructed),
+}
+
+/// `if (condition) { }`
+struct If {
+    condition: Condition,
+    /// Which of the blocks with settings it is, if it has any.
+    block: Option<usize>,
+    /// The instruction that follows if the condition is not true.
+    end: usize,
 }
 
 /// An instruction of another module, such as `set_by_lua`: it runs in its place among `set` and
@@ -182,12 +208,20 @@ fn run(r: &Request) -> PhaseStep {
     // As in nginx, what was captured of an escaped path is escaped in `set`, up to the first
     // rewrite that matches.
     let mut escape = true;
-    for (_, instruction) in &program.0 {
+    let place = r.location();
+    let mut at = 0;
+    while let Some((_, instruction)) = program.0.get(at) {
+        at += 1;
         match instruction {
             Instruction::Set { variable, value } => {
                 set(r, *variable, value, escape);
             }
             Instruction::Return(answer) => return answer.run(r),
+            Instruction::If(one) => {
+                if !one.enter(r, place, escape) {
+                    at = one.end;
+                }
+            }
             Instruction::Other(run) => {
                 if let Err(status) = run(r) {
                     return Step::Finish(status);
@@ -212,10 +246,15 @@ fn set(r: &Request, variable: VarId, value: &Template, escape: bool) {
         r.set_variable(variable, literal);
         return;
     }
+    r.set_variable(variable, &value_of(r, value, escape));
+}
+
+/// The value of a template; `escape` if captures may have to be.
+fn value_of(r: &Request, value: &Template, escape: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let escape = escape && value.uses_captures() && is_escaped(r);
     replacement::eval(value, r, escape, &mut out);
-    r.set_variable(variable, &out);
+    out
 }
 
 /// Whether the path came with characters that mean something else when they are put into a URI
@@ -230,22 +269,39 @@ fn is_escaped(r: &Request) -> bool {
     path.iter().any(|byte| matches!(byte, b'%' | b'+'))
 }
 
+/// Whether an expression matches a text; what it captures stays, until one does not match.
+fn matches(r: &Request, (pattern, shown): (&Pattern, &str), text: &[u8], log: bool) -> bool {
+    let matches = pattern.matches(r, text);
+    if !matches {
+        r.captures().borrow_mut().clear();
+    }
+    if log {
+        let verb = if matches { "matches" } else { "does not match" };
+        notice!("\"{shown}\" {verb} \"{}\"", String::from_utf8_lossy(text));
+    }
+    matches
+}
+
+impl If {
+    /// Whether the condition is true; then the settings of the block are those of the request.
+    /// `place` is the location that the `if` stands in.
+    fn enter(&self, r: &Request, place: &Location, escape: bool) -> bool {
+        let log = *r.conf(&SETTINGS).log;
+        let holds = self.condition.holds(r, escape, log);
+        if holds && let Some(&id) = self.block.and_then(|block| place.ifs.get(block)) {
+            r.enter_if(id);
+        }
+        holds
+    }
+}
+
 impl Rewrite {
     fn run(&self, r: &Request, escape: &mut bool) -> Flow {
         let log = *r.conf(&SETTINGS).log;
         // A copy, because matching writes captures and variables of the same request.
         let path = r.path().to_vec();
-        if !self.pattern.matches(r, &path) {
-            r.captures().borrow_mut().clear();
-            if log {
-                let path = String::from_utf8_lossy(&path);
-                notice!("\"{}\" does not match \"{path}\"", self.text);
-            }
+        if !matches(r, (&self.pattern, &self.text), &path, log) {
             return Flow::Next;
-        }
-        if log {
-            let path = String::from_utf8_lossy(&path);
-            notice!("\"{}\" matches \"{path}\"", self.text);
         }
         *escape = false;
         match self.then {

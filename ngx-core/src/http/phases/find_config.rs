@@ -35,7 +35,7 @@ impl Request {
     }
 
     /// Tells the downstream what the current location says of it.
-    pub(super) fn tell_location(&self) {
+    pub(in crate::http) fn tell_location(&self) {
         if let Some(downstream) = self.downstream() {
             let conf = self.core();
             downstream.set_location(conf);

@@ -172,7 +172,7 @@ impl Entry {
             Self::Handler(run) => run(r),
             Self::FindConfig => r.find_config(),
             Self::PostRewrite => r.post_rewrite(),
-            Self::LocationHandler => match &r.location().handler {
+            Self::LocationHandler => match &r.content_location().handler {
                 Some(handler) => match handler(r) {
                     Step::Next(_) => r.no_content(),
                     step => step,

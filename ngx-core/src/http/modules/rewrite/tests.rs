@@ -196,7 +196,7 @@ fn mistakes_have_nginx_messages() {
             "break now;",
             "invalid number of arguments in \"break\" directive",
         ),
-        ("if ($a) { }", "unknown directive \"if\""),
+        ("if ($a) { }", "unknown \"a\" variable"),
     ];
     for (text, message) in cases {
         let shown = read(&format!("http {{ server {{ {text} }} }}"))

@@ -14,7 +14,10 @@ pub(in crate::http) fn trace(r: &Request, tell: &mut dyn FnMut(Span, String)) ->
         return false;
     };
     let mut escape = true;
-    for (place, instruction) in &program.0 {
+    let location = r.location();
+    let mut at = 0;
+    while let Some((place, instruction)) = program.0.get(at) {
+        at += 1;
         match instruction {
             Instruction::Set { variable, value } => {
                 set(r, *variable, value, escape);
@@ -23,6 +26,18 @@ pub(in crate::http) fn trace(r: &Request, tell: &mut dyn FnMut(Span, String)) ->
             Instruction::Return(answer) => {
                 tell(*place, answer.describe(r));
                 return true;
+            }
+            Instruction::If(one) => {
+                let holds = one.enter(r, location, escape);
+                let is = match (holds, one.block) {
+                    (false, _) => "is not true",
+                    (true, None) => "is true",
+                    (true, Some(_)) => "is true: the settings of its block apply",
+                };
+                tell(*place, is.to_owned());
+                if !holds {
+                    at = one.end;
+                }
             }
             Instruction::Other(_) => tell(*place, "runs here; its effect is not known".to_owned()),
             Instruction::Break => {
