@@ -2,73 +2,14 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
-
 use rustix::process::Signal;
 use support::processes::{children, is_alive, send};
-use support::{Client, Server, Setup, ours, pause, wait_until};
+use support::{Load, Server, Setup, ours, pause, wait_until};
 
 const ONE: &str = "server { listen 127.0.0.1:{port}; location / { return 200 one; } }";
 
 /// nginx ignores USR2 while the process that started it lives.
 const FOREGROUND: &str = "a server in the foreground can be upgraded";
-
-/// Clients that ask without pause, and fail at the first request that fails.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<()>>,
-}
-
-impl Load {
-    /// With so many requests on each connection.
-    fn new(addr: &str, requests: usize) -> Self {
-        let (stop, answered) = (Arc::default(), Arc::default());
-        let clients = (0..4).map(|_| {
-            let addr = addr.to_owned();
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            thread::spawn(move || ask(&addr, requests, &stop, &answered))
-        });
-        Self {
-            clients: clients.collect(),
-            stop,
-            answered,
-        }
-    }
-
-    /// Waits until many more requests are answered.
-    #[track_caller]
-    fn go_on(&self) {
-        let goal = self.answered.load(Ordering::SeqCst) + 200;
-        wait_until("answers", || self.answered.load(Ordering::SeqCst) > goal);
-    }
-
-    #[track_caller]
-    fn end(self) {
-        self.go_on();
-        self.stop.store(true, Ordering::SeqCst);
-        for client in self.clients {
-            assert!(client.join().is_ok(), "a client saw an error");
-        }
-    }
-}
-
-fn ask(addr: &str, requests: usize, stop: &AtomicBool, answered: &AtomicUsize) {
-    while !stop.load(Ordering::SeqCst) {
-        let mut client = Client::connect(addr);
-        for left in (0..requests).rev() {
-            let connection = if left == 0 { "close" } else { "keep-alive" };
-            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n");
-            let response = client.send(head).response().expect(200);
-            answered.fetch_add(1, Ordering::SeqCst);
-            if response.header("connection") == Some("close") {
-                break;
-            }
-        }
-    }
-}
 
 fn pid_in(server: &Server, name: &str) -> Option<u32> {
     server.read(name).strip_suffix('\n')?.parse().ok()

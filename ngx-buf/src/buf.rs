@@ -44,16 +44,28 @@ use crate::{Flags, Tag};
 /// assert_eq!(buf.as_slice(), Some(&b"world"[..]));
 /// assert!(buf.flags().contains(Flags::LAST_BUF));
 /// ```
-#[derive(Clone, Default)]
-pub struct Buf {
-    kind: Kind,
-    tag: Tag,
-    flags: Flags,
-}
+#[derive(Clone)]
+pub struct Buf(Kind);
 
-#[derive(Clone, Default)]
+/// Marks and tag lie in every variant, and so in the room beside the kind: a buf is six words, and
+/// a chain of one buf no more. They are in the same place in all of them.
+#[derive(Clone)]
 enum Kind {
-    Memory(Bytes),
+    /// `spare <= bytes.len()`
+    Memory {
+        flags: Flags,
+        /// How many of `bytes` lie behind the window.
+        spare: u32,
+        tag: Tag,
+        bytes: Bytes,
+    },
+    /// Memory that needs no counter. `spare <= bytes.len()`
+    Static {
+        flags: Flags,
+        spare: u32,
+        tag: Tag,
+        bytes: &'static [u8],
+    },
     /// `pos <= last`
     #[cfg_attr(
         not(feature = "file"),
@@ -63,33 +75,39 @@ enum Kind {
         )
     )]
     File {
+        flags: Flags,
+        tag: Tag,
         file: Arc<FileBuf>,
         pos: u64,
         last: u64,
     },
-    #[default]
-    Special,
+    Special {
+        flags: Flags,
+        tag: Tag,
+    },
 }
 
 impl Buf {
     /// Memory that lives as long as the program.
     #[must_use]
+    #[inline]
     pub const fn from_static(bytes: &'static [u8]) -> Self {
-        Self {
-            kind: Kind::Memory(Bytes::from_static(bytes)),
-            tag: Tag::NONE,
+        Self(Kind::Static {
             flags: Flags::empty(),
-        }
+            spare: 0,
+            tag: Tag::NONE,
+            bytes,
+        })
     }
 
     /// No bytes, only marks.
     #[must_use]
+    #[inline]
     pub const fn special(flags: Flags) -> Self {
-        Self {
-            kind: Kind::Special,
-            tag: Tag::NONE,
+        Self(Kind::Special {
             flags,
-        }
+            tag: Tag::NONE,
+        })
     }
 
     /// The end of the output: a special with [`Flags::LAST_BUF`].
@@ -100,59 +118,75 @@ impl Buf {
 
     /// How many bytes are unsent.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> u64 {
-        match &self.kind {
-            Kind::Memory(bytes) => bytes.len() as u64,
+        match &self.0 {
+            Kind::Memory { bytes, spare, .. } => (bytes.len() - *spare as usize) as u64,
+            Kind::Static { bytes, spare, .. } => (bytes.len() - *spare as usize) as u64,
             Kind::File { pos, last, .. } => last - pos,
-            Kind::Special => 0,
+            Kind::Special { .. } => 0,
         }
     }
 
     /// Whether no byte is unsent, as it is with every special.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether this is neither memory nor file, and says something by its marks.
     #[must_use]
+    #[inline]
     pub fn is_special(&self) -> bool {
-        matches!(self.kind, Kind::Special) && self.flags.intersects(Flags::CONTROL)
+        matches!(self.0, Kind::Special { flags, .. } if flags.intersects(Flags::CONTROL))
     }
 
     /// Whether this is memory.
     #[must_use]
+    #[inline]
     pub fn is_memory(&self) -> bool {
-        matches!(self.kind, Kind::Memory(_))
+        matches!(self.0, Kind::Memory { .. } | Kind::Static { .. })
     }
 
     /// Whether this is a range of a file.
     #[must_use]
+    #[inline]
     pub fn is_file(&self) -> bool {
-        matches!(self.kind, Kind::File { .. })
+        matches!(self.0, Kind::File { .. })
     }
 
     /// The unsent bytes, if this is memory.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> Option<&[u8]> {
-        self.as_bytes().map(|bytes| &bytes[..])
+        let (whole, spare) = self.whole()?;
+        whole.get(..whole.len() - spare)
     }
 
-    /// The unsent bytes, refcounted, if this is memory.
+    /// The unsent bytes, refcounted, if this is memory: they are shared, not copied.
     #[must_use]
-    pub fn as_bytes(&self) -> Option<&Bytes> {
-        match &self.kind {
-            Kind::Memory(bytes) => Some(bytes),
-            _ => None,
-        }
+    pub fn to_bytes(&self) -> Option<Bytes> {
+        self.clone().into_bytes()
     }
 
     /// The unsent bytes, if this is memory; the marks and the tag are dropped.
     #[must_use]
     pub fn into_bytes(self) -> Option<Bytes> {
-        match self.kind {
-            Kind::Memory(bytes) => Some(bytes),
-            _ => None,
+        match self.0 {
+            Kind::Memory {
+                mut bytes, spare, ..
+            } => {
+                if spare > 0 {
+                    bytes.truncate(bytes.len() - spare as usize);
+                }
+                Some(bytes)
+            }
+            Kind::Static { bytes, spare, .. } => {
+                let window = bytes.get(..bytes.len() - spare as usize);
+                window.map(Bytes::from_static)
+            }
+            Kind::File { .. } | Kind::Special { .. } => None,
         }
     }
 
@@ -163,20 +197,40 @@ impl Buf {
     }
 
     /// Moves the window forward over `n` bytes, or to its end if there are fewer.
+    #[inline]
     pub fn advance(&mut self, n: u64) {
-        match &mut self.kind {
-            Kind::Memory(bytes) => bytes.advance(clamp(n, bytes.len())),
+        match &mut self.0 {
+            Kind::Memory { bytes, spare, .. } => {
+                bytes.advance(clamp(n, bytes.len() - *spare as usize));
+            }
+            Kind::Static { bytes, spare, .. } => {
+                bytes.advance(clamp(n, bytes.len() - *spare as usize));
+            }
             Kind::File { pos, last, .. } => *pos = pos.saturating_add(n).min(*last),
-            Kind::Special => {}
+            Kind::Special { .. } => {}
         }
     }
 
     /// Keeps only the first `n` unsent bytes. The marks stay.
     pub fn truncate(&mut self, n: u64) {
-        match &mut self.kind {
-            Kind::Memory(bytes) => bytes.truncate(clamp(n, bytes.len())),
+        let cut = self.len().saturating_sub(n);
+        match &mut self.0 {
+            Kind::Memory { bytes, spare, .. } => match grown(*spare, cut) {
+                Some(more) => *spare = more,
+                None => {
+                    bytes.truncate(clamp(n, bytes.len()));
+                    *spare = 0;
+                }
+            },
+            Kind::Static { bytes, spare, .. } => match grown(*spare, cut) {
+                Some(more) => *spare = more,
+                None => {
+                    *bytes = bytes.get(..clamp(n, bytes.len())).unwrap_or_default();
+                    *spare = 0;
+                }
+            },
             Kind::File { pos, last, .. } => *last = pos.saturating_add(n).min(*last),
-            Kind::Special => {}
+            Kind::Special { .. } => {}
         }
     }
 
@@ -190,64 +244,84 @@ impl Buf {
         if n >= self.len() {
             return std::mem::take(self);
         }
-        let kind = match &mut self.kind {
-            Kind::Memory(bytes) => Kind::Memory(bytes.split_to(clamp(n, bytes.len()))),
-            Kind::File { file, pos, .. } => {
-                let from = *pos;
-                *pos += n;
-                Kind::File {
-                    file: Arc::clone(file),
-                    pos: from,
-                    last: *pos,
-                }
-            }
-            Kind::Special => Kind::Special,
-        };
-        Self {
-            kind,
-            tag: self.tag,
-            flags: self.flags - Flags::CONTROL,
-        }
+        let mut front = self.clone();
+        front.truncate(n);
+        front.remove_flags(Flags::CONTROL);
+        self.advance(n);
+        front
     }
 
     /// The marks.
     #[must_use]
+    #[inline]
     pub fn flags(&self) -> Flags {
-        self.flags
+        match &self.0 {
+            Kind::Memory { flags, .. }
+            | Kind::Static { flags, .. }
+            | Kind::File { flags, .. }
+            | Kind::Special { flags, .. } => *flags,
+        }
+    }
+
+    #[inline]
+    fn flags_mut(&mut self) -> &mut Flags {
+        match &mut self.0 {
+            Kind::Memory { flags, .. }
+            | Kind::Static { flags, .. }
+            | Kind::File { flags, .. }
+            | Kind::Special { flags, .. } => flags,
+        }
     }
 
     /// Replaces the marks.
+    #[inline]
     pub fn set_flags(&mut self, flags: Flags) {
-        self.flags = flags;
+        *self.flags_mut() = flags;
     }
 
     /// Sets `flags` beside what is set.
+    #[inline]
     pub fn insert_flags(&mut self, flags: Flags) {
-        self.flags.insert(flags);
+        self.flags_mut().insert(flags);
     }
 
     /// Clears `flags`.
+    #[inline]
     pub fn remove_flags(&mut self, flags: Flags) {
-        self.flags.remove(flags);
+        self.flags_mut().remove(flags);
     }
 
     /// The same buf with `flags` set beside what is set.
     #[must_use]
+    #[inline]
     pub fn with_flags(mut self, flags: Flags) -> Self {
-        self.flags.insert(flags);
+        self.insert_flags(flags);
         self
     }
 
     /// Who made the buf.
     #[must_use]
+    #[inline]
     pub fn tag(&self) -> Tag {
-        self.tag
+        match &self.0 {
+            Kind::Memory { tag, .. }
+            | Kind::Static { tag, .. }
+            | Kind::File { tag, .. }
+            | Kind::Special { tag, .. } => *tag,
+        }
     }
 
     /// The same buf in the name of `tag`.
     #[must_use]
+    #[inline]
     pub fn with_tag(mut self, tag: Tag) -> Self {
-        self.tag = tag;
+        let owner = tag;
+        match &mut self.0 {
+            Kind::Memory { tag, .. }
+            | Kind::Static { tag, .. }
+            | Kind::File { tag, .. }
+            | Kind::Special { tag, .. } => *tag = owner,
+        }
         self
     }
 
@@ -255,65 +329,131 @@ impl Buf {
     /// Static memory never is.
     #[must_use]
     pub fn is_unique(&self) -> bool {
-        self.as_bytes().is_some_and(Bytes::is_unique)
+        matches!(&self.0, Kind::Memory { bytes, .. } if bytes.is_unique())
     }
 
+    /// The unsent bytes with what lies behind them, and how much that is, if this is memory.
+    #[inline]
+    pub(crate) fn whole(&self) -> Option<(&[u8], usize)> {
+        match &self.0 {
+            Kind::Memory { bytes, spare, .. } => Some((bytes, *spare as usize)),
+            Kind::Static { bytes, spare, .. } => Some((bytes, *spare as usize)),
+            Kind::File { .. } | Kind::Special { .. } => None,
+        }
+    }
+
+    /// A part of the unsent bytes, shared. Nothing if it is not a part of them.
+    pub(crate) fn share(&self, part: &[u8]) -> Bytes {
+        match &self.0 {
+            Kind::Memory { bytes, .. } if !part.is_empty() => bytes.slice_ref(part),
+            Kind::Static { bytes, .. } => {
+                let from = part.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
+                let to = from.saturating_add(part.len());
+                bytes
+                    .get(from..to)
+                    .map_or_else(Bytes::new, Bytes::from_static)
+            }
+            _ => Bytes::new(),
+        }
+    }
+
+    #[inline]
     pub(crate) fn file_parts(&self) -> Option<(&Arc<FileBuf>, Range<u64>)> {
-        match &self.kind {
-            Kind::File { file, pos, last } => Some((file, *pos..*last)),
+        match &self.0 {
+            Kind::File {
+                file, pos, last, ..
+            } => Some((file, *pos..*last)),
             _ => None,
         }
     }
 
-    /// Appends `next` to this range if it goes on in the same file where this one ends, and
-    /// nothing about the storage or the stream lies between. Gives `next` back otherwise.
-    pub(crate) fn join_file(&mut self, next: Self) -> Result<(), Self> {
-        if self.flags.intersects(Flags::CONTROL)
-            || self.tag != next.tag
-            || self.flags != next.flags - Flags::CONTROL
+    /// Appends `next` to this one if its bytes go on in the same file, or in the same memory, where
+    /// this one ends, and nothing about the storage or the stream lies between. Gives `next` back
+    /// otherwise.
+    pub(crate) fn join(&mut self, next: Self) -> Result<(), Self> {
+        if self.flags().intersects(Flags::CONTROL)
+            || self.tag() != next.tag()
+            || self.flags() != next.flags() - Flags::CONTROL
         {
             return Err(next);
         }
-        match (&mut self.kind, &next.kind) {
+        match (&mut self.0, &next.0) {
             (
                 Kind::File { file, last, .. },
                 Kind::File {
                     file: other,
                     pos,
                     last: end,
+                    ..
                 },
             ) if Arc::ptr_eq(file, other) && last == pos => {
                 *last = *end;
             }
+            (Kind::Memory { bytes, spare, .. }, Kind::Memory { .. }) => {
+                let Some(left) = joined(bytes, *spare, &next) else {
+                    return Err(next);
+                };
+                *spare = left;
+            }
+            (Kind::Static { bytes, spare, .. }, Kind::Static { .. }) => {
+                let Some(left) = joined(bytes, *spare, &next) else {
+                    return Err(next);
+                };
+                *spare = left;
+            }
             _ => return Err(next),
         }
-        self.flags = next.flags;
+        self.set_flags(next.flags());
         Ok(())
     }
 
     #[cfg(feature = "file")]
     pub(crate) fn from_file_range(file: Arc<FileBuf>, pos: u64, last: u64) -> Self {
-        Self {
-            kind: Kind::File {
-                file,
-                pos,
-                last: last.max(pos),
-            },
-            tag: Tag::NONE,
+        Self(Kind::File {
             flags: Flags::empty(),
-        }
+            tag: Tag::NONE,
+            file,
+            pos,
+            last: last.max(pos),
+        })
     }
+}
+
+impl Default for Buf {
+    /// Nothing at all: no bytes and no marks.
+    #[inline]
+    fn default() -> Self {
+        Self::special(Flags::empty())
+    }
+}
+
+/// How many bytes of the memory `whole` are behind its window when the bytes of `next` are taken
+/// into it, if these come next.
+///
+/// Whoever holds memory keeps it alive, and memory that is alive is nobody else's: what lies at an
+/// address within `whole` is a part of `whole`, whoever else holds it too.
+fn joined(whole: &[u8], spare: u32, next: &Buf) -> Option<u32> {
+    let left = spare.checked_sub(u32::try_from(next.len()).ok()?)?;
+    let behind = whole.get(whole.len() - spare as usize..)?;
+    std::ptr::eq(behind.as_ptr(), next.as_slice()?.as_ptr()).then_some(left)
+}
+
+/// `spare` and `cut` together, if there is room for so many.
+fn grown(spare: u32, cut: u64) -> Option<u32> {
+    spare.checked_add(u32::try_from(cut).ok()?)
 }
 
 // === conversions ===
 
 impl From<Bytes> for Buf {
+    #[inline]
     fn from(bytes: Bytes) -> Self {
-        Self {
-            kind: Kind::Memory(bytes),
-            tag: Tag::NONE,
+        Self(Kind::Memory {
             flags: Flags::empty(),
-        }
+            spare: 0,
+            tag: Tag::NONE,
+            bytes,
+        })
     }
 }
 
@@ -355,24 +495,24 @@ impl From<String> for Buf {
 
 impl fmt::Debug for Buf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Kind::Memory(bytes) => {
-                let shown = bytes.get(..DEBUG_BYTES).unwrap_or(bytes);
-                write!(f, "memory({}, \"{}\"", bytes.len(), shown.escape_ascii())?;
-                f.write_str(if shown.len() < bytes.len() {
-                    "..)"
-                } else {
-                    ")"
-                })?;
-            }
-            Kind::File { file, pos, last } => write!(f, "file({file:?}, {pos}..{last})")?,
-            Kind::Special => f.write_str("special")?,
+        if let Some(bytes) = self.as_slice() {
+            let shown = bytes.get(..DEBUG_BYTES).unwrap_or(bytes);
+            write!(f, "memory({}, \"{}\"", bytes.len(), shown.escape_ascii())?;
+            f.write_str(if shown.len() < bytes.len() {
+                "..)"
+            } else {
+                ")"
+            })?;
+        } else if let Some((file, Range { start, end })) = self.file_parts() {
+            write!(f, "file({file:?}, {start}..{end})")?;
+        } else {
+            f.write_str("special")?;
         }
-        if !self.flags.is_empty() {
-            write!(f, " {:?}", self.flags)?;
+        if !self.flags().is_empty() {
+            write!(f, " {:?}", self.flags())?;
         }
-        if !self.tag.is_none() {
-            write!(f, " of {}", self.tag.name())?;
+        if !self.tag().is_none() {
+            write!(f, " of {}", self.tag().name())?;
         }
         Ok(())
     }

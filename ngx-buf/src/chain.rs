@@ -5,9 +5,9 @@ mod storage;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use smallvec::SmallVec;
 
 use crate::{Buf, Flags};
+use storage::Links;
 
 /// Bufs in order: memory, file ranges and specials, mixed as they come.
 ///
@@ -20,8 +20,9 @@ use crate::{Buf, Flags};
 ///     advance(n) eats from here; a special goes when all before it has gone
 /// ```
 ///
-/// A few links lie inside the chain itself, more on the heap, in storage that the thread keeps and
-/// uses again: in the steady state chains of any length make no allocation. Taking the first is
+/// One link lies inside the chain itself, more on the heap, in storage that the thread keeps and
+/// uses again: in the steady state chains of any length make no allocation. So a chain is no larger
+/// than a buf, and an empty one costs nothing to make, to move and to drop. Taking the first is
 /// cheap: the place stays behind until the chain is empty or half of it has been taken.
 ///
 /// ```
@@ -39,34 +40,43 @@ use crate::{Buf, Flags};
 /// assert!(chain.is_empty()); // the end went with the last byte
 /// ```
 #[derive(Default)]
-pub struct Chain {
-    /// An empty chain has no storage on the heap: it was given back.
-    links: SmallVec<[Buf; INLINE]>,
-    /// Links before this one were taken and are empty. `head < links.len()`, or both are 0.
-    head: usize,
+pub struct Chain(Repr);
+
+#[derive(Default)]
+enum Repr {
+    #[default]
+    Empty,
+    One(Buf),
+    /// At least one link; the storage goes back to the thread with the last.
+    Many(Box<Links>),
 }
 
 impl Chain {
     /// A chain without links.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    #[inline]
+    pub const fn new() -> Self {
+        Self(Repr::Empty)
     }
 
     /// Appends a buf.
+    #[inline]
     pub fn push(&mut self, buf: impl Into<Buf>) {
-        if self.links.len() == self.links.capacity() {
-            self.make_room();
+        let buf = buf.into();
+        match &mut self.0 {
+            Repr::Empty => self.set_empty(Repr::One(buf)),
+            Repr::One(_) => self.push_second(buf),
+            Repr::Many(links) => links.push(buf),
         }
-        self.links.push(buf.into());
     }
 
-    /// Appends a buf; a file range that goes on where the last one ends becomes one with it.
+    /// Appends a buf; if its bytes go on in the same file, or in the same memory, where those of
+    /// the last one end, it becomes one with that.
     pub fn push_coalesced(&mut self, buf: impl Into<Buf>) {
         let buf = buf.into();
-        match self.links.last_mut() {
+        match self.back_mut() {
             Some(last) => {
-                if let Err(buf) = last.join_file(buf) {
+                if let Err(buf) = last.join(buf) {
                     self.push(buf);
                 }
             }
@@ -76,57 +86,65 @@ impl Chain {
 
     /// Puts a buf before all others.
     pub fn push_front(&mut self, buf: impl Into<Buf>) {
-        if let Some(place) = self.head.checked_sub(1).and_then(|i| self.links.get_mut(i)) {
-            *place = buf.into();
-            self.head -= 1;
-        } else {
-            if self.links.len() == self.links.capacity() {
-                self.make_room();
-            }
-            self.links.insert(0, buf.into());
+        let buf = buf.into();
+        match &mut self.0 {
+            Repr::Empty => self.0 = Repr::One(buf),
+            Repr::One(_) => self.many(|links| links.push_front(buf)),
+            Repr::Many(links) => links.push_front(buf),
         }
     }
 
     /// Takes the first buf.
     pub fn pop_front(&mut self) -> Option<Buf> {
-        let buf = std::mem::take(self.links.get_mut(self.head)?);
-        self.head += 1;
-        if self.head == self.links.len() {
-            self.clear();
+        if let Repr::Many(links) = &mut self.0 {
+            let buf = links.pop_front();
+            if links.is_empty() {
+                self.clear();
+            }
+            return buf;
         }
-        Some(buf)
+        match std::mem::take(&mut self.0) {
+            Repr::One(buf) => Some(buf),
+            Repr::Empty | Repr::Many(_) => None,
+        }
     }
 
     /// The first buf.
     #[must_use]
+    #[inline]
     pub fn front(&self) -> Option<&Buf> {
-        self.links.get(self.head)
+        self.as_slice().first()
     }
 
     /// The first buf, to change it.
+    #[inline]
     pub fn front_mut(&mut self) -> Option<&mut Buf> {
-        self.links.get_mut(self.head)
+        self.as_mut_slice().first_mut()
     }
 
     /// The last buf.
     #[must_use]
+    #[inline]
     pub fn back(&self) -> Option<&Buf> {
-        self.links.last()
+        self.as_slice().last()
     }
 
     /// The last buf, to change it.
+    #[inline]
     pub fn back_mut(&mut self) -> Option<&mut Buf> {
-        self.links.last_mut()
+        self.as_mut_slice().last_mut()
     }
 
     /// Appends all of `other`, in order.
     pub fn append(&mut self, mut other: Self) {
         if self.is_empty() {
-            *self = other;
-        } else {
-            self.extend(other.links.drain(other.head..));
-            // The links before were taken, and nothing is behind them any more.
-            other.clear();
+            self.set_empty(std::mem::take(&mut other.0));
+            return;
+        }
+        match &mut other.0 {
+            Repr::Empty => {}
+            Repr::One(buf) => self.push(std::mem::take(buf)),
+            Repr::Many(links) => self.many(|all| all.append(links)),
         }
     }
 
@@ -138,14 +156,16 @@ impl Chain {
 
     /// How many links there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
-        self.links.len() - self.head
+        self.as_slice().len()
     }
 
     /// Whether there is no link. A chain of specials is not empty, though its size is 0.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.links.is_empty()
+        matches!(self.0, Repr::Empty)
     }
 
     /// How many bytes there are, in memory and in files. Goes through all links.
@@ -155,26 +175,25 @@ impl Chain {
     }
 
     /// Drops all links.
+    #[inline]
     pub fn clear(&mut self) {
-        self.head = 0;
-        if self.links.spilled() {
-            storage::give(std::mem::take(&mut self.links).into_vec());
-        } else {
-            self.links.clear();
+        match &mut self.0 {
+            Repr::Empty => {}
+            Repr::One(_) => self.0 = Repr::Empty,
+            Repr::Many(_) => self.give_back(),
         }
     }
 
     /// All bufs in order.
+    #[inline]
     pub fn iter(&self) -> Iter<'_> {
-        self.links.get(self.head..).unwrap_or_default().iter()
+        self.as_slice().iter()
     }
 
     /// All bufs in order, to change them.
+    #[inline]
     pub fn iter_mut(&mut self) -> IterMut<'_> {
-        self.links
-            .get_mut(self.head..)
-            .unwrap_or_default()
-            .iter_mut()
+        self.as_mut_slice().iter_mut()
     }
 
     /// Takes the first `n` bytes off as a chain of their own, or everything if there are fewer.
@@ -205,17 +224,18 @@ impl Chain {
     #[doc(alias = "update_sent")]
     #[doc(alias = "ngx_chain_update_sent")]
     pub fn advance(&mut self, n: u64) -> u64 {
-        let mut left = n;
-        while let Some(front) = self.front_mut() {
-            let len = front.len();
-            if len > left {
-                front.advance(left);
-                return 0;
+        let left = match &mut self.0 {
+            Repr::Empty => return n,
+            Repr::One(buf) => storage::advance(buf, n),
+            Repr::Many(links) => links.advance(n),
+        };
+        match left {
+            Some(left) => {
+                self.clear();
+                left
             }
-            left -= len;
-            self.pop_front();
+            None => 0,
         }
-        left
     }
 
     /// Whether a buf marks the end of the output.
@@ -234,19 +254,17 @@ impl Chain {
     /// All memory as one: shared if it is one link, else copied. File ranges are left out.
     #[must_use]
     pub fn copy_to_bytes(&self) -> Bytes {
-        let mut memory = self
-            .iter()
-            .filter_map(Buf::as_bytes)
-            .filter(|b| !b.is_empty());
+        let mut memory = self.iter().filter(|buf| buf.is_memory() && !buf.is_empty());
         match (memory.next(), memory.next()) {
             (None, _) => Bytes::new(),
-            (Some(only), None) => only.clone(),
+            (Some(only), None) => only.to_bytes().unwrap_or_default(),
             (Some(first), Some(second)) => {
-                let rest: usize = memory.clone().map(Bytes::len).sum();
-                let mut all = BytesMut::with_capacity(first.len() + second.len() + rest);
-                all.extend_from_slice(first);
-                all.extend_from_slice(second);
-                memory.for_each(|bytes| all.extend_from_slice(bytes));
+                let size = first.len() + second.len() + memory.clone().map(Buf::len).sum::<u64>();
+                let mut all = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
+                let bytes = [first, second].into_iter().chain(memory);
+                bytes
+                    .filter_map(Buf::as_slice)
+                    .for_each(|bytes| all.extend_from_slice(bytes));
                 all.freeze()
             }
         }
@@ -262,17 +280,55 @@ impl Chain {
         all
     }
 
-    /// Drops the places of links that were taken, if they are many; else moves the links out of the
-    /// chain itself, into storage with room for more.
-    #[cold]
-    fn make_room(&mut self) {
-        if self.head > INLINE && self.head * 2 >= self.links.len() {
-            self.links.drain(..self.head);
-            self.head = 0;
-        } else if !self.links.spilled() {
-            let mut storage = storage::take();
-            storage.extend(self.links.drain(..));
-            self.links = SmallVec::from_vec(storage);
+    /// Puts `links` into an empty chain, in which there is nothing to drop.
+    #[inline]
+    fn set_empty(&mut self, links: Repr) {
+        debug_assert!(self.is_empty());
+        std::mem::forget(std::mem::replace(&mut self.0, links));
+    }
+
+    #[inline(never)]
+    fn push_second(&mut self, buf: Buf) {
+        self.many(|links| links.push(buf));
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[Buf] {
+        match &self.0 {
+            Repr::Empty => &[],
+            Repr::One(buf) => std::slice::from_ref(buf),
+            Repr::Many(links) => links.as_slice(),
+        }
+    }
+
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [Buf] {
+        match &mut self.0 {
+            Repr::Empty => &mut [],
+            Repr::One(buf) => std::slice::from_mut(buf),
+            Repr::Many(links) => links.as_mut_slice(),
+        }
+    }
+
+    /// Does something with the links in storage of their own, which they go to if they are not
+    /// there yet. There is one at least afterwards.
+    #[inline]
+    fn many(&mut self, change: impl FnOnce(&mut Links)) {
+        if let Repr::Many(links) = &mut self.0 {
+            return change(links);
+        }
+        let mut links = storage::take();
+        if let Repr::One(buf) = &mut self.0 {
+            links.push(std::mem::take(buf));
+        }
+        change(&mut links);
+        // What is left there is a buf without anything.
+        std::mem::forget(std::mem::replace(&mut self.0, Repr::Many(links)));
+    }
+
+    fn give_back(&mut self) {
+        if let Repr::Many(links) = std::mem::take(&mut self.0) {
+            storage::give(links);
         }
     }
 }
@@ -286,9 +342,10 @@ impl Clone for Chain {
 }
 
 impl Drop for Chain {
+    #[inline]
     fn drop(&mut self) {
-        if self.links.spilled() {
-            self.clear();
+        if matches!(self.0, Repr::Many(_)) {
+            self.give_back();
         }
     }
 }
@@ -361,10 +418,9 @@ impl FromIterator<Buf> for Chain {
 }
 
 impl From<Buf> for Chain {
+    #[inline]
     fn from(buf: Buf) -> Self {
-        let mut chain = Self::new();
-        chain.push(buf);
-        chain
+        Self(Repr::One(buf))
     }
 }
 
@@ -379,9 +435,6 @@ impl fmt::Debug for Chain {
         f.debug_list().entries(self).finish()
     }
 }
-
-/// Head, body and end of a response, and one more.
-const INLINE: usize = 4;
 
 #[cfg(test)]
 mod tests;

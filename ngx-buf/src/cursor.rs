@@ -34,8 +34,8 @@ pub struct Cursor<'a> {
     links: std::slice::Iter<'a, Buf>,
     /// What is left of the link under the cursor; empty only when all is read.
     here: &'a [u8],
-    /// The memory that `here` is a part of.
-    whole: Option<&'a Bytes>,
+    /// The link that `here` is a part of.
+    whole: Option<&'a Buf>,
     position: u64,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Cursor<'a> {
     /// Takes `n` bytes, or `None` and does not move if there are fewer.
     pub fn take(&mut self, n: usize) -> Option<Bytes> {
         if let (Some(part), Some(whole)) = (self.here.get(..n), self.whole) {
-            let taken = whole.slice_ref(part);
+            let taken = whole.share(part);
             self.step(n);
             return Some(taken);
         }
@@ -179,7 +179,7 @@ impl<'a> Cursor<'a> {
         while self.here.is_empty() {
             match self.links.next() {
                 Some(buf) if !buf.is_file() => {
-                    self.whole = buf.as_bytes();
+                    self.whole = Some(buf);
                     self.here = buf.as_slice().unwrap_or_default();
                 }
                 _ => {

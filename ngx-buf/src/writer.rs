@@ -460,8 +460,10 @@ fn offer<'a, A: Array<Item = IoSlice<'a>>, S: Sink + ?Sized>(
     let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
     let before = left;
     let mut more = false;
+    // The memory that the last piece is a part of, from its beginning, and how long the piece is.
+    let (mut whole, mut used): (&[u8], usize) = (&[], 0);
     for buf in out {
-        let Some(bytes) = buf.as_slice() else {
+        let Some((memory, spare)) = buf.whole() else {
             // A special is no piece; a file comes next.
             more = !buf.is_empty();
             if more {
@@ -469,16 +471,24 @@ fn offer<'a, A: Array<Item = IoSlice<'a>>, S: Sink + ?Sized>(
             }
             continue;
         };
-        if bytes.is_empty() {
+        let len = memory.len() - spare;
+        if len == 0 {
             continue;
         }
-        if left == 0 || pieces.len() == pieces.inline_size() {
+        let goes_on = goes_on(whole, used, memory, len);
+        if left == 0 || !goes_on && pieces.len() == pieces.inline_size() {
             more = left > 0 || limit < most;
             break;
         }
-        let part = bytes.get(..left).unwrap_or(bytes);
-        pieces.push(IoSlice::new(part));
-        left -= part.len();
+        let len = len.min(left);
+        left -= len;
+        if goes_on {
+            pieces.pop();
+            used += len;
+        } else {
+            (whole, used) = (memory, len);
+        }
+        pieces.push(IoSlice::new(whole.get(..used).unwrap_or_default()));
     }
     match sink.try_write_vectored(&pieces, more)? {
         0 => Err(WriteError::Closed(io::ErrorKind::WriteZero.into())),
@@ -487,6 +497,16 @@ fn offer<'a, A: Array<Item = IoSlice<'a>>, S: Sink + ?Sized>(
             all: n == before - left,
         }),
     }
+}
+
+/// Whether the first `len` bytes of `next` are what `whole` has behind its first `used` ones. What
+/// is within `whole` by its address is a part of `whole`, for both are alive.
+#[inline]
+fn goes_on(whole: &[u8], used: usize, next: &[u8], len: usize) -> bool {
+    whole.len() - used >= len
+        && whole
+            .get(used..)
+            .is_some_and(|behind| std::ptr::eq(behind.as_ptr(), next.as_ptr()))
 }
 
 fn refuses_file(kind: io::ErrorKind) -> bool {

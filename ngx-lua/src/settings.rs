@@ -37,9 +37,6 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// How much a cosocket reads at once (`lua_socket_buffer_size`, 4 KiB).
     pub buffer_size: usize,
-    /// The size of the one buffer that what is sent may be copied into
-    /// (`client_body_buffer_size`, 16 KiB).
-    pub send_buffer_size: usize,
     /// Connections that a pool keeps unless it is told otherwise (`lua_socket_pool_size`, 30).
     pub pool_size: usize,
     /// How long a pool keeps a connection unless it is told otherwise
@@ -133,7 +130,6 @@ impl Default for Settings {
             send_timeout: MINUTE,
             read_timeout: MINUTE,
             buffer_size: 4096,
-            send_buffer_size: 16 * 1024,
             pool_size: 30,
             keepalive_timeout: MINUTE,
             log_socket_errors: true,

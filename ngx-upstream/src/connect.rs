@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use ngx_core::net::{Addr, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,6 +27,13 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
             .map(|_| ())
     }
 
+    /// Waits until there may be something to read; cheaper than an attempt to read if there is
+    /// nothing yet. By default there always may be.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
+
     /// Whether an idle connection is of no use any more, without waiting.
     fn is_stale(&mut self) -> bool {
         self.poll_stale(&mut Context::from_waker(Waker::noop()))
@@ -35,6 +42,21 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
 }
 
 impl Stream for Transport {
+    fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let watched = ready!(self.poll_read_ready(cx));
+            // What was readable only seemingly is not remembered as such any more.
+            if watched.is_err() || self.is_stale() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error is for the attempt to read.
+        self.poll_read_ready(cx).map(|_| ())
+    }
+
     fn is_stale(&mut self) -> bool {
         // Reads what tokio remembers: costs neither a system call nor a share of the task's budget.
         let mut byte = [0; 1];
@@ -52,6 +74,10 @@ impl Stream for UnixStream {}
 impl<S: Stream> Stream for &mut S {
     fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         (**self).poll_stale(cx)
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_readable(cx)
     }
 
     fn is_stale(&mut self) -> bool {
@@ -77,6 +103,12 @@ pub trait Connect {
         peer: &Peer,
         fresh: bool,
     ) -> impl Future<Output = io::Result<Connection<Self::Stream>>>;
+
+    /// A connection to `peer` that was kept and is still of use, at once. None by default.
+    fn take(&self, peer: &Peer) -> Option<Connection<Self::Stream>> {
+        let _ = peer;
+        None
+    }
 
     /// Takes a connection whose last exchange ended cleanly. The default closes it.
     fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {
@@ -127,6 +159,10 @@ where
         fresh: bool,
     ) -> impl Future<Output = io::Result<Connection<Self::Stream>>> {
         (**self).connect(peer, fresh)
+    }
+
+    fn take(&self, peer: &Peer) -> Option<Connection<Self::Stream>> {
+        (**self).take(peer)
     }
 
     fn keep(&self, peer: &Peer, connection: Connection<Self::Stream>) {

@@ -14,7 +14,8 @@ mod tunnel;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 pub use client::{Client, ClientError, Disposition};
 pub use collect::Collect;
@@ -23,11 +24,12 @@ pub use report::{End, Report, Tries, Try};
 pub(crate) use settings::DISCARD_MAX;
 pub use settings::Settings;
 
-use crate::connect::Connect;
+use crate::connect::{Connect, Connection};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::exchange::{Event, Exchange};
-use crate::now::{now_ms, since};
+use crate::exchange::{Exchange, Signal};
+use crate::now::{millis, now_ms, since};
 use crate::peer::{Peer, PeerOutcome, Session};
+use crate::pipe::Pipe;
 use crate::protocol::Protocol;
 use crate::retry::{Conditions, Decision, Failure, decide};
 use crate::timeouts::Timer;
@@ -61,14 +63,13 @@ use link::Link;
 /// # }
 /// ```
 pub struct Driver<P: Protocol, S, C: Connect> {
-    exchange: Exchange<P>,
+    parts: Box<Parts<P, C::Stream>>,
     session: S,
     connector: C,
-    settings: Settings,
+    settings: Arc<Settings>,
+    nature: Nature,
+    waits: Waits,
     clock: Clock,
-    tries: Tries,
-    /// The connection of the running try.
-    link: Option<Link<C::Stream>>,
     /// Tries that count.
     used: u32,
     /// A kept connection has failed: the next one has to be new.
@@ -77,10 +78,53 @@ pub struct Driver<P: Protocol, S, C: Connect> {
     body_sent: bool,
 }
 
+/// What is large in a driver: it stays where it is, and may serve one exchange after the other.
+pub(crate) struct Parts<P: Protocol, T> {
+    exchange: Exchange<P>,
+    /// The connection of the running try.
+    link: Link<T>,
+    pipe: Pipe,
+    /// The running try is the last.
+    tries: Tries,
+}
+
+/// What one request says about how it is driven.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nature {
+    /// [`Settings::stream_request`]
+    pub(crate) stream_request: bool,
+    /// [`Settings::idempotent`]
+    pub(crate) idempotent: bool,
+}
+
+/// The limits of waits, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    connect: u64,
+    send: u64,
+    read: u64,
+}
+
 /// How a try went on.
 enum Answer<H> {
     Head(H),
     Upgrade(H),
+}
+
+impl<P: Protocol, T> Parts<P, T> {
+    pub(crate) fn new(protocol: P, settings: &Settings) -> Box<Self> {
+        Box::new(Self {
+            exchange: Exchange::new(protocol, settings.limits),
+            link: Link::default(),
+            pipe: Pipe::new(settings.mode, settings.buffers.clone()),
+            tries: Tries::new(),
+        })
+    }
+
+    /// The protocol, to be set up for another exchange.
+    pub(crate) fn renew(&mut self, settings: &Settings) -> &mut P {
+        self.exchange.renew(settings.limits)
+    }
 }
 
 impl<P, S, C> Driver<P, S, C>
@@ -90,20 +134,51 @@ where
     C: Connect,
 {
     /// A driver that has not begun.
-    #[inline(always)]
-    pub fn new(protocol: P, session: S, connector: C, settings: Settings) -> Self {
+    pub fn new(protocol: P, session: S, connector: C, settings: impl Into<Arc<Settings>>) -> Self {
+        let settings = settings.into();
+        let nature = Nature {
+            stream_request: settings.stream_request,
+            idempotent: settings.idempotent,
+        };
+        let parts = Parts::new(protocol, &settings);
+        Self::of_parts(parts, (session, connector), settings, nature)
+    }
+
+    /// A driver of parts that have served another one.
+    #[inline]
+    pub(crate) fn of_parts(
+        parts: Box<Parts<P, C::Stream>>,
+        (session, connector): (S, C),
+        settings: Arc<Settings>,
+        nature: Nature,
+    ) -> Self {
+        let timeouts = &settings.timeouts;
+        let waits = Waits {
+            connect: millis(timeouts.connect),
+            send: millis(timeouts.send),
+            read: millis(timeouts.read),
+        };
         Self {
-            exchange: Exchange::new(protocol, settings.limits),
+            parts,
             session,
             connector,
+            settings,
+            nature,
+            waits,
             clock: Clock::default(),
-            tries: Tries::new(),
-            link: None,
             used: 0,
             fresh: false,
-            body_sent: !settings.stream_request,
-            settings,
+            body_sent: !nature.stream_request,
         }
+    }
+
+    /// The parts of a driver that has run, at rest: they hold nothing of the exchange but memory.
+    pub(crate) fn into_parts(self) -> Box<Parts<P, C::Stream>> {
+        let mut parts = self.parts;
+        parts.exchange.rest();
+        parts.pipe.clear();
+        parts.tries.clear();
+        parts
     }
 
     /// Runs the exchange to its end: the response has gone to the client, was discarded, or failed.
@@ -112,15 +187,26 @@ where
     /// Dropping the future leaves the exchange where it is; dropping the driver ends it. It is run
     /// once: there is nothing to resume.
     pub async fn run<R: Client<P::Head>>(&mut self, client: &mut R) -> Report {
-        let result = self.exchange(client).await;
-        if result.as_ref().is_err_and(Error::is_client) {
-            self.exchange.abort();
-        }
-        self.exchange.finalize();
         Report {
-            result,
-            tries: std::mem::take(&mut self.tries),
+            result: self.drive(client).await,
+            tries: std::mem::take(self.tries()),
         }
+    }
+
+    /// As [`run`](Self::run), which leaves the [`tries`](Self::tries) here.
+    pub(crate) async fn drive<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
+        let result = self.exchange(client).await;
+        let exchange = &mut self.parts.exchange;
+        if result.as_ref().is_err_and(Error::is_client) {
+            exchange.abort();
+        }
+        exchange.finalize();
+        result
+    }
+
+    /// The tries so far.
+    pub(crate) fn tries(&mut self) -> &mut Tries {
+        &mut self.parts.tries
     }
 
     async fn exchange<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
@@ -135,23 +221,22 @@ where
         let ended = match answer {
             Answer::Head(head) => self.pass(head, client).await,
             Answer::Upgrade(head) => {
-                client.upgrade(head, &self.tries);
+                client.upgrade(head, &self.parts.tries);
                 self.tunnel(client).await.map(|()| End::Tunnel)
             }
         };
         if let Err(error) = &ended {
             // Whatever happened behind the head, the peer has answered with that status.
-            if let Some(link) = &self.link {
-                let status = link.attempt.status;
+            if self.parts.link.is_on() {
+                let status = self.parts.tries.last().map_or(0, |attempt| attempt.status);
                 self.close(PeerOutcome::Served, status);
             }
-            client.try_failed(error, &self.tries);
+            client.try_failed(error, &self.parts.tries);
         }
         ended
     }
 
-    /// Whether the answer's status asks for another peer and there is one; then the try is over. Else
-    /// it stands among the tries.
+    /// Whether the answer's status asks for another peer and there is one; then the try is over.
     fn is_refused<R: Client<P::Head>>(
         &mut self,
         answer: &Answer<P::Head>,
@@ -160,10 +245,11 @@ where
     ) -> bool {
         let (Answer::Head(head) | Answer::Upgrade(head)) = answer;
         let status = client.status(head);
-        if let Some(link) = &mut self.link {
-            link.attempt.status = status.unwrap_or(0);
+        let Parts { link, tries, .. } = &mut *self.parts;
+        if let Some(attempt) = tries.last_mut() {
+            attempt.status = status.unwrap_or(0);
+            link.head_came(attempt);
         }
-        self.note_progress();
         let condition = status.and_then(Conditions::from_status);
         let Some(condition) = condition.filter(|&c| self.may_retry(c, begun).is_some()) else {
             return false;
@@ -173,7 +259,7 @@ where
         } else {
             PeerOutcome::Failed(Phase::Head)
         };
-        self.exchange.fail();
+        self.parts.exchange.fail();
         self.close(outcome, status.unwrap_or(0));
         true
     }
@@ -184,46 +270,57 @@ where
         client: &mut R,
     ) -> Result<Answer<P::Head>, Error> {
         self.used += 1;
-        let begun = self.exchange.begin();
+        let begun = self.parts.exchange.begin();
         begun.map_err(|e| Error::new(e.into(), Phase::Connect))?;
-        let peer = self.choose(client).await?;
+        let peer = poll_fn(|cx| self.poll_choice(cx, client)).await?;
         client.connecting(&peer);
-        self.connect(peer, client).await?;
+        self.clock.clear();
+        let kept = if self.fresh {
+            None
+        } else {
+            self.connector.take(&peer)
+        };
+        let Parts { link, tries, .. } = &mut *self.parts;
+        tries.push(link.begin(peer, &self.settings));
+        match kept {
+            Some(connection) => self.connected(connection),
+            // Seldom, and large.
+            None => Box::pin(self.connect(client)).await?,
+        }
         loop {
             match poll_fn(|cx| self.poll_event(cx, client, self.settings.read_max)).await? {
-                Event::Interim(head) => client.interim(head),
-                Event::Head(head) => return Ok(Answer::Head(head)),
-                Event::Upgrade(head) => return Ok(Answer::Upgrade(head)),
-                Event::Again | Event::Body(_) | Event::Trailers(_) | Event::Done(_) => {}
+                Signal::Interim(head) => client.interim(head),
+                Signal::Head(head) => return Ok(Answer::Head(head)),
+                Signal::Upgrade(head) => return Ok(Answer::Upgrade(head)),
+                Signal::Again | Signal::Body(_) | Signal::Trailers(_) | Signal::Done(_) => {}
             }
         }
     }
 
-    async fn choose<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<Peer, Error> {
-        let chosen = poll_fn(|cx| {
-            if let Poll::Ready(chosen) = self.session.poll_next(cx) {
-                return Poll::Ready(chosen.map_err(|_| ErrorKind::NoLive));
+    /// The peer of the next try.
+    fn poll_choice<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+    ) -> Poll<Result<Peer, Error>> {
+        let kind = match self.session.poll_next(cx) {
+            Poll::Ready(Ok(peer)) => return Poll::Ready(Ok(peer)),
+            Poll::Ready(Err(_)) => ErrorKind::NoLive,
+            Poll::Pending => {
+                ready!(client.poll_closed(cx));
+                ErrorKind::ClientClosed
             }
-            client
-                .poll_closed(cx)
-                .map(|()| Err(ErrorKind::ClientClosed))
-        });
-        chosen
-            .await
-            .map_err(|kind| Error::new(kind, Phase::Connect))
+        };
+        Poll::Ready(Err(Error::new(kind, Phase::Connect)))
     }
 
-    async fn connect<R: Client<P::Head>>(
-        &mut self,
-        peer: Peer,
-        client: &mut R,
-    ) -> Result<(), Error> {
-        let mut link = Link::new(peer, &self.settings);
-        self.clock.clear();
-        self.clock
-            .set(Timer::Connect, self.settings.timeouts.connect);
+    async fn connect<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<(), Error> {
+        let Some(peer) = &self.parts.link.peer else {
+            return Ok(());
+        };
+        self.clock.set(Timer::Connect, self.waits.connect);
         let connected = {
-            let mut connecting = pin!(self.connector.connect(&link.peer, self.fresh));
+            let mut connecting = pin!(self.connector.connect(peer, self.fresh));
             let clock = &mut self.clock;
             poll_fn(|cx| {
                 if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
@@ -237,22 +334,29 @@ where
             .await
         };
         self.clock.stop(Timer::Connect);
-        let result = connected.map(|mut connection| {
-            self.clock.take_alarm(&mut connection.alarm);
-            link.connected(connection);
-        });
-        self.link = Some(link);
-        result.map_err(|kind| Error::new(kind, Phase::Connect))
+        let connection = connected.map_err(|kind| Error::new(kind, Phase::Connect))?;
+        self.connected(connection);
+        Ok(())
+    }
+
+    /// The running try has its connection.
+    fn connected(&mut self, mut connection: Connection<C::Stream>) {
+        self.clock.take_alarm(&mut connection.alarm);
+        let Parts { link, tries, .. } = &mut *self.parts;
+        if let Some(attempt) = tries.last_mut() {
+            link.connected(connection, attempt);
+        }
     }
 
     /// Tells the client about a failed try; `Ok` when there is to be another one.
+    #[cold]
     fn after_failure<R: Client<P::Head>>(
         &mut self,
         error: Error,
         begun: u64,
         client: &mut R,
     ) -> Result<(), Error> {
-        self.exchange.fail();
+        self.parts.exchange.fail();
         let condition = Conditions::from_error(&error);
         let decision = condition.and_then(|condition| self.may_retry(condition, begun));
         let outcome = match decision {
@@ -266,7 +370,7 @@ where
             self.fresh = true;
         }
         self.close(outcome, error.status());
-        client.try_failed(&error, &self.tries);
+        client.try_failed(&error, &self.parts.tries);
         if decision.is_some() {
             Ok(())
         } else {
@@ -281,17 +385,15 @@ where
         if policy.tries > 0 {
             tries_left = tries_left.min(policy.tries.saturating_sub(self.used));
         }
+        let Parts { link, exchange, .. } = &*self.parts;
         let failure = Failure {
             condition,
             tries_left,
             elapsed: since(begun),
-            idempotent: self.settings.idempotent,
-            sent: self
-                .link
-                .as_ref()
-                .is_some_and(|link| link.sender.sent() > 0),
-            replayable: self.exchange.is_replayable(),
-            reused: self.link.as_ref().is_some_and(Link::is_reused),
+            idempotent: self.nature.idempotent,
+            sent: link.is_on() && link.sender.sent() > 0,
+            replayable: exchange.is_replayable(),
+            reused: link.is_on() && link.is_reused(),
             head_passed: false,
         };
         match decide(policy, &failure) {
@@ -303,40 +405,31 @@ where
     /// Closes the connection of the running try and writes the try down.
     fn close(&mut self, outcome: PeerOutcome, status: u16) {
         self.session.done(outcome);
-        self.forget_progress();
-        if let Some(link) = self.link.take() {
-            self.tries.push(link.into_try(status));
-        }
+        self.end_try(|attempt| attempt.status = status);
     }
 
     /// Gives the connection of a complete exchange back.
     fn release(&mut self, keep: bool) {
         self.session.done(PeerOutcome::Served);
-        self.forget_progress();
-        let Some(mut link) = self.link.take() else {
-            return;
-        };
-        let reusable = keep && self.body_sent && link.is_quiet() && !self.exchange.has_output();
-        if let Some(mut connection) = link.connection.take().filter(|_| reusable) {
+        let Parts { link, exchange, .. } = &mut *self.parts;
+        let reusable = keep && self.body_sent && link.is_quiet() && !exchange.has_output();
+        if reusable
+            && let Some(mut connection) = link.connection.take()
+            && let Some(peer) = &link.peer
+        {
             self.clock.leave_alarm(&mut connection.alarm);
-            self.connector.keep(&link.peer, connection);
+            self.connector.keep(peer, connection);
         }
-        let status = link.attempt.status;
-        self.tries.push(link.into_try(status));
+        self.end_try(|_| {});
     }
 
-    /// Lets the client see the running try among the others while it looks at the head.
-    fn note_progress(&mut self) {
-        if let Some(link) = &mut self.link {
-            link.head_came();
-            link.noted = true;
-            self.tries.push(link.attempt.clone());
-        }
-    }
-
-    fn forget_progress(&mut self) {
-        if self.link.as_ref().is_some_and(|link| link.noted) {
-            self.tries.pop();
+    fn end_try(&mut self, also: impl FnOnce(&mut Try)) {
+        let Parts { link, tries, .. } = &mut *self.parts;
+        if link.is_on()
+            && let Some(attempt) = tries.last_mut()
+        {
+            link.end(attempt);
+            also(attempt);
         }
     }
 }

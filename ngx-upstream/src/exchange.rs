@@ -49,6 +49,19 @@ pub enum Event<H> {
     Done(Reuse),
 }
 
+/// As [`Event`], but that pieces of the body are where the caller wants them.
+#[derive(Debug)]
+pub(crate) enum Signal<H> {
+    Again,
+    Interim(H),
+    Head(H),
+    Upgrade(H),
+    /// So many bytes of the body were appended.
+    Body(u64),
+    Trailers(Trailers),
+    Done(Reuse),
+}
+
 /// Runs the hooks of a [`Protocol`] in their order.
 ///
 /// The exchange does no I/O. Whoever drives it moves the bytes: [`take_output`](Self::take_output) to
@@ -87,8 +100,9 @@ pub struct Exchange<P: Protocol> {
     head_taken: usize,
     /// Pieces of a streamed request body went into `out`.
     streamed: bool,
-    events: VecDeque<Event<P::Head>>,
-    /// What comes when `events` is empty.
+    /// What comes next, none of it body.
+    queued: VecDeque<Signal<P::Head>>,
+    /// What comes when `queued` is empty.
     error: Option<ProtocolError>,
 }
 
@@ -107,7 +121,7 @@ impl<P: Protocol> Exchange<P> {
             fresh: false,
             head_taken: 0,
             streamed: false,
-            events: VecDeque::new(),
+            queued: VecDeque::new(),
             error: None,
         }
     }
@@ -128,9 +142,10 @@ impl<P: Protocol> Exchange<P> {
         } else {
             return Err(ProtocolError::OutOfOrder("begun twice"));
         }
-        self.out = self.request.clone();
+        self.out.clear();
+        self.out.add_copy(&self.request);
         self.input.clear();
-        self.events.clear();
+        self.queued.clear();
         self.error = None;
         self.eof = false;
         self.fresh = false;
@@ -165,6 +180,11 @@ impl<P: Protocol> Exchange<P> {
         mem::take(&mut self.out)
     }
 
+    /// What has to be sent to the peer next, where it waits.
+    pub(crate) fn output(&mut self) -> &mut Chain {
+        &mut self.out
+    }
+
     /// Where bytes from the peer are appended. Call [`received`](Self::received) after that.
     pub fn input(&mut self) -> &mut BytesMut {
         &mut self.input
@@ -193,48 +213,76 @@ impl<P: Protocol> Exchange<P> {
     /// What the hooks say. The try has failed: [`begin`](Self::begin) again, or
     /// [`finalize`](Self::finalize).
     pub fn poll(&mut self) -> Result<Event<P::Head>, ProtocolError> {
-        if let Some(event) = self.events.pop_front() {
-            return Ok(event);
+        let mut body = Chain::new();
+        Ok(match self.advance(&mut body)? {
+            Signal::Again => Event::Again,
+            Signal::Interim(head) => Event::Interim(head),
+            Signal::Head(head) => Event::Head(head),
+            Signal::Upgrade(head) => Event::Upgrade(head),
+            Signal::Body(_) => Event::Body(body),
+            Signal::Trailers(trailers) => Event::Trailers(trailers),
+            Signal::Done(reuse) => Event::Done(reuse),
+        })
+    }
+
+    /// As [`poll`](Self::poll); what comes of the body is appended to `body`.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub(crate) fn advance(&mut self, body: &mut Chain) -> Result<Signal<P::Head>, ProtocolError> {
+        if !self.queued.is_empty() || self.error.is_some() {
+            return self.advance_queued();
         }
-        let advanced = if let Some(error) = self.error.take() {
-            Err(error)
-        } else if self.state.is_head() && self.fresh {
+        if !self.fresh {
+            return Ok(self.done_or_again());
+        }
+        let advanced = if self.state.is_head() {
             self.process_header()
-        } else if self.state.is_body() && self.fresh {
-            self.input_filter()
+        } else if self.state.is_body() {
+            self.input_filter(body)
         } else {
             return Ok(self.done_or_again());
         };
         match advanced {
             // Nearly always there is one event at a time, which need not be queued.
-            Ok(event) if self.events.is_empty() => Ok(event),
-            Ok(event) => {
-                let first = self.events.pop_front().unwrap_or(Event::Again);
-                if !matches!(event, Event::Again) {
-                    self.events.push_back(event);
+            Ok(signal) if self.queued.is_empty() => Ok(signal),
+            Ok(signal @ Signal::Body(_)) => Ok(signal),
+            Ok(signal) => {
+                if !matches!(signal, Signal::Again) {
+                    self.queued.push_back(signal);
                 }
-                Ok(first)
+                self.advance_queued()
             }
             // What came before the error is handed out before it.
-            Err(error) => match self.events.pop_front() {
-                Some(event) => {
-                    self.error = Some(error);
-                    Ok(event)
-                }
-                None => {
-                    self.state.fail();
-                    Err(error)
-                }
-            },
+            Err(error) => {
+                self.error = Some(error);
+                self.advance_queued()
+            }
         }
     }
 
-    fn done_or_again(&self) -> Event<P::Head> {
+    /// What has come before, then the error.
+    #[cold]
+    fn advance_queued(&mut self) -> Result<Signal<P::Head>, ProtocolError> {
+        if let Some(signal) = self.queued.pop_front() {
+            return Ok(signal);
+        }
+        match self.error.take() {
+            Some(error) => {
+                self.state.fail();
+                Err(error)
+            }
+            None => Ok(Signal::Again),
+        }
+    }
+
+    fn done_or_again(&self) -> Signal<P::Head> {
         match self.state.done() {
             // What came behind the response was not asked for.
-            Some(_) if !self.input.is_empty() || self.eof => Event::Done(Reuse::Close),
-            Some(reuse) => Event::Done(reuse),
-            None => Event::Again,
+            Some(_) if !self.input.is_empty() || self.eof => Signal::Done(Reuse::Close),
+            Some(reuse) => Signal::Done(reuse),
+            None => Signal::Again,
         }
     }
 
@@ -288,14 +336,16 @@ impl<P: Protocol> Exchange<P> {
         &self.protocol
     }
 
-    fn process_header(&mut self) -> Result<Event<P::Head>, ProtocolError> {
+    fn process_header(&mut self) -> Result<Signal<P::Head>, ProtocolError> {
         let mut interim = Vec::new();
         let before = self.input.len();
         let mut input = Input::new(&mut self.input, self.eof);
         let mut sink = HeadSink::new(&mut self.out, &mut interim);
         let step = self.protocol.process_header(&mut input, &mut sink)?;
         self.head_taken += before - self.input.len();
-        self.events.extend(interim.into_iter().map(Event::Interim));
+        if !interim.is_empty() {
+            self.queued.extend(interim.into_iter().map(Signal::Interim));
+        }
         match step {
             Step::Again => {
                 self.fresh = false;
@@ -305,30 +355,29 @@ impl<P: Protocol> Exchange<P> {
                 if self.eof {
                     return Err(ProtocolError::PrematureClose);
                 }
-                Ok(Event::Again)
+                Ok(Signal::Again)
             }
             Step::Ready(_) | Step::Upgrade(_) if self.head_taken > self.limits.head => {
                 Err(ProtocolError::TooBigHeader)
             }
             Step::Ready(head) => {
                 self.state.ready();
-                Ok(Event::Head(head))
+                Ok(Signal::Head(head))
             }
             Step::Upgrade(head) => {
                 self.state.upgrade();
-                Ok(Event::Upgrade(head))
+                Ok(Signal::Upgrade(head))
             }
         }
     }
 
-    /// The first event of what has come, or that nothing has. The others are queued, but for the
-    /// end, which the state knows.
-    fn input_filter(&mut self) -> Result<Event<P::Head>, ProtocolError> {
-        let mut body = Chain::new();
+    /// What has come of the body, or what follows it. What else there is waits its turn.
+    fn input_filter(&mut self, body: &mut Chain) -> Result<Signal<P::Head>, ProtocolError> {
         let mut trailers = Trailers::new();
         let mut input = Input::new(&mut self.input, self.eof);
-        let mut sink = BodySink::new(&mut self.out, &mut body, &mut trailers);
+        let mut sink = BodySink::new(&mut self.out, body, &mut trailers);
         let step = self.protocol.input_filter(&mut input, &mut sink);
+        let came = sink.came();
         self.fresh = false;
         let failed = match step {
             Ok(BodyStep::Again) if self.eof => Some(ProtocolError::PrematureClose),
@@ -345,24 +394,38 @@ impl<P: Protocol> Exchange<P> {
             Err(error) => Some(error),
         };
         if !trailers.is_empty() {
-            self.events.push_back(Event::Trailers(trailers));
+            self.queued.push_back(Signal::Trailers(trailers));
         }
         match failed {
-            Some(error) if body.is_empty() => Err(error),
-            Some(error) => {
-                self.events.push_front(Event::Body(body));
-                Err(error)
+            Some(error) if came == 0 => Err(error),
+            failed => {
+                self.error = failed;
+                Ok(if came > 0 {
+                    Signal::Body(came)
+                } else {
+                    self.done_or_again()
+                })
             }
-            None if !body.is_empty() => {
-                // Before the trailers.
-                if !self.events.is_empty() {
-                    self.events.push_front(Event::Body(body));
-                    return Ok(Event::Again);
-                }
-                Ok(Event::Body(body))
-            }
-            None => Ok(self.done_or_again()),
         }
+    }
+
+    /// Lets go of what belonged to an exchange that is over, and is as new but for the memory.
+    /// What the protocol keeps is its own business.
+    pub(crate) fn rest(&mut self) {
+        self.finalize();
+        self.state = State::new();
+        self.request.clear();
+        self.out.clear();
+        self.input = BytesMut::new();
+        self.queued.clear();
+        self.error = None;
+        self.streamed = false;
+    }
+
+    /// The protocol and the limits of the next exchange, between two of them.
+    pub(crate) fn renew(&mut self, limits: Limits) -> &mut P {
+        self.limits = limits;
+        &mut self.protocol
     }
 }
 

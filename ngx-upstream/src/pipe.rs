@@ -75,6 +75,28 @@ impl Pipe {
         }
     }
 
+    /// Sets an empty pipe up for another response.
+    pub(crate) fn begin(&mut self, mode: Mode, buffers: &Buffers) {
+        self.mode = mode;
+        self.buffers.memory = buffers.memory;
+        self.buffers.busy = buffers.busy;
+        self.buffers.temp_file_max = buffers.temp_file_max;
+        if !Arc::ptr_eq(&self.buffers.temp_path, &buffers.temp_path) {
+            self.buffers.temp_path = Arc::clone(&buffers.temp_path);
+        }
+        self.blocked = false;
+    }
+
+    /// Where what comes is appended, in memory. Call [`grew`](Self::grew) after that.
+    pub(crate) fn queue(&mut self) -> &mut Chain {
+        &mut self.queue
+    }
+
+    /// So many bytes were appended to the [`queue`](Self::queue).
+    pub(crate) fn grew(&mut self, bytes: u64) {
+        self.memory += bytes;
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -109,9 +131,11 @@ impl Pipe {
         self.queue.append(chain);
     }
 
+    /// Drops what is here, and the temporary file.
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
         self.memory = 0;
+        self.file = None;
     }
 
     /// Passes on what the client takes; whether it took something, or has room again. With `last`,
@@ -151,9 +175,19 @@ impl Pipe {
         }
     }
 
+    /// Bytes of one piece.
+    fn busy(&self) -> u64 {
+        self.buffers.busy.max(1) as u64
+    }
+
     fn next_piece(&mut self) -> Chain {
+        // Nearly always it is all there is.
+        if self.mode == Mode::Buffered && self.file.is_none() && self.memory <= self.busy() {
+            self.memory = 0;
+            return std::mem::take(&mut self.queue);
+        }
         let mut piece = match self.mode {
-            Mode::Buffered => self.queue.split_to(self.buffers.busy.max(1) as u64),
+            Mode::Buffered => self.queue.split_to(self.busy()),
             Mode::Unbuffered => std::mem::take(&mut self.queue),
         };
         self.memory -= memory_of(&piece);

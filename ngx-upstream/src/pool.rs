@@ -167,11 +167,15 @@ impl<C: Connect> Pool<C> {
         let now = now_ms();
         let worn = connection.requests >= self.settings.requests
             || now.saturating_sub(connection.begun) >= millis(self.settings.time);
-        if worn || self.settings.size == 0 || connection.stream.is_stale() {
+        if worn || self.settings.size == 0 {
             return;
         }
         let until = now.saturating_add(millis(timeout));
         let mut inner = self.inner.borrow_mut();
+        // The reaper, if there is one, is going to look at it anyway.
+        if inner.reaper.is_none() && connection.stream.is_stale() {
+            return;
+        }
         if inner.count >= self.settings.size {
             inner.evict();
         }
@@ -199,6 +203,10 @@ impl<C: Connect> Connect for Pool<C> {
             return Ok(connection);
         }
         self.connector.connect(peer, fresh).await
+    }
+
+    fn take(&self, peer: &Peer) -> Option<Connection<C::Stream>> {
+        Self::take(self, peer)
     }
 
     fn keep(&self, peer: &Peer, connection: Connection<C::Stream>) {

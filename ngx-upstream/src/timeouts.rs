@@ -52,37 +52,50 @@ impl Timeouts {
 }
 
 /// The deadlines that are set, in milliseconds of the owner's clock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TimerTable {
-    deadlines: [Option<u64>; 3],
+    /// `NEVER` is not set.
+    deadlines: [u64; 3],
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Default for TimerTable {
+    fn default() -> Self {
+        Self {
+            deadlines: [NEVER; 3],
+        }
+    }
 }
 
 impl TimerTable {
-    /// Sets or moves a deadline.
+    /// Sets or moves a deadline. One at the end of all time is none.
     pub fn set(&mut self, timer: Timer, deadline: u64) {
-        self.deadlines[timer as usize] = Some(deadline);
+        self.deadlines[timer as usize] = deadline;
     }
 
     /// Forgets a deadline.
     pub fn stop(&mut self, timer: Timer) {
-        self.deadlines[timer as usize] = None;
+        self.deadlines[timer as usize] = NEVER;
     }
 
     /// Whether a deadline is set.
     pub fn is_set(&self, timer: Timer) -> bool {
-        self.deadlines[timer as usize].is_some()
+        self.deadlines[timer as usize] != NEVER
     }
 
     /// The next deadline, if any is set.
     pub fn next_timeout(&self) -> Option<u64> {
-        self.deadlines.iter().flatten().min().copied()
+        let [connect, send, read] = self.deadlines;
+        Some(connect.min(send).min(read)).filter(|&next| next != NEVER)
     }
 
     /// A timer whose deadline is not after `now`.
     pub fn expired(&self, now: u64) -> Option<Timer> {
-        Timer::ALL
-            .into_iter()
-            .find(|&timer| self.deadlines[timer as usize].is_some_and(|deadline| deadline <= now))
+        Timer::ALL.into_iter().find(|&timer| {
+            let deadline = self.deadlines[timer as usize];
+            deadline != NEVER && deadline <= now
+        })
     }
 }
 

@@ -188,6 +188,11 @@ impl Conn {
         self.reader.exact(len).expect("bytes")
     }
 
+    /// Exactly `len` bytes, or nothing when the connection ends before.
+    pub fn try_exact(&mut self, len: usize) -> Option<Vec<u8>> {
+        self.reader.exact(len).ok()
+    }
+
     /// Sends bytes; a peer that left is not an error.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _left = self.reader.inner.write_all(bytes.as_ref());

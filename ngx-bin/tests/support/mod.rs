@@ -3,6 +3,7 @@
 //! * [`Server`]: a prefix folder, a configuration, a child process.
 //! * [`Client`]: raw bytes over a blocking socket, and a strict reader of responses.
 //! * [`Backend`]: a scripted peer on its own threads.
+//! * [`Load`]: clients that ask without pause; [`websocket`]: an echo, and its client.
 //! * [`Dns`], [`Memcached`], [`Redis`], [`Syslog`]: the other neighbours of a server.
 //!
 //! `NGX_TEST_BINARY` names another binary to put under test: run the whole set against an nginx to
@@ -22,6 +23,7 @@
 mod backend;
 mod client;
 mod dns;
+mod load;
 mod memcached;
 mod message;
 mod ports;
@@ -29,6 +31,7 @@ pub mod processes;
 mod redis;
 mod server;
 mod syslog;
+pub mod websocket;
 
 use std::env;
 use std::path::PathBuf;
@@ -39,6 +42,7 @@ use std::time::{Duration, Instant};
 pub use backend::{Backend, Conn};
 pub use client::Client;
 pub use dns::Dns;
+pub use load::{Load, Tally};
 pub use memcached::Memcached;
 pub use message::{Request, Response};
 pub use ports::Port;

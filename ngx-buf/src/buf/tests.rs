@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn small_enough_to_move_around() {
-    assert!(size_of::<Buf>() <= 64);
+    assert!(size_of::<Buf>() <= 48);
     assert_eq!(size_of::<Option<Buf>>(), size_of::<Buf>());
 }
 
@@ -97,6 +97,41 @@ fn unique_until_cloned() {
 }
 
 #[test]
+fn joins_what_lies_together() {
+    for whole in [Buf::from(b"0123456789".to_vec()), Buf::from("0123456789")] {
+        let mut rest = whole.clone();
+        let mut first = rest.split_to(3);
+        let second = rest.split_to(4);
+        assert!(first.join(rest.clone()).is_err(), "a gap");
+        assert!(first.join(second.clone()).is_ok());
+        assert_eq!(first.as_slice(), Some(&b"0123456"[..]));
+        assert!(first.clone().join(second).is_err(), "twice");
+        assert!(first.join(rest.with_flags(Flags::FLUSH)).is_ok());
+        assert_eq!((first.len(), first.flags()), (10, Flags::FLUSH));
+        assert!(first.join(whole.clone()).is_err(), "the mark is between");
+        assert_eq!(first.into_bytes().unwrap(), "0123456789");
+    }
+    let (mut a, b) = (Buf::from(b"ab".to_vec()), Buf::from(b"cd".to_vec()));
+    assert!(a.join(b).is_err(), "nothing is known of what lies between");
+}
+
+#[test]
+fn a_window_has_an_end() {
+    for whole in [Buf::from(b"0123456789".to_vec()), Buf::from("0123456789")] {
+        let mut window = whole.clone();
+        window.advance(2);
+        window.truncate(5);
+        window.truncate(4);
+        assert_eq!(window.as_slice(), Some(&b"2345"[..]));
+        assert_eq!(window.to_bytes().unwrap(), "2345");
+        assert_eq!(window.share(&window.as_slice().unwrap()[1..3]), "34");
+        window.advance(9);
+        assert!(window.is_empty());
+        assert_eq!(window.into_bytes().unwrap(), "");
+    }
+}
+
+#[test]
 fn debug_is_readable() {
     let buf = Buf::from("a\r\n")
         .with_flags(Flags::FLUSH)
@@ -136,27 +171,18 @@ mod file {
         let file = shared();
         let part = |range| Buf::file(Arc::clone(&file), range);
         let mut buf = part(0..10);
-        assert!(
-            buf.join_file(part(10..20).with_flags(Flags::LAST_BUF))
-                .is_ok()
-        );
+        assert!(buf.join(part(10..20).with_flags(Flags::LAST_BUF)).is_ok());
         assert_eq!(buf.file_range(), Some(0..20));
         assert!(buf.flags().contains(Flags::LAST_BUF));
-        assert!(buf.join_file(part(20..30)).is_err(), "the end is between");
+        assert!(buf.join(part(20..30)).is_err(), "the end is between");
         let mut buf = part(0..10);
-        assert!(buf.join_file(part(11..20)).is_err(), "a gap");
+        assert!(buf.join(part(11..20)).is_err(), "a gap");
         assert!(
-            buf.join_file(Buf::file(shared(), 10..20)).is_err(),
+            buf.join(Buf::file(shared(), 10..20)).is_err(),
             "another file"
         );
-        assert!(
-            buf.join_file(part(10..20).with_tag(Tag::new(&"x")))
-                .is_err()
-        );
-        assert!(
-            buf.join_file(part(10..20).with_flags(Flags::TEMP_FILE))
-                .is_err()
-        );
-        assert!(buf.join_file(Buf::from("x")).is_err());
+        assert!(buf.join(part(10..20).with_tag(Tag::new(&"x"))).is_err());
+        assert!(buf.join(part(10..20).with_flags(Flags::TEMP_FILE)).is_err());
+        assert!(buf.join(Buf::from("x")).is_err());
     }
 }

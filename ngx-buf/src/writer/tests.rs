@@ -110,6 +110,28 @@ fn many_pieces_go_in_batches() {
 }
 
 #[test]
+fn what_lies_together_is_one_piece() {
+    for memory in [Buf::from(b"0123456789".to_vec()), Buf::from("0123456789")] {
+        let mut rest = memory;
+        let mut parts: Vec<Buf> = [2, 3, 1].map(|n| rest.split_to(n)).into();
+        parts.push(rest);
+        let joined = |order: &[usize]| {
+            let mut writer = ChainWriter::new();
+            writer.push(order.iter().map(|n| parts[*n].clone()).collect());
+            let mut sink = TestSink::new();
+            assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+            let Call::Write { pieces, .. } = sink.calls[0] else {
+                panic!("{:?}", sink.calls)
+            };
+            (pieces, sink.received)
+        };
+        assert_eq!(joined(&[0, 1, 2, 3]), (1, b"0123456789".to_vec()));
+        assert_eq!(joined(&[1, 2, 0, 1]), (2, b"234501234".to_vec()));
+        assert_eq!(joined(&[3, 3]), (2, b"67896789".to_vec()));
+    }
+}
+
+#[test]
 fn what_takes_little_is_offered_little() {
     let mut writer = ChainWriter::new();
     writer.push((0..64).map(|_| Buf::from("x".repeat(1024))).collect());

@@ -83,6 +83,14 @@ impl Deadline {
         self.entry.due.set(NEVER);
     }
 
+    /// As [`clear`](Self::clear), and forgets who waits: for what idles, so that it does not hold on
+    /// to a task that ended.
+    pub fn forget(&self) {
+        self.clear();
+        let waker = self.entry.waker.borrow_mut().take();
+        drop(waker);
+    }
+
     /// Is it set?
     #[must_use]
     pub fn is_set(&self) -> bool {

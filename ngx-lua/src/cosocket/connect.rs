@@ -12,7 +12,6 @@ use ngx_upstream::connect::{Bound, Connect as _, Connection, Sockets};
 use ngx_upstream::peer::Peer;
 use rustix::net::sockopt::set_tcp_nodelay;
 
-use super::defaults::Defaults;
 use super::keepalive::{NamedPool, Slot, Waiting};
 use super::link::Link;
 use super::receive::whole;
@@ -64,11 +63,11 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         .into());
     }
     let socket = call.object::<Socket>(1)?;
-    let host = call.want_text(2)?.into_owned();
+    let host = call.want_text(2)?;
     may_wait(call)?;
-    let run = Rc::clone(call.lane().run());
-    let defaults = run.socket_defaults();
-    let options = Options::read(call, count, defaults.pool_size)?;
+    let run = call.lane().run();
+    let options = Options::read(call, count)?;
+    let host = String::from_utf8_lossy(&host);
     let target = match Target::read(call, &host, 3) {
         Ok(target) => target,
         Err(why) => return Ok(refuse(why)),
@@ -81,9 +80,11 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         ngx_core::debug!("lua tcp socket reconnect without shutting down");
         socket.close();
     }
-    let name = options.pool.unwrap_or_else(|| target.pool_name());
+    let name = match options.pool {
+        Some(name) => name.into(),
+        None => target.pool_name(),
+    };
     socket.claim(call);
-    socket.aim(target.clone());
 
     let pools = run.engine().pools();
     let pool = match (pools.find(&name), options.pool_size) {
@@ -91,27 +92,33 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         (None, Some(size)) => Some(pools.make(&name, size, options.backlog)),
         (None, None) => None,
     };
-    *socket.pool_name.borrow_mut() = Some(name);
+    if let Some(pool) = &pool
+        && let Some(link) = pool.take()
+    {
+        // Most pools are those of one target.
+        let known = link.target().filter(|known| known.borrowed() == target);
+        let target = known.map_or_else(|| Rc::new(target.into_owned()), Rc::clone);
+        socket.aim(target);
+        socket.connected(link, Some(pool.place()));
+        return Ok(done());
+    }
+    let target = Rc::new(target.into_owned());
+    socket.aim(Rc::clone(&target));
     let place = match pool {
-        None => Place::Free,
-        Some(pool) => {
-            if let Some(connection) = pool.take() {
-                let link = Link::new(connection, defaults.send_buffer_size);
-                socket.connected(link, Some(pool.place()));
-                return Ok(done());
-            }
-            match pool.wait() {
-                Ok(None) => Place::Taken(pool.place()),
-                Ok(Some(waiting)) => Place::Queued(pool, waiting),
-                Err(why) => return Ok(refuse(why)),
-            }
+        None => {
+            *socket.pool_name.borrow_mut() = Some(name);
+            Place::Free
         }
+        Some(pool) => match pool.wait() {
+            Ok(None) => Place::Taken(pool.place()),
+            Ok(Some(waiting)) => Place::Queued(pool, waiting),
+            Err(why) => return Ok(refuse(why)),
+        },
     };
     let opening = Opening {
         socket,
         target,
-        run,
-        defaults,
+        run: Rc::clone(run),
     };
     wait(call, async move {
         let _busy = opening.socket.begin(Task::Connecting);
@@ -131,7 +138,7 @@ struct Options {
 }
 
 impl Options {
-    fn read(call: &Call<'_>, at: usize, default_size: usize) -> Result<Self, Raise> {
+    fn read(call: &Call<'_>, at: usize) -> Result<Self, Raise> {
         let mut options = Self::default();
         if call.kind(at) != Kind::Table {
             return Ok(options);
@@ -149,7 +156,8 @@ impl Options {
             Scalar::Nil => {}
             Scalar::Number(n) if n >= 0.0 => {
                 options.backlog = Some(whole(n));
-                options.pool_size = options.pool_size.or(Some(default_size));
+                let default = || call.lane().run().socket_defaults().pool_size;
+                options.pool_size = Some(options.pool_size.unwrap_or_else(default));
             }
             Scalar::Number(n) => return Err(bad("backlog", "value", &n.trunc().to_string())),
             other => return Err(bad("backlog", "type", other.type_name())),
@@ -175,9 +183,8 @@ enum Place {
 /// A connection in the making.
 struct Opening {
     socket: Rc<Socket>,
-    target: Target,
+    target: Rc<Target>,
     run: Rc<Run>,
-    defaults: Defaults,
 }
 
 impl Opening {
@@ -188,8 +195,8 @@ impl Opening {
             Place::Queued(pool, waiting) => {
                 let slot = self.queue(waiting).await?;
                 // While it waited, a connection may have come back.
-                if let Some(connection) = pool.take() {
-                    self.connected(connection, Some(slot));
+                if let Some(link) = pool.take() {
+                    self.socket.connected(link, Some(slot));
                     return Ok(());
                 }
                 Some(slot)
@@ -197,15 +204,15 @@ impl Opening {
         };
         let addr = self.target.address(&self.run).await?;
         let connection = self.connect(addr).await?;
-        self.connected(connection, slot);
+        self.connected(connection.stream, slot);
         Ok(())
     }
 
     async fn queue(&self, waiting: Waiting) -> Result<Slot, String> {
-        let time = self.socket.timeouts.connect.get();
+        let time = Duration::from_millis(self.socket.timeouts.connect.get());
         let turn = within(time, async { Ok(waiting.turn().await) }).await;
         turn.map_err(|error| {
-            if self.defaults.log_errors {
+            if self.run.socket_defaults().log_errors {
                 let target = &self.target;
                 ngx_core::error!(
                     "lua tcp socket queued connect timed out, when trying to connect to {target}"
@@ -217,14 +224,15 @@ impl Opening {
 
     async fn connect(&self, addr: Addr) -> Result<Connection<Transport>, String> {
         let time = self.socket.timeouts.connect.get();
-        ngx_core::debug!("lua tcp socket connect timeout: {}", time.as_millis());
+        ngx_core::debug!("lua tcp socket connect timeout: {time}");
+        let time = Duration::from_millis(time);
         let peer = Peer::new(addr);
         let made = match self.socket.local.get() {
             Some(local) => within(time, Bound(local).connect(&peer, true)).await,
             None => within(time, Sockets.connect(&peer, true)).await,
         };
         made.map_err(|error| {
-            if self.defaults.log_errors {
+            if self.run.socket_defaults().log_errors {
                 self.log(&error, &peer.addr);
             }
             error_text(&error)
@@ -252,17 +260,17 @@ impl Opening {
         }
     }
 
-    fn connected(&self, connection: Connection<Transport>, slot: Option<Slot>) {
-        if connection.stream.is_tcp() {
+    fn connected(&self, transport: Transport, slot: Option<Slot>) {
+        if transport.is_tcp() {
             // The connector has set it.
-            if self.defaults.nodelay {
+            if self.run.socket_defaults().nodelay {
                 ngx_core::debug!("lua socket tcp_nodelay");
-            } else if let Err(error) = set_tcp_nodelay(&connection.stream, false) {
+            } else if let Err(error) = set_tcp_nodelay(&transport, false) {
                 ngx_core::alert!("setsockopt(TCP_NODELAY) failed {}", errno(&error.into()));
             }
         }
-        let link = Link::new(connection, self.defaults.send_buffer_size);
-        self.socket.connected(link, slot);
+        let link = Link::new(transport, Rc::clone(&self.target));
+        self.socket.connected(Rc::new(link), slot);
     }
 }
 

@@ -13,8 +13,6 @@ pub(crate) struct Defaults {
     pub(crate) read_timeout: Duration,
     /// What is read at once.
     pub(crate) buffer_size: usize,
-    /// The one buffer that what is sent may be copied into.
-    pub(crate) send_buffer_size: usize,
     pub(crate) pool_size: usize,
     pub(crate) keepalive_timeout: Duration,
     pub(crate) log_errors: bool,
@@ -29,7 +27,6 @@ impl From<&Settings> for Defaults {
             send_timeout: settings.send_timeout,
             read_timeout: settings.read_timeout,
             buffer_size: settings.buffer_size,
-            send_buffer_size: settings.send_buffer_size,
             pool_size: settings.pool_size,
             keepalive_timeout: settings.keepalive_timeout,
             log_errors: settings.log_socket_errors,

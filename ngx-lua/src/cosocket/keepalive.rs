@@ -1,21 +1,19 @@
 //! Named pools: `setkeepalive`, and what `connect` finds there.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
-use ngx_core::net::{Addr, Peek, Transport};
-use ngx_upstream::connect::{Connection, Sockets};
-use ngx_upstream::peer::Peer;
-use ngx_upstream::pool::{Pool, PoolSettings, Reaped};
+use ngx_core::net::{Peek, Transport};
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::idle::{Closed, Idle, watch};
 use super::link::Link;
 use super::receive::whole;
 use super::socket::Socket;
+use super::timeouts::millis;
 use super::{done, refuse};
 use crate::ffi::{Call, Raise, Reply, Value, values};
 
@@ -23,15 +21,13 @@ use crate::ffi::{Call, Raise, Reply, Value, values};
 #[derive(Clone, Default)]
 pub(crate) struct Pools(Rc<Named>);
 
-type Named = RefCell<HashMap<Vec<u8>, Rc<NamedPool>>>;
+type Named = RefCell<FxHashMap<Box<[u8]>, Rc<NamedPool>>>;
 
 /// A pool: connections to whatever its name stands for.
 pub(super) struct NamedPool {
-    name: Vec<u8>,
+    name: Box<[u8]>,
     pools: Weak<Named>,
-    pool: Rc<Pool<Sockets>>,
-    /// What its connections are kept under: a name says everything here.
-    peer: Peer,
+    idle: Idle,
     size: usize,
     /// How many may wait for a place, if there is a limit to how many are open.
     backlog: Option<usize>,
@@ -39,7 +35,7 @@ pub(super) struct NamedPool {
     active: Cell<usize>,
     waiting: Cell<usize>,
     freed: Notify,
-    reaper: AbortHandle,
+    watcher: AbortHandle,
 }
 
 impl Pools {
@@ -57,7 +53,7 @@ impl Pools {
             backlog.map_or_else(|| "-1".to_owned(), |backlog| backlog.to_string())
         );
         let made = NamedPool::new(&self.0, name, size, backlog);
-        let old = self.0.borrow_mut().insert(name.to_vec(), Rc::clone(&made));
+        let old = self.0.borrow_mut().insert(name.into(), Rc::clone(&made));
         drop(old);
         made
     }
@@ -65,51 +61,37 @@ impl Pools {
 
 impl NamedPool {
     fn new(pools: &Rc<Named>, name: &[u8], size: usize, backlog: Option<usize>) -> Rc<Self> {
-        let pool = Rc::new(Pool::new(
-            Sockets,
-            PoolSettings {
-                size,
-                requests: u64::MAX,
-                time: Duration::MAX,
-                timeout: UNLIMITED,
-            },
-        ));
-        Rc::new_cyclic(|this: &Weak<Self>| {
-            let (reaped, this) = (Rc::clone(&pool), this.clone());
-            let reaper = tokio::task::spawn_local(async move {
-                reaped.reap_with(|closed| Self::reaped(&this, closed)).await;
-            });
-            Self {
-                name: name.to_vec(),
-                pools: Rc::downgrade(pools),
-                pool,
-                peer: Peer::new(Addr::unix("cosocket")),
-                size,
-                backlog,
-                active: Cell::new(0),
-                waiting: Cell::new(0),
-                freed: Notify::new(),
-                reaper: reaper.abort_handle(),
-            }
+        Rc::new_cyclic(|this: &Weak<Self>| Self {
+            name: name.into(),
+            pools: Rc::downgrade(pools),
+            idle: Idle::default(),
+            size,
+            backlog,
+            active: Cell::new(0),
+            waiting: Cell::new(0),
+            freed: Notify::new(),
+            watcher: tokio::task::spawn_local(watch(Weak::clone(this))).abort_handle(),
         })
     }
 
+    pub(super) fn idle(&self) -> &Idle {
+        &self.idle
+    }
+
     /// Idle connections have been closed.
-    fn reaped(this: &Weak<Self>, closed: Reaped) {
+    pub(super) fn closed(self: &Rc<Self>, closed: Closed) {
         for _ in 0..closed.by_peer {
             ngx_core::debug!("lua tcp socket keepalive close handler");
         }
         for _ in 0..closed.too_old {
             ngx_core::debug!("lua tcp socket keepalive max idle timeout");
         }
-        if let Some(pool) = this.upgrade() {
-            pool.tidy();
-        }
+        self.tidy();
     }
 
     /// A pool without connections goes; who connects again makes a new one, with sizes of its own.
     fn tidy(self: &Rc<Self>) {
-        if self.pool.idle() > 0 || self.active.get() > 0 || self.waiting.get() > 0 {
+        if self.active.get() > 0 || !self.idle.is_empty() || self.waiting.get() > 0 {
             return;
         }
         let Some(pools) = self.pools.upgrade() else {
@@ -130,13 +112,14 @@ impl NamedPool {
     }
 
     /// A connection that was kept and is still good.
-    pub(super) fn take(&self) -> Option<Connection<Transport>> {
-        let taken = self.pool.take(&self.peer)?;
+    pub(super) fn take(&self) -> Option<Rc<Link>> {
+        let link = self.idle.take()?;
         ngx_core::debug!(
             "lua tcp socket get keepalive peer: using connection fd:{}",
-            taken.stream.as_fd().as_raw_fd()
+            link.transport()
+                .map_or(-1, |transport| transport.as_fd().as_raw_fd())
         );
-        Some(taken)
+        Some(link)
     }
 
     /// A place for one more connection, without waiting.
@@ -173,7 +156,7 @@ impl NamedPool {
 
 impl Drop for NamedPool {
     fn drop(&mut self) {
-        self.reaper.abort();
+        self.watcher.abort();
     }
 }
 
@@ -183,8 +166,16 @@ pub(super) struct Slot(Rc<NamedPool>);
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get().saturating_sub(1));
-        self.0.freed.notify_one();
+        if self.0.waiting.get() > 0 {
+            self.0.freed.notify_one();
+        }
         self.0.tidy();
+    }
+}
+
+impl Slot {
+    pub(super) fn pool(&self) -> &Rc<NamedPool> {
+        &self.0
     }
 }
 
@@ -236,18 +227,17 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Err(message.into());
     }
     let socket = call.object::<Socket>(1)?;
-    let engine = Rc::clone(call.lane().engine());
-    let defaults = call.lane().run().socket_defaults();
     let timeout = if call.is_given(2) {
         kept_for(call.want_number(2)?)
     } else {
-        defaults.keepalive_timeout
+        millis(call.lane().run().socket_defaults().keepalive_timeout)
     };
     let size = if call.is_given(3) {
         call.want_number(3)?.trunc()
     } else {
+        let default = call.lane().run().socket_defaults().pool_size;
         // Small: a number of connections.
-        f64::from(u32::try_from(defaults.pool_size).unwrap_or(u32::MAX))
+        f64::from(u32::try_from(default).unwrap_or(u32::MAX))
     };
     let Some(link) = socket.link() else {
         return Ok(refuse("closed"));
@@ -272,33 +262,30 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         socket.close();
         return Ok(refuse(why));
     }
+    let engine = call.lane().engine();
     if engine.is_exiting() {
         ngx_core::debug!("lua tcp socket set keepalive while process exiting, closing connection");
         socket.close();
         return Ok(done());
     }
-    let Some(name) = socket.pool_name.borrow().clone() else {
+    let Some(pool) = socket.pool(engine.pools()) else {
         return Ok(refuse("key not found"));
     };
-    let pool = match engine.pools().find(&name) {
-        Some(pool) => pool,
-        None if size < 1.0 => {
+    let pool = match pool {
+        Ok(pool) => pool,
+        Err(_) if size < 1.0 => {
             let message = format!("bad \"pool_size\" option value: {size}");
             return Err(Raise::Argument(n, message.into()));
         }
-        None => engine.pools().make(&name, whole(size), None),
+        Err(name) => engine.pools().make(&name, whole(size), None),
     };
     if timeout == UNLIMITED {
         ngx_core::debug!("lua tcp socket keepalive timeout: unlimited");
     } else {
-        let millis = timeout.as_millis();
-        ngx_core::debug!("lua tcp socket keepalive timeout: {millis} ms");
+        ngx_core::debug!("lua tcp socket keepalive timeout: {timeout} ms");
     }
-    drop(link);
-    let link = socket.take_link().and_then(Rc::into_inner);
-    if let Some(connection) = link.and_then(Link::into_connection) {
-        pool.pool.keep_for(&pool.peer, connection, timeout);
-    }
+    drop(socket.take_link());
+    pool.idle.keep(link, timeout, pool.size);
     // Only now, so that who waits for the place finds the connection.
     socket.close();
     pool.tidy();
@@ -316,20 +303,18 @@ pub(super) fn reused_times(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let Some(link) = socket.link().filter(|_| socket.is_open()) else {
         return Ok(refuse("closed"));
     };
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let times = link.reused() as f64;
+    let times = f64::from(link.reused());
     Ok(Reply::Values(values([Value::Number(times)])))
 }
 
-/// 0 is without limit, and so is what no clock reaches.
-fn kept_for(millis: f64) -> Duration {
-    let seconds = millis.trunc() / 1000.0;
-    if seconds > 0.0 && seconds < UNLIMITED.as_secs_f64() {
-        Duration::from_secs_f64(seconds)
+/// Milliseconds; 0 is without limit, and so is what no clock reaches.
+fn kept_for(millis: f64) -> u64 {
+    if millis >= 1.0 {
+        (whole(millis) as u64).min(UNLIMITED)
     } else {
         UNLIMITED
     }
 }
 
 /// Ten years.
-const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const UNLIMITED: u64 = 10 * 365 * 24 * 60 * 60 * 1000;

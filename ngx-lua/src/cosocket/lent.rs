@@ -51,9 +51,9 @@ pub(crate) fn socket(
     let engine = call.lane().engine();
     let metas = engine.lent_metas.get().ok_or("no memory")?;
     let defaults = call.lane().run().socket_defaults();
-    let socket = Rc::new(Socket::new(&defaults));
+    let socket = Rc::new(Socket::new(defaults));
     socket.claim(call);
-    socket.connected(Link::lent(stream, defaults.send_buffer_size), None);
+    socket.connected(Rc::new(Link::lent(stream)), None);
     let meta = if duplex { metas.duplex } else { metas.readable };
     Ok(Value::Wrapped(socket, meta))
 }

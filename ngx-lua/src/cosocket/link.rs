@@ -1,30 +1,36 @@
 //! A connection, with what has come and what has to go.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
-use ngx_buf::{
-    Bufs, Chain, ChainWriter, Flow, OutputChain, OutputContext, OutputError, Tag, WriteError,
-};
-use ngx_core::net::Transport;
-use ngx_upstream::connect::Connection;
+use ngx_buf::{Buf, Chain, Flow};
+use ngx_core::net::{Deadline, Peek, Transport};
 
-/// A connection.
+use super::input::Input;
+use super::target::Target;
+use crate::ffi::Lender;
+
+/// A connection. Pools keep it as it is.
 pub(super) struct Link {
     end: End,
+    /// Whom scripts have named to connect to.
+    target: Option<Rc<Target>>,
     /// Bytes that came and that no pattern has taken.
-    pub(super) input: RefCell<BytesMut>,
-    sender: RefCell<Sender>,
+    pub(super) input: RefCell<Input>,
+    output: RefCell<Output>,
+    /// How often it has been taken out of a pool.
+    reused: Cell<u32>,
+    reading: OnceCell<Deadline>,
+    writing: OnceCell<Deadline>,
 }
 
 /// What the bytes go through.
 enum End {
     /// A connection of the socket's own.
-    Own(Connection<Transport>),
+    Own(Transport),
     /// Something that belongs to another.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "requests lend"))]
     Lent(Rc<dyn Stream>),
@@ -50,182 +56,233 @@ pub(crate) trait Stream {
     fn sent(&self) -> u64;
 }
 
-struct Sender {
-    output: OutputChain,
-    writer: ChainWriter,
+/// What the system did not take yet.
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    /// So many of them are out.
+    out: usize,
+    sent: u64,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    Reading,
+    Writing,
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection<Transport>, send_buffer_size: usize) -> Self {
-        Self::over(End::Own(connection), send_buffer_size)
+    pub(super) fn new(transport: Transport, target: Rc<Target>) -> Self {
+        Self::over(End::Own(transport), Some(target))
     }
 
     /// A link through what another keeps.
     #[cfg(feature = "http")]
-    pub(super) fn lent(stream: Rc<dyn Stream>, send_buffer_size: usize) -> Self {
-        Self::over(End::Lent(stream), send_buffer_size)
+    pub(super) fn lent(stream: Rc<dyn Stream>) -> Self {
+        Self::over(End::Lent(stream), None)
     }
 
-    fn over(end: End, send_buffer_size: usize) -> Self {
-        let mut context = OutputContext::new(TAG);
-        context.bufs = Bufs {
-            num: 1,
-            size: send_buffer_size.max(1),
-        };
+    fn over(end: End, target: Option<Rc<Target>>) -> Self {
         Self {
             end,
+            target,
             input: RefCell::default(),
-            sender: RefCell::new(Sender {
-                output: OutputChain::new(context),
-                writer: ChainWriter::new(),
-            }),
+            output: RefCell::default(),
+            reused: Cell::new(0),
+            reading: OnceCell::new(),
+            writing: OnceCell::new(),
         }
     }
 
     /// The transport, if it is the socket's own.
     pub(super) fn transport(&self) -> Option<&Transport> {
         match &self.end {
-            End::Own(connection) => Some(&connection.stream),
+            End::Own(transport) => Some(transport),
             End::Lent(_) => None,
         }
+    }
+
+    /// Whom scripts have named to connect to.
+    pub(super) fn target(&self) -> Option<&Rc<Target>> {
+        self.target.as_ref()
     }
 
     /// How often it has been taken out of a pool.
-    pub(super) fn reused(&self) -> u64 {
-        match &self.end {
-            End::Own(connection) => connection.requests,
-            End::Lent(_) => 0,
+    pub(super) fn reused(&self) -> u32 {
+        self.reused.get()
+    }
+
+    /// Nobody uses it for now: it keeps no more than an idle connection needs.
+    pub(super) fn retire(&self) {
+        self.reused.set(self.reused.get().saturating_add(1));
+        self.input.borrow_mut().retire();
+        *self.output.borrow_mut() = Output::default();
+        for deadline in [&self.reading, &self.writing] {
+            if let Some(deadline) = deadline.get() {
+                deadline.forget();
+            }
         }
     }
 
-    /// The connection alone, for a pool.
-    pub(super) fn into_connection(self) -> Option<Connection<Transport>> {
-        match self.end {
-            End::Own(connection) => Some(connection),
-            End::Lent(_) => None,
-        }
+    /// Whether it is of no use any more, without waiting: the peer closed it, or said something.
+    pub(super) fn is_stale(&self) -> bool {
+        let peek = self.transport().map(Transport::peek_closed);
+        !matches!(peek, Some(Ok(Peek::Nothing)))
     }
 
-    /// Queues `chain`, and writes what the peer takes now.
-    pub(super) fn try_send(&self, chain: Chain) -> io::Result<Flow> {
-        let mut transport = match &self.end {
-            End::Own(connection) => &connection.stream,
-            End::Lent(stream) => return stream.try_send(chain),
+    /// Waits until it is of no use any more.
+    pub(super) fn poll_stale(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(transport) = self.transport() else {
+            return Poll::Ready(());
         };
-        let sender = &mut *self.sender.borrow_mut();
-        let writer = &mut sender.writer;
-        let sent = sender.output.send::<Failed>(chain, &mut |run| {
-            writer.push(run);
-            Ok(writer.try_write(&mut transport)?)
-        });
-        sent.map_err(|Failed(error)| error)
+        loop {
+            if ready!(transport.poll_read_ready(cx)).is_err() || self.is_stale() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Writes what the peer takes of `bytes` now and queues the rest.
+    pub(super) fn try_send(&self, bytes: &[u8]) -> io::Result<Flow> {
+        let transport = match &self.end {
+            End::Own(transport) => transport,
+            End::Lent(stream) => {
+                let buf = Buf::from(bytes.to_vec());
+                return stream.try_send(Chain::from_iter([buf]));
+            }
+        };
+        let output = &mut *self.output.borrow_mut();
+        // What a timeout has left goes first.
+        if !output.bytes.is_empty() {
+            output.bytes.extend_from_slice(bytes);
+            return output.write(transport);
+        }
+        let written = written(transport.try_write(bytes))?;
+        output.sent += written as u64;
+        match bytes.get(written..) {
+            None | Some([]) => Ok(Flow::Done),
+            Some(rest) => {
+                output.bytes.extend_from_slice(rest);
+                Ok(Flow::Again)
+            }
+        }
     }
 
     /// Writes what is queued; ready when all of it is out.
-    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut transport = match &self.end {
-            End::Own(connection) => &connection.stream,
+    pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let transport = match &self.end {
+            End::Own(transport) => transport,
             End::Lent(stream) => return stream.poll_send(cx),
         };
-        let sender = &mut *self.sender.borrow_mut();
-        let writer = &mut sender.writer;
-        let sent = sender.output.send::<Failed>(Chain::new(), &mut |run| {
-            writer.push(run);
-            Ok(match writer.poll_write(cx, &mut transport) {
-                Poll::Ready(written) => written.map(|()| Flow::Done)?,
-                Poll::Pending => Flow::Again,
-            })
-        });
-        match sent {
-            Ok(Flow::Done) => Poll::Ready(Ok(())),
-            Ok(Flow::Again) => Poll::Pending,
-            Err(Failed(error)) => Poll::Ready(Err(error)),
-        }
-    }
-
-    fn sent(&self) -> u64 {
-        match &self.end {
-            End::Own(_) => self.sender.borrow().writer.sent(),
-            End::Lent(stream) => stream.sent(),
-        }
-    }
-
-    /// Writes what is queued. The peer has `timeout` for each part of it.
-    pub(super) async fn flush(&self, timeout: Duration) -> io::Result<()> {
+        let output = &mut *self.output.borrow_mut();
         loop {
-            let before = self.sent();
-            let flush = std::future::poll_fn(|cx| self.poll_send(cx));
-            match tokio::time::timeout(timeout, flush).await {
-                Ok(sent) => return sent,
-                // Slow is not silent.
-                Err(_) if self.sent() > before => {}
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            ready!(transport.poll_write_ready(cx))?;
+            if output.write(transport)? == Flow::Done {
+                return Poll::Ready(Ok(()));
             }
+        }
+    }
+
+    /// Bytes written so far.
+    pub(super) fn sent(&self) -> u64 {
+        match &self.end {
+            End::Own(_) => self.output.borrow().sent,
+            End::Lent(stream) => stream.sent(),
         }
     }
 
     /// Reads what is there; 0 is the end.
     pub(super) fn try_read(&self, wanted: usize) -> io::Result<usize> {
         let input = &mut *self.input.borrow_mut();
-        let transport = match &self.end {
-            End::Own(connection) => &connection.stream,
+        match &self.end {
+            End::Own(transport) => transport.try_read_buf(input.room(wanted)),
             End::Lent(stream) => {
                 let mut cx = Context::from_waker(Waker::noop());
-                return match stream.poll_read(&mut cx, wanted, input) {
+                match stream.poll_read(&mut cx, wanted, input.room(0)) {
                     Poll::Ready(read) => read,
                     Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                };
-            }
-        };
-        if input.capacity() - input.len() < wanted.div_ceil(2).max(1) {
-            input.reserve(wanted.max(1));
-        }
-        loop {
-            match transport.try_read_buf(input) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read,
+                }
             }
         }
     }
 
     /// Waits until there is something to read.
-    pub(super) async fn readable(&self, timeout: Duration) -> io::Result<()> {
-        let readable = async {
-            match &self.end {
-                End::Own(connection) => connection.stream.readable().await,
-                End::Lent(stream) => std::future::poll_fn(|cx| {
-                    let input = &mut *self.input.borrow_mut();
-                    stream.poll_read(cx, LENT_READ, input)
-                })
-                .await
-                .map(drop),
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.end {
+            End::Own(transport) => transport.poll_read_ready(cx),
+            End::Lent(stream) => {
+                let input = &mut *self.input.borrow_mut();
+                stream
+                    .poll_read(cx, LENT_READ, input.room(0))
+                    .map(|read| read.map(drop))
             }
+        }
+    }
+
+    /// Gives `way` so many milliseconds from now.
+    pub(super) fn set_deadline(&self, way: Way, millis: u64) {
+        self.deadline(way).get_or_init(Deadline::new).set(millis);
+    }
+
+    /// Takes the deadline of `way` back.
+    pub(super) fn clear_deadline(&self, way: Way) {
+        if let Some(deadline) = self.deadline(way).get() {
+            deadline.clear();
+        }
+    }
+
+    /// Ready when the deadline of `way` has passed.
+    pub(super) fn poll_expired(&self, way: Way, cx: &mut Context<'_>) -> Poll<()> {
+        match self.deadline(way).get() {
+            Some(deadline) => deadline.poll_expired(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    fn deadline(&self, way: Way) -> &OnceCell<Deadline> {
+        match way {
+            Way::Reading => &self.reading,
+            Way::Writing => &self.writing,
+        }
+    }
+}
+
+/// What a receive has taken in place goes into Lua from where it lies.
+impl Lender for Link {
+    fn lend(&self, take: &mut dyn FnMut(&[u8])) {
+        take(self.input.borrow().lent());
+    }
+}
+
+impl Output {
+    /// Writes what the system takes.
+    fn write(&mut self, transport: &Transport) -> io::Result<Flow> {
+        let rest = self.bytes.get(self.out..).unwrap_or_default();
+        if !rest.is_empty() {
+            let written = written(transport.try_write(rest))?;
+            self.out += written;
+            self.sent += written as u64;
+        }
+        if self.out < self.bytes.len() {
+            return Ok(Flow::Again);
+        }
+        // Large ones are rare, and not kept.
+        *self = Self {
+            sent: self.sent,
+            ..Self::default()
         };
-        tokio::time::timeout(timeout, readable)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        Ok(Flow::Done)
+    }
+}
+
+/// A socket that takes nothing now has written nothing.
+fn written(outcome: io::Result<usize>) -> io::Result<usize> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        outcome => outcome,
     }
 }
 
 /// Bytes asked for when a stream of another's is waited for: what comes then is read at once.
 const LENT_READ: usize = 4096;
-
-const TAG: Tag = Tag::new(&"cosocket");
-
-/// Either half's error, as one of the system.
-struct Failed(io::Error);
-
-impl From<OutputError> for Failed {
-    fn from(error: OutputError) -> Self {
-        Self(io::Error::other(error))
-    }
-}
-
-impl From<WriteError> for Failed {
-    fn from(error: WriteError) -> Self {
-        Self(match error {
-            WriteError::Closed(error) | WriteError::Io(error) => error,
-            error => io::Error::other(error),
-        })
-    }
-}

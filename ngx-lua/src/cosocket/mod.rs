@@ -1,15 +1,20 @@
 //! Cosockets: TCP and Unix-domain sockets that look blocking to Lua.
 //!
 //! ```text
-//!   send     Lua value -> OutputChain -> ChainWriter -> peer
+//!   send     Lua value -> peer; what it does not take now -> output -> peer
 //!   receive  peer -> input -> pattern -> Lua value
-//!   setkeepalive -> a named pool of ngx-upstream -> connect
+//!   setkeepalive -> a named pool -> connect
 //! ```
+//!
+//! Nothing is copied, allocated or boxed between Lua and the system unless something waits. What a
+//! pool keeps is the live connection with all that belongs to it.
 //!
 //! A socket knows nothing of HTTP; it belongs to the run that connected it and ends with it.
 
 mod connect;
 mod defaults;
+mod idle;
+mod input;
 mod keepalive;
 #[cfg(feature = "http")]
 mod lent;
@@ -100,7 +105,7 @@ fn tcp(call: &mut Call<'_>) -> Result<Reply, Raise> {
         may_ever_wait(call)?;
     }
     let meta: Meta = call.lane().engine().socket_meta().ok_or("no memory")?;
-    let socket = Rc::new(Socket::new(&call.lane().run().socket_defaults()));
+    let socket = Rc::new(Socket::new(call.lane().run().socket_defaults()));
     Ok(Reply::Values(values([Value::Wrapped(socket, meta)])))
 }
 

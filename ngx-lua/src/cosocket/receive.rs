@@ -1,13 +1,16 @@
 //! `receive` and `receiveany`.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use ngx_core::error::errno;
 
-use super::link::Link;
+use super::link::{Link, Way};
 use super::pattern::{Pattern, Verdict};
-use super::socket::{Socket, Task};
+use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
 use crate::sched::{may_wait, wait};
@@ -38,7 +41,7 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     } else {
         by_name(call)?
     };
-    read(call, socket, link, pattern)
+    read(call, &socket, link, pattern)
 }
 
 /// `data, err = tcpsock:receiveany(max)`
@@ -58,7 +61,7 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let max = whole(max);
     ngx_core::debug!("lua tcp socket calling receiveany() method to read at most {max} bytes");
     ngx_core::debug!("lua tcp socket read any");
-    read(call, socket, link, Pattern::any(max))
+    read(call, &socket, link, Pattern::any(max))
 }
 
 /// The connection of a socket that may be read now, or what to answer.
@@ -84,39 +87,91 @@ pub(super) fn ready(
 /// Reads until the pattern has what it wants, at once if it can be.
 pub(super) fn read(
     call: &Call<'_>,
-    socket: Rc<Socket>,
+    socket: &Rc<Socket>,
     link: Rc<Link>,
     mut pattern: Pattern,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
+    let timeout = socket.timeouts.read.get();
+    ngx_core::debug!("lua tcp socket read timeout: {timeout}");
+    if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
+        return Ok(Reply::Values(values([pattern.into_value(&link)])));
+    }
     let defaults = call.lane().run().socket_defaults();
     let (buffer_size, log_errors) = (defaults.buffer_size.max(1), defaults.log_errors);
-    let timeout = socket.timeouts.read.get();
-    ngx_core::debug!("lua tcp socket read timeout: {}", timeout.as_millis());
     for _ in 0..READS_AT_ONCE {
         match turn(&link, &mut pattern, buffer_size) {
             Turn::More => {}
             Turn::Wait => break,
             Turn::Over(end) => {
-                log_end(&socket, &end, log_errors);
-                return Ok(Reply::Values(finish(&socket, pattern, end)));
+                log_end(socket, &end, log_errors);
+                return Ok(Reply::Values(finish(socket, &link, pattern, end)));
             }
         }
     }
-    wait(call, async move {
-        let _busy = socket.begin(Task::Reading);
-        loop {
-            let end = match link.readable(timeout).await {
-                Ok(()) => match turn(&link, &mut pattern, buffer_size) {
-                    Turn::More | Turn::Wait => continue,
-                    Turn::Over(end) => end,
-                },
-                Err(error) => End::Failed(error),
-            };
-            log_end(&socket, &end, log_errors);
-            return finish(&socket, pattern, end);
-        }
-    })
+    let busy = socket.begin(Task::Reading);
+    wait(
+        call,
+        Reading {
+            pattern,
+            buffer_size,
+            timeout,
+            log_errors,
+            is_timed: false,
+            link,
+            busy,
+        },
+    )
+}
+
+/// A receive that waits. The peer has `timeout` milliseconds for each part.
+struct Reading {
+    pattern: Pattern,
+    buffer_size: usize,
+    timeout: u64,
+    log_errors: bool,
+    /// The deadline is set for this part.
+    is_timed: bool,
+    link: Rc<Link>,
+    busy: Busy,
+}
+
+impl Future for Reading {
+    type Output = Values;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Values> {
+        let this = self.get_mut();
+        let end = loop {
+            match this.link.poll_readable(cx) {
+                Poll::Ready(Ok(())) => {
+                    this.is_timed = false;
+                    match turn(&this.link, &mut this.pattern, this.buffer_size) {
+                        Turn::More | Turn::Wait => {}
+                        Turn::Over(end) => break end,
+                    }
+                }
+                Poll::Ready(Err(error)) => break End::Failed(error),
+                Poll::Pending => {
+                    if !this.is_timed {
+                        this.is_timed = true;
+                        this.link.set_deadline(Way::Reading, this.timeout);
+                    }
+                    ready!(this.link.poll_expired(Way::Reading, cx));
+                    break End::Failed(io::ErrorKind::TimedOut.into());
+                }
+            }
+        };
+        let socket = this.busy.socket();
+        log_end(socket, &end, this.log_errors);
+        let pattern = std::mem::replace(&mut this.pattern, Pattern::all());
+        Poll::Ready(finish(socket, &this.link, pattern, end))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.link.clear_deadline(Way::Reading);
+    }
 }
 
 /// How reading ended.
@@ -144,6 +199,8 @@ enum Turn {
     Over(End),
 }
 
+/// Reads what is there. What had come before is known not to be enough, but for what a wait for a
+/// stream of another's has brought.
 fn turn(link: &Link, pattern: &mut Pattern, buffer_size: usize) -> Turn {
     if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
         return Turn::Over(End::Complete);
@@ -162,12 +219,12 @@ fn turn(link: &Link, pattern: &mut Pattern, buffer_size: usize) -> Turn {
     }
 }
 
-fn finish(socket: &Rc<Socket>, pattern: Pattern, end: End) -> Values {
+fn finish(socket: &Rc<Socket>, link: &Rc<Link>, pattern: Pattern, end: End) -> Values {
     let error = match end {
-        End::Complete => return values([pattern.into_bytes().into()]),
+        End::Complete => return values([pattern.into_value(link)]),
         End::Closed if pattern.ends_with_the_peer() => {
             no_more(socket);
-            return values([pattern.into_bytes().into()]);
+            return values([pattern.into_value(link)]);
         }
         End::Closed => {
             no_more(socket);
@@ -181,7 +238,7 @@ fn finish(socket: &Rc<Socket>, pattern: Pattern, end: End) -> Values {
             error_text(&error)
         }
     };
-    values([Value::Nil, error.into(), pattern.into_bytes().into()])
+    values([Value::Nil, error.into(), pattern.into_value(link)])
 }
 
 fn no_more(socket: &Rc<Socket>) {

@@ -1,12 +1,17 @@
 //! `send`.
 
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use ngx_buf::{Chain, Flow};
+use ngx_buf::Flow;
 use ngx_core::error::errno;
 
-use super::link::Link;
-use super::socket::{Socket, Task};
+use super::link::{Link, Way};
+use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
 use crate::sched::{may_wait, wait};
@@ -20,7 +25,7 @@ pub(super) fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let socket = call.object::<Socket>(1)?;
     let Some(link) = socket.link().filter(|_| !socket.write_closed.get()) else {
-        if call.lane().run().socket_defaults().log_errors {
+        if log_errors(call) {
             socket.log("attempt to send data on a closed socket:");
         }
         return Ok(refuse("closed"));
@@ -31,42 +36,117 @@ pub(super) fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
             return Ok(refuse(busy));
         }
     }
-    let mut data = Vec::new();
-    if matches!(call.kind(2), Kind::Function | Kind::Thread | Kind::Other) {
-        let got = call.type_name(2);
-        let message = format!("string, number, boolean, nil, or array table expected, got {got}");
-        return Err(Raise::Argument(2, message.into()));
+    match call.kind(2) {
+        Kind::String => give(call, &socket, &link, &call.want_text(2)?),
+        Kind::Function | Kind::Thread | Kind::Other => {
+            let got = call.type_name(2);
+            let message =
+                format!("string, number, boolean, nil, or array table expected, got {got}");
+            Err(Raise::Argument(2, message.into()))
+        }
+        _ => {
+            let mut data = GATHERED.take();
+            let given = call
+                .append_array(2, &mut data)
+                .and_then(|()| give(call, &socket, &link, &data));
+            if data.capacity() <= GATHERED_MAX {
+                data.clear();
+                GATHERED.set(data);
+            }
+            given
+        }
     }
-    call.append_array(2, &mut data)?;
+}
+
+/// Sends `data`, and waits if the peer does not take all of it now.
+fn give(
+    call: &Call<'_>,
+    socket: &Rc<Socket>,
+    link: &Rc<Link>,
+    data: &[u8],
+) -> Result<Reply, Raise> {
     if data.is_empty() {
         return Ok(sent(0));
     }
     may_wait(call)?;
-    let len = data.len();
-    let log_errors = call.lane().run().socket_defaults().log_errors;
     let timeout = socket.timeouts.send.get();
-    ngx_core::debug!("lua tcp socket send timeout: {}", timeout.as_millis());
-    match link.try_send(Chain::from_iter([data.into()])) {
-        Ok(Flow::Done) => Ok(sent(len)),
-        Err(error) => Ok(Reply::Values(failed(&socket, &error, log_errors))),
-        Ok(Flow::Again) => wait(call, rest(socket, link, len, log_errors)),
+    ngx_core::debug!("lua tcp socket send timeout: {timeout}");
+    match link.try_send(data) {
+        Ok(Flow::Done) => Ok(sent(data.len())),
+        Ok(Flow::Again) => {
+            let rest = Rest {
+                len: data.len(),
+                timeout,
+                log_errors: log_errors(call),
+                before: None,
+                link: Rc::clone(link),
+                busy: socket.begin(Task::Writing),
+            };
+            wait(call, rest)
+        }
+        Err(error) => Ok(Reply::Values(failed(socket, &error, log_errors(call)))),
     }
 }
 
-/// Sends what the peer did not take at once.
-async fn rest(socket: Rc<Socket>, link: Rc<Link>, len: usize, log_errors: bool) -> Values {
-    let _busy = socket.begin(Task::Writing);
-    match link.flush(socket.timeouts.send.get()).await {
-        Ok(()) => values([number(len)]),
-        Err(error) => failed(&socket, &error, log_errors),
+fn log_errors(call: &Call<'_>) -> bool {
+    call.lane().run().socket_defaults().log_errors
+}
+
+/// Sends what the peer did not take at once. The peer has `timeout` milliseconds for each part.
+struct Rest {
+    len: usize,
+    timeout: u64,
+    log_errors: bool,
+    /// What was out when the deadline was set.
+    before: Option<u64>,
+    link: Rc<Link>,
+    busy: Busy,
+}
+
+impl Future for Rest {
+    type Output = Values;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Values> {
+        let this = self.get_mut();
+        let sent = match this.link.poll_send(cx) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => {
+                // Slow is not silent.
+                let now = Some(this.link.sent());
+                if this.before != now {
+                    this.before = now;
+                    this.link.set_deadline(Way::Writing, this.timeout);
+                }
+                ready!(this.link.poll_expired(Way::Writing, cx));
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        };
+        Poll::Ready(match sent {
+            Ok(()) => values([number(this.len)]),
+            Err(error) => failed(this.busy.socket(), &error, this.log_errors),
+        })
     }
 }
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.link.clear_deadline(Way::Writing);
+    }
+}
+
+thread_local! {
+    /// Where the parts of a table come together.
+    static GATHERED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What is kept of it from one call to the next.
+const GATHERED_MAX: usize = 64 * 1024;
 
 /// After an error, nothing more can be sent.
-fn failed(socket: &Rc<Socket>, error: &std::io::Error, log_errors: bool) -> Values {
+fn failed(socket: &Rc<Socket>, error: &io::Error, log_errors: bool) -> Values {
     if log_errors {
         match error.kind() {
-            std::io::ErrorKind::TimedOut => socket.log("lua tcp socket write timed out"),
+            io::ErrorKind::TimedOut => socket.log("lua tcp socket write timed out"),
             _ => socket.log(format_args!("send() failed {}", errno(error))),
         }
     }
@@ -75,7 +155,7 @@ fn failed(socket: &Rc<Socket>, error: &std::io::Error, log_errors: bool) -> Valu
         socket.close();
     }
     let text = match error.kind() {
-        std::io::ErrorKind::WriteZero => "closed".to_owned(),
+        io::ErrorKind::WriteZero => "closed".to_owned(),
         _ => error_text(error),
     };
     values([Value::Nil, text.into()])

@@ -7,9 +7,9 @@ use std::rc::{Rc, Weak};
 use ngx_core::net::Addr;
 
 use super::defaults::Defaults;
-use super::keepalive::Slot;
+use super::keepalive::{NamedPool, Pools, Slot};
 use super::link::Link;
-use super::target::{Target, Upstream};
+use super::target::{PoolName, Target, Upstream};
 use super::timeouts::Timeouts;
 use crate::ffi::{Call, Raise};
 use crate::sched::{Ending, Endings};
@@ -19,11 +19,11 @@ pub(super) struct Socket {
     owner: Owner,
     link: RefCell<Option<Rc<Link>>>,
     /// Whom it was told to connect to.
-    target: RefCell<Option<Target>>,
+    target: RefCell<Option<Rc<Target>>>,
     /// The address that it connects from.
     pub(super) local: Cell<Option<SocketAddr>>,
-    /// The name of the pool that it would go to.
-    pub(super) pool_name: RefCell<Option<Vec<u8>>>,
+    /// The name of the pool that it would go to, if that was not there when it connected.
+    pub(super) pool_name: RefCell<Option<PoolName>>,
     /// The pool that counts it, if connecting named one.
     pub(super) slot: RefCell<Option<Slot>>,
     pub(super) timeouts: Timeouts,
@@ -87,7 +87,7 @@ impl Socket {
     }
 
     /// Says whom it will be connected to.
-    pub(super) fn aim(&self, target: Target) {
+    pub(super) fn aim(&self, target: Rc<Target>) {
         if self.target.replace(Some(target)).is_some() {
             ngx_core::debug!("lua reuse socket upstream ctx");
         }
@@ -113,11 +113,22 @@ impl Socket {
     }
 
     /// The connection is made.
-    pub(super) fn connected(&self, link: Link, pool: Option<Slot>) {
-        *self.link.borrow_mut() = Some(Rc::new(link));
+    pub(super) fn connected(&self, link: Rc<Link>, pool: Option<Slot>) {
+        *self.link.borrow_mut() = Some(link);
         *self.slot.borrow_mut() = pool;
         self.read_closed.set(false);
         self.write_closed.set(false);
+    }
+
+    /// The pool that its connection may be kept in: the one that counts it, or else the one of that
+    /// name. The error is the name of one that has to be made.
+    pub(super) fn pool(&self, pools: &Pools) -> Option<Result<Rc<NamedPool>, PoolName>> {
+        if let Some(slot) = &*self.slot.borrow() {
+            return Some(Ok(Rc::clone(slot.pool())));
+        }
+        let name = self.pool_name.borrow();
+        let name = name.as_ref()?;
+        Some(pools.find(name).ok_or_else(|| name.clone()))
     }
 
     /// Whether there is a connection with which anything can be done.
@@ -158,7 +169,7 @@ impl Socket {
     pub(super) fn log_about(&self, what: impl std::fmt::Display, addr: Option<&Addr>) {
         let target = self.target.borrow();
         let upstream = Upstream {
-            target: target.as_ref(),
+            target: target.as_deref(),
             addr,
         };
         ngx_core::error!("{what}{upstream}");
@@ -199,6 +210,12 @@ impl Ending for Socket {
 pub(super) struct Busy {
     socket: Rc<Socket>,
     task: Task,
+}
+
+impl Busy {
+    pub(super) fn socket(&self) -> &Rc<Socket> {
+        &self.socket
+    }
 }
 
 impl Drop for Busy {

@@ -4,24 +4,27 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ngx_core::net::Addr;
+use smallvec::SmallVec;
 
 use super::receive::whole;
 use crate::ffi::Call;
 use crate::sched::Run;
 
 /// Where to connect to; displays as the log names it, `host:port` or `unix:/path`.
-#[derive(Clone, Debug)]
-pub(super) enum Target {
-    Host(String, u16),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target<S = Box<str>> {
+    Host(S, u16),
     /// With the port that some pass all the same; it is part of the name of the pool.
-    Unix(String, Option<u16>),
+    Unix(S, Option<u16>),
 }
 
-impl Target {
+/// The name of a pool; most are short.
+pub(super) type PoolName = SmallVec<[u8; 56]>;
+
+impl<'a> Target<&'a str> {
     /// Reads what `connect` and `setpeername` are given: a host with a port in argument `port_at`, or
     /// a path. The error is what they return.
-    pub(super) fn read(call: &Call<'_>, host: &[u8], port_at: usize) -> Result<Self, String> {
-        let host = String::from_utf8_lossy(host).into_owned();
+    pub(super) fn read(call: &Call<'_>, host: &'a str, port_at: usize) -> Result<Self, String> {
         let port = match call.number(port_at) {
             Some(number) => {
                 let number = number.trunc();
@@ -43,15 +46,47 @@ impl Target {
         Ok(Self::Host(host, port))
     }
 
-    /// The name of its pool, unless it is given one.
-    pub(super) fn pool_name(&self) -> Vec<u8> {
+    pub(super) fn into_owned(self) -> Target {
         match self {
-            Self::Host(host, port) | Self::Unix(host, Some(port)) => format!("{host}:{port}"),
-            Self::Unix(path, None) => path.clone(),
+            Self::Host(host, port) => Target::Host(host.into(), port),
+            Self::Unix(path, port) => Target::Unix(path.into(), port),
         }
-        .into_bytes()
     }
 
+    /// The name of its pool, unless it is given one.
+    pub(super) fn pool_name(self) -> PoolName {
+        let (text, port) = match self {
+            Self::Host(host, port) => (host, Some(port)),
+            Self::Unix(path, port) => (path, port),
+        };
+        let mut name = PoolName::from_slice(text.as_bytes());
+        if let Some(port) = port {
+            name.push(b':');
+            let mut unit = 10_000;
+            while unit > 1 && port < unit {
+                unit /= 10;
+            }
+            while unit > 0 {
+                // One digit.
+                name.push(b'0' + u8::try_from(port / unit % 10).unwrap_or(0));
+                unit /= 10;
+            }
+        }
+        name
+    }
+}
+
+impl<S: AsRef<str>> Target<S> {
+    /// The same, borrowed.
+    pub(super) fn borrowed(&self) -> Target<&str> {
+        match self {
+            Self::Host(host, port) => Target::Host(host.as_ref(), *port),
+            Self::Unix(path, port) => Target::Unix(path.as_ref(), *port),
+        }
+    }
+}
+
+impl Target {
     /// The address, if no name has to be resolved for it.
     pub(super) fn literal(&self) -> Option<Addr> {
         match self {
@@ -122,5 +157,21 @@ impl fmt::Display for Upstream<'_> {
             },
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_are_named_after_their_targets() {
+        for port in [0, 1, 9, 10, 80, 443, 6379, 9999, 10_000, 65_535] {
+            let name = Target::Host("::1", port).pool_name();
+            assert_eq!(String::from_utf8_lossy(&name), format!("::1:{port}"));
+        }
+        let unix = |port| Target::Unix("unix:/a", port).pool_name();
+        assert_eq!(&*unix(None), b"unix:/a");
+        assert_eq!(&*unix(Some(7)), b"unix:/a:7");
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::defaults::Defaults;
+use super::receive::whole;
 use super::socket::Socket;
 use crate::ffi::{Call, Raise, Reply, values};
 
@@ -14,10 +15,11 @@ pub(super) struct Timeouts {
     pub(super) read: Timeout,
 }
 
-/// One timeout.
+/// One timeout, in milliseconds.
 pub(super) struct Timeout {
-    default: Duration,
-    own: Cell<Option<Duration>>,
+    default: u64,
+    /// 0 if Lua has set none.
+    own: Cell<u32>,
 }
 
 impl Timeouts {
@@ -33,14 +35,25 @@ impl Timeouts {
 impl Timeout {
     fn new(default: Duration) -> Self {
         Self {
-            default,
-            own: Cell::new(None),
+            default: millis(default),
+            own: Cell::new(0),
         }
     }
 
-    pub(super) fn get(&self) -> Duration {
-        self.own.get().unwrap_or(self.default)
+    /// Milliseconds.
+    pub(super) fn get(&self) -> u64 {
+        match self.own.get() {
+            0 => self.default,
+            own => own.into(),
+        }
     }
+}
+
+/// Whole milliseconds, at most some thousand years.
+pub(super) fn millis(time: Duration) -> u64 {
+    const LONG: u64 = 1 << 47;
+    let millis = time.as_secs().saturating_mul(1000);
+    millis.saturating_add(time.subsec_millis().into()).min(LONG)
 }
 
 /// `tcpsock:settimeout(milliseconds)`; 0 is the default again.
@@ -81,11 +94,11 @@ pub(super) fn set_timeouts(call: &mut Call<'_>) -> Result<Reply, Raise> {
     Ok(Reply::Values(values([])))
 }
 
-fn milliseconds(call: &Call<'_>, at: usize) -> Result<Option<Duration>, Raise> {
+fn milliseconds(call: &Call<'_>, at: usize) -> Result<u32, Raise> {
     // What is no number counts as 0, as for nginx.
     let millis = call.number(at).unwrap_or(0.0).trunc();
     if !(0.0..2_147_483_648.0).contains(&millis) {
         return Err("bad timeout value".into());
     }
-    Ok((millis > 0.0).then(|| Duration::from_secs_f64(millis / 1000.0)))
+    Ok(u32::try_from(whole(millis)).unwrap_or(0))
 }

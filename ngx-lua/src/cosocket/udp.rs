@@ -114,12 +114,13 @@ fn set_peer_name(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let socket = call.object::<Udp>(1)?;
     may_wait(call)?;
-    let host = call.want_text(2)?.into_owned();
+    let host = call.want_text(2)?;
     if n == 3 {
         call.want_number(3)?;
     }
+    let host = String::from_utf8_lossy(&host);
     let target = match Target::read(call, &host, 3) {
-        Ok(target) => target,
+        Ok(target) => target.into_owned(),
         Err(why) => return Ok(refuse(why)),
     };
     socket.owner.check(call)?;

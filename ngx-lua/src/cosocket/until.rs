@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bytes::{Buf, BytesMut};
+use memchr::{memchr, memmem::Finder};
 
-use super::pattern::{Pattern, Verdict};
+use super::input::Input;
+use super::pattern::{Pattern, Took};
 use super::receive::{read, ready, whole};
 use super::refuse;
 use super::socket::Socket;
@@ -59,8 +60,8 @@ fn next(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let size = if n == 1 { call.want_number(1)? } else { 0.0 };
     let iterator = call.own::<Iterator>().ok_or("no memory")?;
-    let socket = Rc::clone(&iterator.socket);
-    let link = match ready(call, &socket)? {
+    let socket = &iterator.socket;
+    let link = match ready(call, socket)? {
         Ok(link) => link,
         Err(reply) => return Ok(reply),
     };
@@ -71,9 +72,12 @@ fn next(call: &mut Call<'_>) -> Result<Reply, Raise> {
     read(call, socket, link, pattern)
 }
 
-/// Looks for a string in a stream, byte by byte, remembering where it stands (Knuth, Morris, Pratt).
+/// Looks for a string in a stream, remembering where it stands (Knuth, Morris, Pratt). Where nothing
+/// of it has come yet, it is searched for instead.
 pub(super) struct Matcher {
     pattern: Vec<u8>,
+    /// Made when there is enough to search in.
+    finder: Option<Finder<'static>>,
     inclusive: bool,
     /// `shorter[i]`: how long the longest proper prefix of the pattern is that ends its first `i + 1`
     /// bytes.
@@ -105,6 +109,7 @@ impl Matcher {
         }
         Self {
             pattern,
+            finder: None,
             inclusive,
             shorter,
             matched: 0,
@@ -114,18 +119,31 @@ impl Matcher {
         }
     }
 
-    /// Appends data to `out`, up to the pattern or, unless it is 0, up to `max` bytes.
-    pub(super) fn feed(&mut self, input: &mut BytesMut, out: &mut Vec<u8>, max: usize) -> Verdict {
-        let limit = if max == 0 { usize::MAX } else { max };
-        let mut used = 0;
-        for byte in input.iter() {
-            if self.found || out.len() + self.carry.len() >= limit {
-                break;
+    /// Appends data to `out`, up to the pattern or, unless it is 0, up to `max` bytes. What `input`
+    /// has whole is lent there.
+    pub(super) fn feed(&mut self, input: &mut Input, out: &mut Vec<u8>, max: usize) -> Took {
+        let is_new = self.matched == 0 && self.carry.is_empty() && !self.found;
+        if is_new && max == 0 {
+            let found = self.search(input.rest());
+            if let Some(at) = found
+                && out.is_empty()
+            {
+                let n = if self.inclusive {
+                    at + self.pattern.len()
+                } else {
+                    at
+                };
+                input.lend(n, at + self.pattern.len() - n);
+                return Took::InPlace;
             }
-            used += 1;
-            self.step(*byte);
+            // All before it, or before what may be its beginning, is data.
+            let rest = input.rest();
+            let n = found.unwrap_or_else(|| rest.len().saturating_sub(self.pattern.len() - 1));
+            out.extend_from_slice(rest.get(..n).unwrap_or_default());
+            input.advance(n);
         }
-        input.advance(used);
+        let limit = if max == 0 { usize::MAX } else { max };
+        self.go_on(input, limit.saturating_sub(out.len()));
 
         let n = self.carry.len().min(limit - out.len().min(limit));
         out.extend(self.carry.drain(..n));
@@ -137,12 +155,53 @@ impl Matcher {
             }
             // Only who asks for pieces has to be told that there are no more.
             self.end = max > 0;
-            return Verdict::Complete;
+            return Took::Whole;
         }
         if out.len() >= limit {
-            return Verdict::Complete;
+            return Took::Whole;
         }
-        Verdict::Again
+        Took::Part
+    }
+
+    /// Goes through the input, to the end of the pattern or until there are `limit` bytes to return.
+    fn go_on(&mut self, input: &mut Input, limit: usize) {
+        let rest = input.rest();
+        let first = self.pattern.first().copied().unwrap_or_default();
+        let mut used = 0;
+        while let Some(byte) = rest.get(used) {
+            let room = limit.saturating_sub(self.carry.len());
+            if self.found || room == 0 {
+                break;
+            }
+            if self.matched > 0 || *byte == first {
+                used += 1;
+                self.step(*byte);
+                continue;
+            }
+            // Nothing begins here: all up to where it may is data.
+            let end = rest.len().min(used.saturating_add(room));
+            let plain = rest.get(used..end).unwrap_or_default();
+            let plain = match memchr(first, plain) {
+                Some(at) => plain.get(..at).unwrap_or_default(),
+                None => plain,
+            };
+            self.carry.extend_from_slice(plain);
+            used += plain.len();
+        }
+        input.advance(used);
+    }
+
+    /// Where the pattern is in `rest`.
+    fn search(&mut self, rest: &[u8]) -> Option<usize> {
+        if rest.len() < SEARCHED {
+            let len = self.pattern.len();
+            return rest.windows(len).position(|w| w == self.pattern);
+        }
+        let pattern = &self.pattern;
+        let finder = self
+            .finder
+            .get_or_insert_with(|| Finder::new(pattern).into_owned());
+        finder.find(rest)
     }
 
     /// Whether the last answer was the last piece.
@@ -169,6 +228,9 @@ impl Matcher {
     }
 }
 
+/// Below so many bytes preparing a search costs more than it saves.
+const SEARCHED: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -177,11 +239,15 @@ mod tests {
 
     /// All pieces, of a stream that comes in packets of `cut` bytes.
     fn pieces(matcher: &mut Matcher, stream: &[u8], cut: usize, max: usize) -> Vec<Vec<u8>> {
-        let (mut input, mut out, mut all) = (BytesMut::new(), Vec::new(), Vec::new());
+        let (mut input, mut out, mut all) = (Input::default(), Vec::new(), Vec::new());
         for packet in stream.chunks(cut) {
-            input.extend_from_slice(packet);
-            while matcher.feed(&mut input, &mut out, max) == Verdict::Complete {
-                all.push(std::mem::take(&mut out));
+            input.room(packet.len()).extend_from_slice(packet);
+            loop {
+                match matcher.feed(&mut input, &mut out, max) {
+                    Took::InPlace => all.push(input.lent().to_vec()),
+                    Took::Whole => all.push(std::mem::take(&mut out)),
+                    Took::Part => break,
+                }
                 if matcher.take_end() {
                     all.push(b"<end>".to_vec());
                 }
@@ -252,6 +318,19 @@ mod tests {
             let (last, complete) = found.split_last().unwrap();
             prop_assert_eq!(complete, wanted);
             prop_assert!(rest.starts_with(last));
+        }
+
+        #[test]
+        fn it_does_not_matter_how_a_stream_is_cut(
+            stream in proptest::collection::vec(b'a'..=b'c', 0..300),
+            pattern in proptest::collection::vec(b'a'..=b'b', 1..6),
+            cut in 2usize..300,
+            max in 0usize..8,
+            inclusive: bool,
+        ) {
+            let all = pieces(&mut Matcher::new(pattern.clone(), inclusive), &stream, cut, max);
+            let bytewise = pieces(&mut Matcher::new(pattern, inclusive), &stream, 1, max);
+            prop_assert_eq!(all, bytewise);
         }
     }
 }

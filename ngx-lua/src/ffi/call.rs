@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use mlua::ffi as lua;
 
+use super::current::current;
 use super::value::push_text;
-use super::{RawVm, Scalar, Thread, Values, number_text};
-use crate::sched::{self, Lane};
+use super::{RawVm, Scalar, Thread, Value, Values, number_text};
+use crate::sched::Lane;
 
 /// One of ours, in the shape that Lua calls.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ impl Function {
 
 /// What a function answers.
 pub(crate) enum Reply {
+    /// This is the only result.
+    Value(Value),
     /// These are the results.
     Values(Values),
     /// The results are on top of the stack already.
@@ -87,33 +90,53 @@ unsafe extern "C-unwind" fn trampoline<F>(state: *mut lua::lua_State) -> c_int
 where
     F: Fn(&mut Call<'_>) -> Result<Reply, Raise> + Copy + 'static,
 {
+    // SAFETY: Lua calls this while the scheduler resumes it, if at all; the lane is used until this
+    // returns, and not behind what leaves it for good.
+    let lane = unsafe { current() };
     let answer = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `F` has no size, and `function` was given a value of it: any place holds one.
         let function = unsafe { std::ptr::NonNull::<F>::dangling().read() };
-        let lane = sched::current().ok_or("no request found")?;
-        let mut call = Call { state, lane: &lane };
-        let reply = function(&mut call)?;
-        Ok((reply, lane))
+        let lane = lane.ok_or("no request found")?;
+        function(&mut Call { state, lane })
     }))
     .unwrap_or_else(|_| Err(Raise::Message("panic in a function of ngx".into())));
-    // From here on nothing catches panics, so Lua may raise.
-    // SAFETY: the state is the one Lua called with; each path pushes what it counts, after asking
-    // for room. Values are dropped before `lua_error`; where pushing them raises, they are unwound.
+    // SAFETY: the state is the one Lua called with, and nothing here catches panics any more.
+    unsafe { reply(state, lane, answer) }
+}
+
+/// Gives Lua the answer of a function.
+///
+/// # Safety
+/// `state` is running a C function and belongs to the VM of `lane`; no frame up to Lua's owns
+/// anything or catches panics.
+unsafe fn reply(
+    state: *mut lua::lua_State,
+    lane: Option<&Rc<Lane>>,
+    answer: Result<Reply, Raise>,
+) -> c_int {
+    // SAFETY: as the caller promises; each path pushes what it counts, into the 20 slots that a C
+    // function has beyond its arguments or behind a request for more. Values are dropped before
+    // `lua_error`; where pushing them raises, they are unwound.
     unsafe {
         match answer {
-            Ok((Reply::Stack(n), lane)) => {
-                drop(lane);
-                c_int::try_from(n).unwrap_or(0)
-            }
-            Ok((Reply::Yield, lane)) => {
-                drop(lane);
-                lua::lua_yield(state, lua::lua_gettop(state))
-            }
-            Ok((Reply::Values(values), lane)) => {
-                let n = c_int::try_from(values.len()).unwrap_or(0);
-                lua::luaL_checkstack(state, n + 4, c"results".as_ptr());
-                for value in &values {
+            Ok(Reply::Stack(n)) => c_int::try_from(n).unwrap_or(0),
+            Ok(Reply::Yield) => lua::lua_yield(state, lua::lua_gettop(state)),
+            Ok(Reply::Value(value)) => {
+                if let Some(lane) = lane {
                     value.push(lane.vm(), state);
+                }
+                1
+            }
+            Ok(Reply::Values(values)) => {
+                let n = c_int::try_from(values.len()).unwrap_or(0);
+                if n > MOST_AT_ONCE {
+                    lua::luaL_checkstack(state, n + 4, c"results".as_ptr());
+                }
+                if let Some(lane) = lane {
+                    let vm = lane.vm();
+                    for value in &values {
+                        value.push(vm, state);
+                    }
                 }
                 n
             }
@@ -121,6 +144,9 @@ where
         }
     }
 }
+
+/// So many values, with the slots that they need meanwhile, fit what every C function has.
+const MOST_AT_ONCE: c_int = 12;
 
 /// Raises.
 ///
@@ -258,12 +284,11 @@ impl Call<'_> {
         if self.kind(at) != Kind::Table {
             return Err(self.expected(at, "table"));
         }
-        // SAFETY: raw access to a table; two free slots are in every C function's 20.
+        // SAFETY: raw access to a table; two free slots are in every C function's 20, and of these
+        // `held` takes one back.
         let held = unsafe {
-            lua::lua_rawgeti(self.state, index(at), 1);
-            let held = self.vm().holder(self.state, -1);
-            lua::lua_pop(self.state, 1);
-            held
+            lua::lua_rawgeti_(self.state, index(at), 1);
+            self.vm().held(self.state)
         };
         held.and_then(|held| held.downcast().ok())
             .ok_or_else(|| Raise::Argument(at, "socket expected".into()))
@@ -271,8 +296,16 @@ impl Call<'_> {
 
     /// The Rust value of a closure that was pushed with one.
     pub(crate) fn own<T: 'static>(&self) -> Option<Rc<T>> {
-        // SAFETY: an index beyond the upvalues is a none, which is no holder.
-        let held = unsafe { self.vm().holder(self.state, lua::lua_upvalueindex(1)) };
+        // SAFETY: as in `object`; an index beyond the upvalues is a none, which no other value is
+        // pushed for.
+        let held = unsafe {
+            let at = lua::lua_upvalueindex(1);
+            if lua::lua_type(self.state, at) != lua::LUA_TUSERDATA {
+                return None;
+            }
+            lua::lua_pushvalue(self.state, at);
+            self.vm().held(self.state)
+        };
         held.and_then(|held| held.downcast().ok())
     }
 
@@ -421,7 +454,7 @@ impl Call<'_> {
         for n in 1..=len {
             // SAFETY: raw access; the value is popped again.
             unsafe {
-                lua::lua_rawgeti(self.state, i, n.into());
+                lua::lua_rawgeti_(self.state, i, n);
                 let inner = lua::lua_gettop(self.state);
                 let appended = self.append(inner, at, depth + 1, out);
                 lua::lua_settop(self.state, inner - 1);
@@ -485,7 +518,7 @@ impl Call<'_> {
                 return None;
             }
             let name = self.vm().to_string_ref();
-            lua::lua_rawgeti(self.state, lua::LUA_REGISTRYINDEX, name.into());
+            lua::lua_rawgeti_(self.state, lua::LUA_REGISTRYINDEX, name);
             lua::lua_rawget(self.state, -2);
             lua::lua_pushvalue(self.state, index(at));
             let status = lua::lua_pcall(self.state, 1, 1, 0);

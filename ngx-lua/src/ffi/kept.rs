@@ -38,13 +38,18 @@ impl Kept {
         Ok(Self::at(vm, anchor))
     }
 
+    /// Whether it is a value of this VM.
+    pub(super) fn is_of(&self, vm: &Rc<RawVm>) -> bool {
+        Rc::ptr_eq(&self.vm, vm)
+    }
+
     /// Pushes the value. Does not raise.
     ///
     /// # Safety
     /// `state` belongs to the VM and has a free slot.
     pub(super) unsafe fn push(&self, state: *mut lua::lua_State) {
         // SAFETY: raw access to the registry, at a place that is ours.
-        unsafe { lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, self.anchor.into()) };
+        unsafe { lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, self.anchor) };
     }
 }
 

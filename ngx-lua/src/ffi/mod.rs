@@ -14,6 +14,7 @@
 //!    beyond help, as those who write to any address with `ffi` are.
 
 mod call;
+mod current;
 mod guard;
 #[cfg(feature = "http")]
 mod kept;
@@ -31,6 +32,7 @@ mod vm;
 mod walk;
 
 pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
+pub(crate) use current::with_lane;
 pub(crate) use guard::guard_libraries;
 #[cfg(feature = "http")]
 pub(crate) use kept::Kept;
@@ -40,6 +42,6 @@ pub(crate) use parcel::Parcel;
 pub(crate) use pcre::{CompileError, Matcher, Options, Pattern, Spans, Subject, bits};
 pub(crate) use table::TableValue;
 pub(crate) use thread::{Resumed, Stage, Thread};
-pub(crate) use value::{Meta, Scalar, Value, Values, number_digits, number_text, values};
+pub(crate) use value::{Lender, Meta, Scalar, Value, Values, number_digits, number_text, values};
 pub(crate) use vm::{Exhausted, RawVm};
 pub(crate) use walk::Walk;

@@ -83,7 +83,7 @@ impl Call<'_> {
         for n in 1..=self.array_len(i, at)? {
             // SAFETY: raw access; the value is popped again on every way out.
             unsafe {
-                lua::lua_rawgeti(self.state, i, n.into());
+                lua::lua_rawgeti_(self.state, i, n);
                 let inner = lua::lua_gettop(self.state);
                 let kind = lua::lua_type(self.state, inner);
                 let appended = if self.append_plain(inner, out) {

@@ -8,8 +8,10 @@ use std::rc::Rc;
 use mlua::MultiValue;
 use mlua::ffi as lua;
 
+#[cfg(feature = "http")]
+use super::Kept;
 use super::guard;
-use super::{Exhausted, RawVm, Values};
+use super::{Exhausted, RawVm, Value, Values};
 
 /// A Lua thread, kept alive.
 pub(crate) struct Thread {
@@ -18,6 +20,11 @@ pub(crate) struct Thread {
     anchor: c_int,
     /// It may be known to scripts, so that it must not serve another run.
     shown: Cell<bool>,
+    /// Nothing runs on it, as is known without a look at its stack: it was not begun, or has
+    /// returned.
+    idle: Cell<bool>,
+    /// It counts among those of the VM that rest.
+    resting: Cell<bool>,
 }
 
 /// How a resume ended. The thread's stack holds what it left.
@@ -49,7 +56,16 @@ impl Thread {
             state,
             anchor,
             shown: Cell::new(false),
+            idle: Cell::new(false),
+            resting: Cell::new(false),
         }
+    }
+
+    /// One that is empty and runs nothing.
+    pub(super) fn empty(vm: Rc<RawVm>, state: *mut lua::lua_State, anchor: c_int) -> Self {
+        let thread = Self::from_parts(vm, state, anchor);
+        thread.idle.set(true);
+        thread
     }
 
     pub(super) fn state(&self) -> *mut lua::lua_State {
@@ -63,6 +79,11 @@ impl Thread {
 
     pub(crate) fn show(&self) {
         self.shown.set(true);
+    }
+
+    /// Whether scripts may know it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown.get()
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -87,21 +108,36 @@ impl Thread {
 
     /// Lets the thread run, with all that is on its stack as arguments.
     pub(crate) fn resume(&self) -> Resumed {
-        if self.stage() != Stage::Suspended {
-            return Resumed::Failed;
-        }
+        // SAFETY: the state is alive; nothing is changed.
+        let fresh = match unsafe { lua::lua_status(self.state) } {
+            lua::LUA_YIELD => false,
+            lua::LUA_OK if self.is_ready() => true,
+            _ => return Resumed::Failed,
+        };
+        self.idle.set(false);
         let _depth = guard::begin();
         // SAFETY: the thread is suspended: it has yielded, and its stack holds the arguments, or it
         // is fresh, and they stand behind the function. `lua_resume` catches what is raised.
         let status = unsafe {
-            let fresh = lua::lua_status(self.state) == lua::LUA_OK;
             let n = lua::lua_gettop(self.state) - c_int::from(fresh);
             lua::lua_resume_(self.state, n)
         };
         match status {
-            lua::LUA_OK => Resumed::Finished,
+            lua::LUA_OK => {
+                self.idle.set(true);
+                Resumed::Finished
+            }
             lua::LUA_YIELD => Resumed::Yielded,
             _ => Resumed::Failed,
+        }
+    }
+
+    /// Whether one that has not yielded has a function to begin with.
+    fn is_ready(&self) -> bool {
+        if self.idle.get() {
+            self.count() > 0
+        } else {
+            self.stage() == Stage::Suspended
         }
     }
 
@@ -113,7 +149,8 @@ impl Thread {
 
     /// Drops what is on the stack of a thread that does not run.
     pub(crate) fn clear(&self) {
-        if lua_is_idle(self) {
+        // The stack of a thread in the middle of a call is not ours to shorten.
+        if self.idle.get() || self.stage() != Stage::Active {
             // SAFETY: shrinking the visible part of the stack does not raise.
             unsafe { lua::lua_settop(self.state, 0) }
         }
@@ -126,9 +163,16 @@ impl Thread {
         if unsafe { lua::lua_checkstack(self.state, n + 1) } == 0 {
             return Err(Exhausted);
         }
+        // SAFETY: room for all was made above.
+        let is_plain = |value: &&Value| unsafe { value.push_plain(self.state) };
+        let plain = values.iter().take_while(is_plain).count();
+        let rest = values.get(plain..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
         let (vm, target) = (&*self.vm, self.state);
         vm.protect(|aux| {
-            for value in &values {
+            for value in rest {
                 // SAFETY: `aux` has a free slot for each value, as `protect` runs with 20 and each
                 // is moved away at once; the target was given room above.
                 unsafe {
@@ -232,19 +276,53 @@ impl Thread {
 
     /// Gives the thread back after a run that ended well.
     pub(crate) fn recycle(mut self) {
+        if self.empty_out() && self.vm.take_back(self.state, self.anchor) {
+            self.anchor = lua::LUA_NOREF;
+        }
+    }
+
+    /// Makes it ready for another run after one that ended well, without giving it back; false if it
+    /// cannot serve one, or enough of them rest already.
+    #[cfg(feature = "http")]
+    pub(crate) fn rest(&self) -> bool {
+        let rests = self.empty_out() && self.vm.rests();
+        self.resting.set(rests);
+        rests
+    }
+
+    /// Puts a function that waits for its first resume on a thread that is empty.
+    #[cfg(feature = "http")]
+    pub(crate) fn begin_with(&self, function: &Kept) -> Result<(), Exhausted> {
+        self.stop_resting();
+        // SAFETY: the thread is empty, and of this VM; LuaJIT has 40 slots for an empty one.
+        unsafe {
+            if !function.is_of(&self.vm) || lua::lua_gettop(self.state) != 0 {
+                return Err(Exhausted);
+            }
+            function.push(self.state);
+        }
+        Ok(())
+    }
+
+    /// Drops what is left on it; false if it may not serve again.
+    fn empty_out(&self) -> bool {
         if self.shown.get() {
-            return;
+            return false;
         }
         self.clear();
-        self.vm.restore_globals(self.state);
-        if self.stage() == Stage::Dead && self.vm.take_back(self.state, self.anchor) {
-            self.anchor = lua::LUA_NOREF;
+        self.vm.restore_globals(self.state) && (self.idle.get() || self.stage() == Stage::Dead)
+    }
+
+    fn stop_resting(&self) {
+        if self.resting.replace(false) {
+            self.vm.rests_no_more();
         }
     }
 }
 
 impl Drop for Thread {
     fn drop(&mut self) {
+        self.stop_resting();
         if self.anchor != lua::LUA_NOREF {
             self.vm.forget(self.anchor);
         }
@@ -255,9 +333,4 @@ impl fmt::Debug for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Thread").field(&self.state).finish()
     }
-}
-
-/// The stack of a thread in the middle of a call is not ours to shorten.
-fn lua_is_idle(thread: &Thread) -> bool {
-    thread.stage() != Stage::Active
 }

@@ -16,8 +16,13 @@ use super::{Function, RawVm, TableValue, Thread};
 pub(crate) type Values = SmallVec<[Value; 3]>;
 
 /// Gathers values.
+#[inline]
 pub(crate) fn values<const N: usize>(list: [Value; N]) -> Values {
-    list.into_iter().collect()
+    let mut all = Values::with_capacity(N);
+    for value in list {
+        all.push(value);
+    }
+    all
 }
 
 /// A value to be pushed.
@@ -42,6 +47,14 @@ pub(crate) enum Value {
     /// A value that was kept.
     #[cfg(feature = "http")]
     Kept(Rc<Kept>),
+    /// A string that lies still elsewhere until it is pushed, which has to be at once.
+    Lent(Rc<dyn Lender>),
+}
+
+/// Who has the bytes of a [`Value::Lent`].
+pub(crate) trait Lender {
+    /// Hands them to `take`, which may unwind.
+    fn lend(&self, take: &mut dyn FnMut(&[u8]));
 }
 
 /// The registry's place of a metatable.
@@ -91,6 +104,23 @@ impl From<Vec<u8>> for Value {
 }
 
 impl Value {
+    /// Pushes the value if that cannot raise; false if it could.
+    ///
+    /// # Safety
+    /// `state` has a free slot.
+    pub(super) unsafe fn push_plain(&self, state: *mut lua::lua_State) -> bool {
+        // SAFETY: as the caller promises; these allocate nothing.
+        unsafe {
+            match self {
+                Self::Nil => lua::lua_pushnil(state),
+                Self::Boolean(yes) => lua::lua_pushboolean(state, c_int::from(*yes)),
+                Self::Number(number) => lua::lua_pushnumber(state, *number),
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// Pushes the value. May raise.
     ///
     /// # Safety
@@ -107,8 +137,8 @@ impl Value {
                 Self::Wrapped(value, meta) => {
                     lua::lua_createtable(state, 1, 0);
                     vm.push_holder(state, value);
-                    lua::lua_rawseti(state, -2, 1);
-                    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, meta.0.into());
+                    lua::lua_rawseti_(state, -2, 1);
+                    lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, meta.0);
                     lua::lua_setmetatable(state, -2);
                 }
                 Self::Closure(function, value) => {
@@ -118,12 +148,13 @@ impl Value {
                 Self::Table(table) => table.push(vm, state),
                 Self::Dressed(table, meta) => {
                     table.push(vm, state);
-                    lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, meta.0.into());
+                    lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, meta.0);
                     lua::lua_setmetatable(state, -2);
                 }
                 Self::Null => lua::lua_pushlightuserdata(state, std::ptr::null_mut()),
                 #[cfg(feature = "http")]
                 Self::Kept(kept) => kept.push(state),
+                Self::Lent(lender) => lender.lend(&mut |text| push_text(state, text)),
                 Self::Thread(thread) => {
                     // A thread can push itself alone.
                     if lua::lua_checkstack(thread.state(), 1) == 0 {

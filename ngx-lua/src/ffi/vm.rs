@@ -1,7 +1,7 @@
 //! The VM as raw code sees it.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
@@ -27,9 +27,13 @@ pub(crate) struct RawVm {
     holder_ref: c_int,
     /// The string `__tostring` in the registry.
     to_string_ref: c_int,
+    /// The table of globals that threads begin with; for comparison.
+    globals: *const c_void,
     /// Threads at rest, empty, with their anchors.
     cache: RefCell<Vec<(*mut lua::lua_State, c_int)>>,
-    /// How many of them are kept (`lua_thread_cache_max_entries`).
+    /// Threads at rest that somebody else keeps.
+    resting: Cell<usize>,
+    /// How many of both are kept (`lua_thread_cache_max_entries`).
     cache_max: usize,
 }
 
@@ -41,7 +45,9 @@ impl RawVm {
             holder: ptr::null(),
             holder_ref: lua::LUA_NOREF,
             to_string_ref: lua::LUA_NOREF,
+            globals: ptr::null(),
             cache: RefCell::new(Vec::new()),
+            resting: Cell::new(0),
             cache_max,
         };
         // SAFETY: the closure runs protected on a state with 20 free slots and leaves it as it was;
@@ -61,6 +67,7 @@ impl RawVm {
                 vm.holder_ref = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
                 lua::lua_pushstring(state, c"__tostring".as_ptr());
                 vm.to_string_ref = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+                vm.globals = lua::lua_topointer(vm.aux, lua::LUA_GLOBALSINDEX);
             })?;
         }
         Ok(Rc::new(vm))
@@ -102,7 +109,7 @@ impl RawVm {
     /// An empty thread: one at rest, or a new one.
     pub(crate) fn thread(self: &Rc<Self>) -> Result<Thread, Exhausted> {
         if let Some((state, anchor)) = self.cache.borrow_mut().pop() {
-            return Ok(Thread::from_parts(Rc::clone(self), state, anchor));
+            return Ok(Thread::empty(Rc::clone(self), state, anchor));
         }
         let (mut state, mut anchor) = (ptr::null_mut(), lua::LUA_NOREF);
         self.protect(|aux| {
@@ -112,7 +119,7 @@ impl RawVm {
                 anchor = lua::luaL_ref(aux, lua::LUA_REGISTRYINDEX);
             }
         })?;
-        Ok(Thread::from_parts(Rc::clone(self), state, anchor))
+        Ok(Thread::empty(Rc::clone(self), state, anchor))
     }
 
     /// A thread on which `function` waits for its first resume with `arguments`.
@@ -143,20 +150,6 @@ impl RawVm {
         } else {
             Err(out_of_memory())
         }
-    }
-
-    /// A thread on which `function` waits for its first resume.
-    #[cfg(feature = "http")]
-    pub(crate) fn start(self: &Rc<Self>, function: &Kept) -> Result<Thread, Exhausted> {
-        let thread = self.thread()?;
-        // SAFETY: the thread is empty and of this VM; room is made by a call that does not raise.
-        unsafe {
-            if lua::lua_checkstack(thread.state(), 2) == 0 {
-                return Err(Exhausted);
-            }
-            function.push(thread.state());
-        }
-        Ok(thread)
     }
 
     /// Keeps a function.
@@ -205,27 +198,50 @@ impl RawVm {
         }
     }
 
-    /// Undoes what `setfenv(0, ...)` did to an idle thread.
-    pub(super) fn restore_globals(&self, state: *mut lua::lua_State) {
+    /// Undoes what `setfenv(0, ...)` did to an idle thread; false if there is no memory for it.
+    pub(super) fn restore_globals(&self, state: *mut lua::lua_State) -> bool {
         // SAFETY: both states belong to this VM and run nothing; one slot each is asked for by calls
         // that do not raise. A thread's globals are a table, and no script runs on `aux`.
         unsafe {
-            if lua::lua_checkstack(self.aux, 1) != 0 && lua::lua_checkstack(state, 1) != 0 {
-                lua::lua_pushvalue(self.aux, lua::LUA_GLOBALSINDEX);
-                lua::lua_xmove(self.aux, state, 1);
-                lua::lua_replace(state, lua::LUA_GLOBALSINDEX);
+            if lua::lua_topointer(state, lua::LUA_GLOBALSINDEX) == self.globals {
+                return true;
             }
+            if lua::lua_checkstack(self.aux, 1) == 0 || lua::lua_checkstack(state, 1) == 0 {
+                return false;
+            }
+            lua::lua_pushvalue(self.aux, lua::LUA_GLOBALSINDEX);
+            lua::lua_xmove(self.aux, state, 1);
+            lua::lua_replace(state, lua::LUA_GLOBALSINDEX);
+            true
         }
     }
 
     /// Takes back an empty, idle thread.
     pub(super) fn take_back(&self, state: *mut lua::lua_State, anchor: c_int) -> bool {
-        let mut cache = self.cache.borrow_mut();
-        if cache.len() >= self.cache_max {
+        if !self.has_room() {
             return false;
         }
-        cache.push((state, anchor));
+        self.cache.borrow_mut().push((state, anchor));
         true
+    }
+
+    /// Whether one more thread may be kept.
+    fn has_room(&self) -> bool {
+        self.cache.borrow().len() + self.resting.get() < self.cache_max
+    }
+
+    /// Counts a thread that somebody keeps at rest; false if there are enough of them.
+    pub(super) fn rests(&self) -> bool {
+        let has_room = self.has_room();
+        if has_room {
+            self.resting.set(self.resting.get() + 1);
+        }
+        has_room
+    }
+
+    /// One that somebody kept no longer rests.
+    pub(super) fn rests_no_more(&self) {
+        self.resting.set(self.resting.get().saturating_sub(1));
     }
 
     pub(super) fn forget(&self, anchor: c_int) {
@@ -248,35 +264,31 @@ impl RawVm {
         unsafe {
             let place = lua::lua_newuserdata(state, size_of::<Holder>()).cast::<Holder>();
             place.write(Some(Rc::clone(value)));
-            lua::lua_rawgeti(state, lua::LUA_REGISTRYINDEX, self.holder_ref.into());
+            lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, self.holder_ref);
             lua::lua_setmetatable(state, -2);
         }
     }
 
-    /// The Rust value in the userdata at `index`, if it is one of ours. Never raises.
+    /// Pops the value on top: what it holds if it is a userdata of ours. Never raises.
     ///
     /// # Safety
-    /// `state` belongs to this VM and has two free slots; `index` is valid for it.
-    pub(super) unsafe fn holder(
-        &self,
-        state: *mut lua::lua_State,
-        index: c_int,
-    ) -> Option<Rc<dyn Any>> {
+    /// `state` belongs to this VM and has a free slot, and there is a value.
+    pub(super) unsafe fn held(&self, state: *mut lua::lua_State) -> Option<Rc<dyn Any>> {
         // SAFETY: only userdata made by `push_holder` have this metatable, which scripts cannot
-        // get; so the memory is a `Holder`.
+        // get; so the memory is a `Holder`. Copied before the value is popped, it is ours as well.
         unsafe {
-            if lua::lua_type(state, index) != lua::LUA_TUSERDATA
-                || lua::lua_getmetatable(state, index) == 0
-            {
+            if lua::lua_getmetatable(state, -1) == 0 {
+                lua::lua_settop(state, -2);
                 return None;
             }
-            let meta = lua::lua_topointer(state, -1);
-            lua::lua_pop(state, 1);
-            if meta != self.holder {
-                return None;
-            }
-            let place = lua::lua_touserdata(state, index).cast::<Holder>();
-            (*place).clone()
+            let held = if lua::lua_topointer(state, -1) == self.holder {
+                let place = lua::lua_touserdata(state, -2).cast::<Holder>();
+                place.as_ref().and_then(Clone::clone)
+            } else {
+                None
+            };
+            lua::lua_settop(state, -3);
+            held
         }
     }
 }

@@ -1,42 +1,60 @@
 //! Clients that leave while Lua runs.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use ngx_core::http::Request;
 use ngx_core::info;
 
-use super::Guest;
-use super::conf::LUA;
+use super::conf::LuaConf;
 use crate::sched::{Ended, Failure, Waiting};
 
-/// Runs to the end. `None` if the client leaves before and nobody else but `lua_check_client_abort`
-/// wants to know: the run has ended then.
-pub(super) async fn finish(guest: &Guest, waiting: Waiting) -> Option<Result<Ended, Failure>> {
-    let r = &guest.request;
-    if !*r.conf(&LUA).check_client_abort {
-        return Some(waiting.finish().await);
+/// What the client of a run that waits means to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    /// Nobody looks whether it is there.
+    Unwatched,
+    /// It is to be seen when it leaves (`lua_check_client_abort`).
+    Watched,
+    /// It has left, and something else goes on.
+    Gone,
+}
+
+impl Client {
+    /// What it means where `conf` applies.
+    pub(super) fn of(conf: &LuaConf) -> Self {
+        if *conf.check_client_abort {
+            Self::Watched
+        } else {
+            Self::Unwatched
+        }
     }
-    let run = Rc::clone(waiting.run());
-    let mut finished = pin!(waiting.finish());
-    tokio::select! {
-        biased;
-        outcome = &mut finished => return Some(outcome),
-        () = closed(r) => {}
-    }
-    info!("client prematurely closed connection");
-    if run.begin_on_abort() {
-        Some(finished.await)
-    } else {
-        None
+
+    /// Runs to the end. `None` if the client leaves before and nobody else but
+    /// `lua_check_client_abort` wants to know: the run is to end then.
+    pub(super) fn poll(
+        &mut self,
+        r: &Request,
+        waiting: &mut Waiting,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Ended, Failure>>> {
+        if let Poll::Ready(outcome) = waiting.poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        if *self != Self::Watched || !has_left(r, cx) {
+            return Poll::Pending;
+        }
+        *self = Self::Gone;
+        info!("client prematurely closed connection");
+        if waiting.run().begin_on_abort() {
+            waiting.poll(cx).map(Some)
+        } else {
+            Poll::Ready(None)
+        }
     }
 }
 
-/// Waits until the client has left.
-async fn closed(r: &Request) {
-    match r.downstream() {
-        Some(downstream) => poll_fn(|cx| downstream.poll_closed(cx)).await,
-        None => std::future::pending().await,
-    }
+/// Whether the client has left; the task is woken when it does.
+fn has_left(r: &Request, cx: &mut Context<'_>) -> bool {
+    r.downstream()
+        .is_some_and(|downstream| downstream.poll_closed(cx).is_ready())
 }

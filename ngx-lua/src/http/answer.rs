@@ -122,6 +122,9 @@ impl Guest {
     /// Sends the header if it is time for it. A response without a body has ended then.
     fn begin(&self) -> Result<(), Broken> {
         let (r, answer) = (&self.request, &self.state.answer);
+        if r.header_sent() && !r.response().is_header_only() {
+            return Ok(());
+        }
         if !r.header_sent()
             && r.head().version() < Version::HTTP_11
             && *r.conf(&LUA).http10_buffering

@@ -132,7 +132,7 @@ impl Piece {
     pub(super) fn text(&self) -> Bytes {
         match &self.data {
             Some(data) => data.clone(),
-            None => joined(&self.chain),
+            None => self.chain.copy_to_bytes(),
         }
     }
 
@@ -158,23 +158,4 @@ impl Piece {
         }
         Chain::from(Buf::from(text).with_flags(flags))
     }
-}
-
-/// The bytes of a chain; not copied if they are in one place.
-fn joined(chain: &Chain) -> Bytes {
-    let mut parts = chain
-        .iter()
-        .filter_map(Buf::as_bytes)
-        .filter(|b| !b.is_empty());
-    let Some(first) = parts.next() else {
-        return Bytes::new();
-    };
-    let Some(second) = parts.next() else {
-        return first.clone();
-    };
-    let mut all = Vec::with_capacity(first.len() + second.len());
-    all.extend_from_slice(first);
-    all.extend_from_slice(second);
-    parts.for_each(|part| all.extend_from_slice(part));
-    Bytes::from(all)
 }

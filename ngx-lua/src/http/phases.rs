@@ -1,18 +1,22 @@
 //! Running Lua for a request, phase by phase.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use ngx_core::error;
 use ngx_core::http::{
     Location, Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step, status,
 };
 
+use super::Guest;
+use super::abort::Client;
 use super::code::Code;
-use super::conf::LUA;
+use super::conf::{LUA, LuaConf};
 use super::vm::{self, LoadError};
-use super::{Guest, abort};
 use crate::phase::Phase;
-use crate::sched::{Begun, Ended, Failure, RunKind};
+use crate::sched::{Begun, Ended, Failure, RunKind, Waiting};
 
 /// An entry of a phase: its name there, what it stands before and behind, and its handler.
 const fn at(
@@ -34,15 +38,13 @@ const fn at(
 const ACCESS: &[&str] = &["access", "auth_basic", "auth_request"];
 
 pub(super) static HANDLERS: &[(HttpPhase, Ordered<PhaseHandler>)] = &[
-    at(
-        HttpPhase::ServerRewrite,
-        "lua",
-        (&[], &["rewrite"]),
-        |r| match &*r.conf(&LUA).server_rewrite {
-            Some(code) => run(r, Phase::ServerRewrite, code),
+    at(HttpPhase::ServerRewrite, "lua", (&[], &["rewrite"]), |r| {
+        let conf = r.conf(&LUA);
+        match &*conf.server_rewrite {
+            Some(code) => run(r, Phase::ServerRewrite, code, conf),
             None => PhaseStep::DECLINED,
-        },
-    ),
+        }
+    }),
     at(HttpPhase::Rewrite, "lua_early", (&["rewrite"], &[]), |r| {
         rewrite(r, true)
     }),
@@ -75,7 +77,7 @@ pub(super) fn is_idle(location: &Location, phase: HttpPhase, name: &str) -> bool
 fn rewrite(r: &Request, early: bool) -> PhaseStep {
     let conf = r.conf(&LUA);
     match &*conf.rewrite {
-        Some(code) if *conf.rewrite_first == early => with_body(r, Phase::Rewrite, code),
+        Some(code) if *conf.rewrite_first == early => with_body(r, Phase::Rewrite, code, conf),
         _ => PhaseStep::DECLINED,
     }
 }
@@ -84,27 +86,27 @@ fn rewrite(r: &Request, early: bool) -> PhaseStep {
 fn access(r: &Request, early: bool) -> PhaseStep {
     let conf = r.conf(&LUA);
     match &*conf.access {
-        Some(code) if *conf.access_first == early => with_body(r, Phase::Access, code),
+        Some(code) if *conf.access_first == early => with_body(r, Phase::Access, code, conf),
         _ => PhaseStep::DECLINED,
     }
 }
 
 /// The handler of a location with `content_by_lua`.
 pub(super) fn content(r: &Request, code: &Arc<Code>) -> PhaseStep {
-    with_body(r, Phase::Content, code)
+    with_body(r, Phase::Content, code, r.conf(&LUA))
 }
 
 /// Runs the code of a phase, behind the request body if `lua_need_request_body` wants it.
-fn with_body(r: &Request, phase: Phase, code: &Arc<Code>) -> PhaseStep {
-    if !*r.conf(&LUA).need_body || r.body_is_read() || !r.has_body() {
-        return run(r, phase, code);
+fn with_body(r: &Request, phase: Phase, code: &Arc<Code>, conf: &LuaConf) -> PhaseStep {
+    if !*conf.need_body || r.body_is_read() || !r.has_body() {
+        return run(r, phase, code, conf);
     }
     let (r, code) = (r.clone(), Arc::clone(code));
     Step::wait(async move {
         if let Err(status) = r.read_body().await {
             return Step::Finish(status);
         }
-        match run(&r, phase, &code) {
+        match run(&r, phase, &code, r.conf(&LUA)) {
             Step::Wait(future) => future.await,
             step => step,
         }
@@ -112,17 +114,50 @@ fn with_body(r: &Request, phase: Phase, code: &Arc<Code>) -> PhaseStep {
 }
 
 /// Runs the code of a phase that may wait.
-fn run(r: &Request, phase: Phase, code: &Code) -> PhaseStep {
+fn run(r: &Request, phase: Phase, code: &Code, conf: &LuaConf) -> PhaseStep {
     let guest = Guest::of(r);
-    match begin(r, guest.clone(), phase, code) {
+    match begin_with(r, guest.clone(), (phase, code), conf) {
         Err(status) => Step::Finish(status),
         Ok(Begun::Over(outcome)) => conclude(&guest, phase, outcome),
-        Ok(Begun::Waiting(waiting)) => Step::wait(async move {
-            match abort::finish(&guest, waiting).await {
-                Some(outcome) => conclude(&guest, phase, outcome),
-                None => Step::Finish(status::CLIENT_CLOSED),
-            }
+        Ok(Begun::Waiting(waiting)) => Step::wait(Going {
+            waiting: Some(waiting),
+            client: Client::of(conf),
+            phase,
+            guest,
         }),
+    }
+}
+
+/// The code of a phase while it waits.
+struct Going {
+    /// Until it ends. Dropped before the request is: what it waits for may be the request's.
+    waiting: Option<Waiting>,
+    client: Client,
+    phase: Phase,
+    guest: Guest,
+}
+
+impl Future for Going {
+    type Output = PhaseStep;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PhaseStep> {
+        let Self {
+            waiting,
+            client,
+            phase,
+            guest,
+        } = self.get_mut();
+        let Some(run) = waiting else {
+            // It has ended, and whoever polls it has been told.
+            return Poll::Pending;
+        };
+        let outcome = ready!(client.poll(&guest.request, run, cx));
+        // What belongs to the run ends before its outcome counts.
+        *waiting = None;
+        Poll::Ready(match outcome {
+            Some(outcome) => conclude(guest, *phase, outcome),
+            None => Step::Finish(status::CLIENT_CLOSED),
+        })
     }
 }
 
@@ -153,7 +188,16 @@ fn logged(outcome: Result<Ended, Failure>) {
 
 /// Runs code as far as it goes without waiting. The error is a status to end the request with.
 pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Result<Begun, u16> {
-    let vm = vm::of_request(&guest).map_err(|message| {
+    begin_with(r, guest, (phase, code), r.conf(&LUA))
+}
+
+fn begin_with(
+    r: &Request,
+    guest: Guest,
+    (phase, code): (Phase, &Code),
+    conf: &LuaConf,
+) -> Result<Begun, u16> {
+    let vm = vm::of_request(&guest, conf).map_err(|message| {
         error!("{message}");
         500u16
     })?;

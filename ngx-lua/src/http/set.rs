@@ -12,7 +12,7 @@ use ngx_core::script::{Template, VarId, Variables};
 
 use super::Guest;
 use super::code::{self, Code};
-use super::conf::MainConf;
+use super::conf::{LUA, MainConf};
 use super::state::Arg;
 use super::vm;
 use crate::ffi::number_text;
@@ -76,7 +76,7 @@ impl SetBy {
     }
 
     fn value(&self, r: &Request, guest: &Guest) -> Result<Vec<u8>, String> {
-        let vm = vm::of_request(guest)?;
+        let vm = vm::of_request(guest, r.conf(&LUA))?;
         let function = vm
             .function(&self.code, Some(r))
             .map_err(vm::LoadError::into_message)?;

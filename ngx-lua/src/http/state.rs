@@ -30,7 +30,7 @@ pub(crate) struct State {
     /// The status that `ngx.exit` or its like has ended the run with.
     pub(crate) exit: Cell<Option<i32>>,
     /// Where `ngx.exec` wants to go on.
-    pub(crate) exec: RefCell<Option<Exec>>,
+    pub(crate) exec: RefCell<Option<Box<Exec>>>,
     /// `header_filter_by_lua` has asked for another response.
     pub(super) header_failed: Cell<bool>,
     /// `body_filter_by_lua` has seen or said the end of the body.

@@ -1,7 +1,8 @@
 //! The VM of a thread and a generation.
 
 use std::cell::{OnceCell, RefCell};
-use std::rc::Rc;
+use std::ptr;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ngx_core::cycle::Cycle;
@@ -11,11 +12,11 @@ use ngx_core::http::{Generation, Request};
 use rustc_hash::FxHashMap;
 
 use super::code::{Code, Source};
-use super::conf::{LUA, MainConf};
+use super::conf::{LuaConf, MainConf};
 use super::{Guest, api, globals};
 use crate::ffi::{Exhausted, Kept, Parcel};
 use crate::phase::Phase;
-use crate::sched::{Engine, Entry, Failure, Purpose, RunKind};
+use crate::sched::{Engine, Entry, Failure, Purpose, RunKind, Spare};
 use crate::{ChunkName, Error, Host};
 
 /// A VM with the code of the configuration that it has compiled.
@@ -25,6 +26,8 @@ pub(super) struct Vm {
     inline: RefCell<Vec<Option<Rc<Kept>>>>,
     /// By the names of the files.
     files: RefCell<FxHashMap<Vec<u8>, Rc<Kept>>>,
+    /// What runs are made of.
+    spare: Rc<Spare>,
 }
 
 /// Why code cannot run.
@@ -91,17 +94,39 @@ pub(super) fn retire(generation: &Rc<Generation>) {
     }
 }
 
-/// The VM for a request.
-pub(super) fn of_request(guest: &Guest) -> Result<Rc<Vm>, String> {
-    let r = &guest.request;
-    if *r.conf(&LUA).code_cache {
-        return of(r.generation());
+/// The VM for a request, with what its location says about Lua.
+pub(super) fn of_request(guest: &Guest, conf: &LuaConf) -> Result<Rc<Vm>, String> {
+    if *conf.code_cache {
+        return of(guest.request.generation());
     }
     if let Some(vm) = &*guest.state.vm.borrow() {
         return Ok(Rc::clone(vm));
     }
-    let vm = Rc::new(Vm::new(r.generation().cycle(), Init::Again)?);
+    let cycle = guest.request.generation().cycle();
+    let vm = Rc::new(Vm::new(cycle, Init::Again)?);
     guest.state.vm.replace(Some(Rc::clone(&vm)));
+    Ok(vm)
+}
+
+thread_local! {
+    /// The generation whose VM was asked for last, and that VM: as a rule, it is asked for again.
+    static LAST: RefCell<(Weak<Generation>, Weak<Vm>)> = const {
+        RefCell::new((Weak::new(), Weak::new()))
+    };
+}
+
+/// The VM of a generation on this thread.
+fn of(generation: &Rc<Generation>) -> Result<Rc<Vm>, String> {
+    let known = LAST.with_borrow(|(last, vm)| {
+        // While it is pointed to, its place is nobody else's.
+        let is_last = ptr::eq(last.as_ptr(), Rc::as_ptr(generation));
+        is_last.then(|| vm.upgrade()).flatten()
+    });
+    if let Some(vm) = known {
+        return Ok(vm);
+    }
+    let vm = made_for(generation)?;
+    LAST.replace((Rc::downgrade(generation), Rc::downgrade(&vm)));
     Ok(vm)
 }
 
@@ -112,7 +137,7 @@ fn wanted(generation: &Generation) -> Option<Arc<MainConf>> {
         .filter(|conf| conf.is_wanted())
 }
 
-fn of(generation: &Generation) -> Result<Rc<Vm>, String> {
+fn made_for(generation: &Generation) -> Result<Rc<Vm>, String> {
     let local = generation.local::<Local>();
     local
         .0
@@ -151,6 +176,7 @@ impl Vm {
             host,
             inline: RefCell::default(),
             files: RefCell::default(),
+            spare: Rc::default(),
         };
         if let Some(code) = &conf.init {
             vm.engine().set_replay(init == Init::Again);
@@ -164,6 +190,7 @@ impl Vm {
 
     /// Packs the VM for another thread, if nothing here refers to it.
     fn into_parcel(self) -> Option<Parcel<Self>> {
+        self.spare.clear();
         let engine = Rc::clone(self.engine());
         // This one, and the one inside.
         let alone = Rc::strong_count(&engine) == 2;
@@ -241,8 +268,8 @@ impl Vm {
     fn run_blocking(&self, code: &Code, phase: Phase) -> Result<(), String> {
         let function = self.function(code, None).map_err(LoadError::into_message)?;
         let purpose = Purpose::new(RunKind::Blocking, phase);
-        let entry =
-            Entry::of_kept(self.engine(), purpose, &function).map_err(|_| "not enough memory")?;
+        let entry = Entry::of_kept(self.engine(), &self.spare, purpose, &function)
+            .map_err(|_| "not enough memory")?;
         entry.block().map(drop).map_err(|failure| failure.text())
     }
 
@@ -256,7 +283,7 @@ impl Vm {
             }
         };
         let purpose = Purpose::new(RunKind::Waiting, phase);
-        let Ok(entry) = Entry::of_kept(self.engine(), purpose, &function) else {
+        let Ok(entry) = Entry::of_kept(self.engine(), &self.spare, purpose, &function) else {
             error!("{} error: not enough memory", phase.context());
             return;
         };
@@ -288,7 +315,7 @@ impl Vm {
             guest: Some(guest),
             heritage: None,
         };
-        Entry::of_kept(self.engine(), purpose, function)
+        Entry::of_kept(self.engine(), &self.spare, purpose, function)
     }
 }
 

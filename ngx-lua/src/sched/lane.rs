@@ -4,13 +4,16 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use smallvec::SmallVec;
 
+use super::Engine;
 use super::light::{self, Light};
+#[cfg(feature = "http")]
+use super::run::Purpose;
 use super::run::Run;
-use super::{Engine, enter};
-use crate::ffi::{RawVm, Resumed, Thread, Value, Values, values};
+use crate::ffi::{RawVm, Resumed, Thread, Value, Values, values, with_lane};
 
 /// Coroutines inside coroutines; a runaway recursion ends here.
 const MAX_NESTED: usize = 8192;
@@ -82,6 +85,29 @@ impl Lane {
         lane
     }
 
+    /// Lets a lane of [`forget`](Self::forget) begin anew.
+    #[cfg(feature = "http")]
+    pub(super) fn renew(mut self: Rc<Self>, purpose: Purpose, bottom: Rc<Thread>) -> Rc<Self> {
+        let known = Rc::get_mut(&mut self).and_then(|lane| Rc::get_mut(&mut lane.run));
+        match known {
+            Some(run) => {
+                run.renew(purpose);
+                self.push(bottom);
+                self
+            }
+            // Nobody can have it, but then another one does as well.
+            None => Self::new(Rc::new(Run::new(self.engine(), purpose)), bottom),
+        }
+    }
+
+    /// Lets go of all that a lane which was closed and its run still know; false if somebody else
+    /// has one of the two.
+    #[cfg(feature = "http")]
+    pub(super) fn forget(lane: &mut Rc<Self>) -> bool {
+        let known = Rc::get_mut(lane).and_then(|lane| Rc::get_mut(&mut lane.run));
+        known.map(Run::forget).is_some()
+    }
+
     pub(crate) fn run(&self) -> &Rc<Run> {
         &self.run
     }
@@ -113,38 +139,63 @@ impl Lane {
     }
 
     /// The running thread becomes known to scripts.
-    pub(super) fn show_top(&self) {
-        if let Some(top) = self.stack.borrow().last() {
+    pub(super) fn show_top(self: &Rc<Self>) {
+        if let Some(top) = self.stack.borrow().last()
+            && !top.is_shown()
+        {
             top.show();
+            self.engine().occupy(top.id(), self);
         }
     }
 
-    /// Runs until the bottom thread ends, going on behind the `first` step if that was taken.
+    /// Goes on behind `step`, or from where the lane stands, until the bottom thread ends.
     ///
-    /// Dropping the future drops what the lane waits for; the lane can then only be closed.
-    pub(super) async fn drive(self: &Rc<Self>, mut first: Option<Step>) -> Ended {
+    /// What the lane waits for stands in `step` meanwhile: with it dropped, the lane can only be
+    /// closed.
+    pub(super) fn poll_end(
+        self: &Rc<Self>,
+        step: &mut Option<Step>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Ended> {
         loop {
-            let answered = match first.take().unwrap_or_else(|| self.step()) {
-                Step::Finished(thread) => return Ended::Finished(thread),
-                Step::Exited => return Ended::Exited,
-                Step::Failed(thread) => return Ended::Failed(thread),
-                Step::Exhausted => return Ended::Exhausted,
-                Step::Wait(future) => self.answer(future.await),
+            let answered = match step.take().unwrap_or_else(|| self.step()) {
+                Step::Finished(thread) => return Poll::Ready(Ended::Finished(thread)),
+                Step::Exited => return Poll::Ready(Ended::Exited),
+                Step::Failed(thread) => return Poll::Ready(Ended::Failed(thread)),
+                Step::Exhausted => return Poll::Ready(Ended::Exhausted),
+                Step::Wait(mut future) => match future.as_mut().poll(cx) {
+                    Poll::Ready(list) => {
+                        drop(future);
+                        self.answer(list)
+                    }
+                    Poll::Pending => {
+                        *step = Some(Step::Wait(future));
+                        return Poll::Pending;
+                    }
+                },
                 Step::Pause => {
-                    tokio::task::yield_now().await;
-                    self.answer(Values::new())
+                    *step = Some(Step::Wait(Box::pin(async {
+                        tokio::task::yield_now().await;
+                        Values::new()
+                    })));
+                    true
                 }
                 Step::Spawn(light) => {
-                    let thread = light.start().await;
-                    self.answer(values([Value::Thread(thread)]))
+                    *step = Some(Step::Wait(Box::pin(async {
+                        values([Value::Thread(light.start().await)])
+                    })));
+                    true
                 }
-                Step::Join(lights) => {
-                    let light = light::first_ended(&lights).await;
-                    self.answer_with(|top| light.hand_over(top))
-                }
+                Step::Join(lights) => match light::poll_ended(&lights, cx) {
+                    Poll::Ready(light) => self.answer_with(|top| light.hand_over(top)),
+                    Poll::Pending => {
+                        *step = Some(Step::Join(lights));
+                        return Poll::Pending;
+                    }
+                },
             };
             if !answered {
-                return Ended::Exhausted;
+                return Poll::Ready(Ended::Exhausted);
             }
         }
     }
@@ -155,10 +206,7 @@ impl Lane {
             let Some(top) = self.top() else {
                 return Step::Exhausted;
             };
-            let resumed = {
-                let _current = enter(self);
-                top.resume()
-            };
+            let resumed = with_lane(self, || top.resume());
             let op = self.op.borrow_mut().take();
             let went_on = match (resumed, op) {
                 (Resumed::Yielded, Some(Op::Resume(inner))) => self.descend(&top, inner),
@@ -197,11 +245,7 @@ impl Lane {
 
     /// Ends the lane wherever it stands.
     pub(super) fn close(&self) {
-        let stack = std::mem::take(&mut *self.stack.borrow_mut());
-        for thread in &stack {
-            self.engine().release(thread.id());
-        }
-        drop(stack);
+        while self.pop() {}
         let op = self.op.borrow_mut().take();
         drop(op);
     }
@@ -210,16 +254,22 @@ impl Lane {
         self.stack.borrow().last().cloned()
     }
 
-    fn push(self: &Rc<Self>, thread: Rc<Thread>) {
-        self.engine().occupy(thread.id(), self);
+    /// Puts a thread on top. One that scripts know is known to stand here.
+    pub(super) fn push(self: &Rc<Self>, thread: Rc<Thread>) {
+        if thread.is_shown() {
+            self.engine().occupy(thread.id(), self);
+        }
         self.stack.borrow_mut().push(thread);
     }
 
-    fn pop(&self) {
+    /// Takes the top away, if there is one.
+    fn pop(&self) -> bool {
         let popped = self.stack.borrow_mut().pop();
-        if let Some(thread) = popped {
+        let Some(thread) = popped else { return false };
+        if thread.is_shown() {
             self.engine().release(thread.id());
         }
+        true
     }
 
     /// Goes on in a coroutine that `top` resumes.
@@ -232,6 +282,7 @@ impl Lane {
                 .push(values([Value::Boolean(false), "stack overflow".into()]))
                 .is_ok();
         }
+        inner.show();
         self.push(inner);
         true
     }

@@ -7,8 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use ngx_core::log;
 
+use super::entry::failure;
 use super::lane::{Ended, Lane, LocalFuture, Op};
-use super::run::{Run, failure};
+use super::run::Run;
 use super::{Engine, may_wait};
 use crate::ffi::{Call, Raise, Reply, Thread, Value, function, values};
 
@@ -47,18 +48,15 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     ngx.set("thread", thread)
 }
 
-/// Waits until one has ended.
-pub(super) async fn first_ended(lights: &[Rc<Light>]) -> Rc<Light> {
-    poll_fn(|cx| {
-        for light in lights {
-            if light.state.get() != State::Running {
-                return Poll::Ready(Rc::clone(light));
-            }
-            light.watcher.set(Some(cx.waker().clone()));
+/// Ready as soon as one has ended.
+pub(super) fn poll_ended(lights: &[Rc<Light>], cx: &mut Context<'_>) -> Poll<Rc<Light>> {
+    for light in lights {
+        if light.state.get() != State::Running {
+            return Poll::Ready(Rc::clone(light));
         }
-        Poll::Pending
-    })
-    .await
+        light.watcher.set(Some(cx.waker().clone()));
+    }
+    Poll::Pending
 }
 
 impl Light {
@@ -83,7 +81,10 @@ impl Light {
             lane: Lane::new(Rc::clone(run), Rc::clone(&thread)),
         };
         *light.work.borrow_mut() = Some(Box::pin(async move {
-            let ended = alive.lane.drive(None).await;
+            let alive = alive;
+            // Dropped first: what the lane waits for goes before the lane does.
+            let mut step = None;
+            let ended = poll_fn(|cx| alive.lane.poll_end(&mut step, cx)).await;
             alive.light.leave(ended);
         }));
         let old = run
@@ -96,7 +97,7 @@ impl Light {
 
     /// Lets it run, as a task of its own.
     pub(super) fn begin(self: Rc<Self>) {
-        let scope = self.run.scope();
+        let scope = log::current();
         let task = poll_fn(move |cx| self.poll(cx));
         match scope {
             Some(scope) => drop(tokio::task::spawn_local(log::scoped(scope, task))),

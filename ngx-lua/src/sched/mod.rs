@@ -13,22 +13,27 @@
 
 mod coroutine;
 mod engine;
+mod entry;
 mod lane;
 mod light;
 mod run;
 pub(crate) mod semaphore;
 mod sleep;
+#[cfg(feature = "http")]
+mod spare;
 mod timer;
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 
 pub(crate) use self::engine::Engine;
-pub(crate) use self::lane::{Lane, Op};
 #[cfg(feature = "http")]
-pub(crate) use self::run::{Begun, Ended, Waiting};
-pub(crate) use self::run::{Ending, Endings, Entry, Failure, Purpose, Run, RunKind};
+pub(crate) use self::entry::{Begun, Ended, Waiting};
+pub(crate) use self::entry::{Entry, Failure};
+pub(crate) use self::lane::{Lane, Op};
+pub(crate) use self::run::{Ending, Endings, Purpose, Run, RunKind};
+#[cfg(feature = "http")]
+pub(crate) use self::spare::Spare;
 
 use crate::ffi::{Call, Raise, Reply, Values};
 
@@ -38,11 +43,6 @@ pub(crate) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
     light::install(engine, ngx)?;
     sleep::install(engine, ngx)?;
     timer::install(engine, ngx)
-}
-
-/// The lane that runs on this thread.
-pub(crate) fn current() -> Option<Rc<Lane>> {
-    CURRENT.with_borrow(Clone::clone)
 }
 
 /// Asks the scheduler to wait for `future`, whose output the call then returns.
@@ -85,28 +85,6 @@ fn may_yield(call: &Call<'_>) -> Result<(), Raise> {
         return Err("attempt to yield across C-call boundary".into());
     }
     Ok(())
-}
-
-/// Makes `lane` the current one until the guard is dropped.
-fn enter(lane: &Rc<Lane>) -> Entered {
-    Entered {
-        outer: CURRENT.replace(Some(Rc::clone(lane))),
-    }
-}
-
-struct Entered {
-    outer: Option<Rc<Lane>>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        // Dropped outside of the cell: a lane may be the last to know a socket.
-        drop(CURRENT.replace(self.outer.take()));
-    }
-}
-
-thread_local! {
-    static CURRENT: RefCell<Option<Rc<Lane>>> = const { RefCell::new(None) };
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::{Client, Disposition, Driver, End, TURNS};
+use super::{Client, Disposition, Driver, End, Parts, TURNS};
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
-use crate::exchange::Event;
+use crate::exchange::Signal;
 use crate::peer::Session;
-use crate::pipe::Pipe;
 use crate::protocol::{Protocol, Reuse, Trailers};
 
 /// What remains to be told when the pipe has run empty.
@@ -31,7 +30,7 @@ where
         head: P::Head,
         client: &mut R,
     ) -> Result<End, Error> {
-        let mode = match client.head(head, &self.tries) {
+        let mode = match client.head(head, &self.parts.tries) {
             Disposition::Pass => self.settings.mode,
             Disposition::PassIn(mode) => mode,
             Disposition::Discard => {
@@ -43,9 +42,9 @@ where
                 return Ok(End::Discarded);
             }
         };
-        let mut pipe = Pipe::new(mode, self.settings.buffers.clone());
+        self.parts.pipe.begin(mode, &self.settings.buffers);
         let mut rest = Rest::default();
-        poll_fn(|cx| self.poll_pass(cx, client, &mut pipe, &mut rest)).await?;
+        poll_fn(|cx| self.poll_pass(cx, client, &mut rest)).await?;
         if let Some(trailers) = rest.trailers {
             client.trailers(trailers);
         }
@@ -56,12 +55,12 @@ where
         &mut self,
         cx: &mut Context<'_>,
         client: &mut R,
-        pipe: &mut Pipe,
         rest: &mut Rest,
     ) -> Poll<Result<(), Error>> {
         for _ in 0..TURNS {
-            let came = self.poll_fill(cx, client, pipe, rest);
+            let came = self.poll_fill(cx, client, rest);
             let last = matches!(rest.end, Some(Ok(()))) && rest.trailers.is_none();
+            let pipe = &mut self.parts.pipe;
             let passed = match pipe.poll_pass(cx, client, last) {
                 Ok(passed) => passed,
                 Err(error) => return Poll::Ready(Err(Error::new(error.into(), Phase::Body))),
@@ -87,12 +86,11 @@ where
         &mut self,
         cx: &mut Context<'_>,
         client: &mut R,
-        pipe: &mut Pipe,
         rest: &mut Rest,
     ) -> bool {
         let mut came = false;
         while rest.end.is_none() {
-            let room = match pipe.room() {
+            let room = match self.parts.pipe.room() {
                 Ok(room) => room,
                 Err(error) => {
                     rest.end = Some(Err(Error::new(ErrorKind::TempFile(error), Phase::Body)));
@@ -101,27 +99,28 @@ where
             };
             match self.poll_event(cx, client, room) {
                 Poll::Pending => return came,
-                Poll::Ready(Ok(Event::Body(chain))) => {
-                    if let Some(link) = &mut self.link {
-                        link.attempt.body += chain.size();
+                Poll::Ready(Ok(Signal::Body(came))) => {
+                    let Parts { pipe, tries, .. } = &mut *self.parts;
+                    pipe.grew(came);
+                    if let Some(attempt) = tries.last_mut() {
+                        attempt.body += came;
                     }
-                    pipe.push(chain);
                 }
-                Poll::Ready(Ok(Event::Trailers(trailers))) => rest.trailers = Some(trailers),
-                Poll::Ready(Ok(Event::Done(reuse))) => {
+                Poll::Ready(Ok(Signal::Trailers(trailers))) => rest.trailers = Some(trailers),
+                Poll::Ready(Ok(Signal::Done(reuse))) => {
                     self.release(reuse == Reuse::Keep);
                     rest.end = Some(Ok(()));
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
                     if error.is_client() {
-                        pipe.clear();
+                        self.parts.pipe.clear();
                     }
                     rest.end = Some(Err(error));
                 }
             }
             came = true;
-            if pipe.is_enough() {
+            if self.parts.pipe.is_enough() {
                 return true;
             }
         }
@@ -132,25 +131,30 @@ where
     fn discard(&mut self, cx: &mut Context<'_>) {
         let mut left = self.settings.discard_max;
         loop {
-            match self.exchange.poll() {
-                Ok(Event::Done(reuse)) => return self.release(reuse == Reuse::Keep),
-                Ok(Event::Again) if left > 0 => {}
-                Ok(Event::Again) | Err(_) => break,
+            let advanced = self.advance();
+            self.parts.pipe.clear();
+            match advanced {
+                Ok(Signal::Done(reuse)) => return self.release(reuse == Reuse::Keep),
+                Ok(Signal::Again) if left > 0 => {}
+                Ok(Signal::Again) | Err(_) => break,
                 Ok(_) => continue,
             }
-            let Some(link) = &mut self.link else { break };
-            let input = self.exchange.input();
+            let Parts { link, exchange, .. } = &mut *self.parts;
+            if !link.is_on() {
+                break;
+            }
+            let input = exchange.input();
             let before = input.len();
             match link.poll_recv(cx, input, left) {
                 Poll::Ready(Ok(false)) => {
                     left = left.saturating_sub(input.len() - before);
-                    self.exchange.received();
+                    exchange.received();
                 }
-                Poll::Ready(Ok(true)) => self.exchange.closed(),
+                Poll::Ready(Ok(true)) => exchange.closed(),
                 Poll::Ready(Err(_)) | Poll::Pending => break,
             }
         }
-        self.exchange.fail();
+        self.parts.exchange.fail();
         self.release(false);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::now::{millis, now_ms};
+use crate::now::now_ms;
 use crate::timeouts::{Timer, TimerTable};
 
 /// A table of timers and the one sleep under it. Moving a deadline on does not touch the sleep: it
@@ -27,14 +27,13 @@ pub(crate) struct Alarm {
 }
 
 impl Clock {
-    /// Sets or moves a deadline.
-    pub(super) fn set(&mut self, timer: Timer, after: Duration) {
-        self.table
-            .set(timer, now_ms().saturating_add(millis(after)));
+    /// Sets or moves a deadline: so many milliseconds from now.
+    pub(super) fn set(&mut self, timer: Timer, after: u64) {
+        self.table.set(timer, now_ms().saturating_add(after));
     }
 
     /// Sets a deadline unless it is set.
-    pub(super) fn start(&mut self, timer: Timer, after: Duration) {
+    pub(super) fn start(&mut self, timer: Timer, after: u64) {
         if !self.table.is_set(timer) {
             self.set(timer, after);
         }

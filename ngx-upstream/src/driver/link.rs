@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, BytesMut};
+use ngx_buf::Chain;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::report::Try;
@@ -16,27 +17,50 @@ use crate::error::ErrorKind;
 use crate::now::{now_ms, since};
 use crate::peer::Peer;
 
-/// A peer, the connection to it if there is one yet, and what has happened on it.
+/// A peer, the connection to it if there is one yet, and what has happened on it. Between tries
+/// there is no peer.
 #[derive(Debug)]
 pub(super) struct Link<S> {
-    pub(super) peer: Peer,
+    pub(super) peer: Option<Peer>,
     pub(super) connection: Option<Connection<S>>,
     pub(super) sender: Sender,
-    pub(super) attempt: Try,
-    /// A copy of `attempt` stands in the list of tries.
-    pub(super) noted: bool,
+    /// The head has come.
+    pub(super) answered: bool,
     begun: u64,
+    received: u64,
     /// Bytes to ask for. Invariant: `read_min <= size <= read_max`.
     size: usize,
     read_min: usize,
     read_max: usize,
+    /// The peer was given a moment to answer.
+    awaited: bool,
     eof: bool,
     /// Why nothing can be sent any more. The peer may have answered before.
     broken: Option<io::Error>,
 }
 
+impl<S> Default for Link<S> {
+    fn default() -> Self {
+        Self {
+            peer: None,
+            connection: None,
+            sender: Sender::default(),
+            answered: false,
+            begun: 0,
+            received: 0,
+            size: 0,
+            read_min: 0,
+            read_max: 0,
+            awaited: false,
+            eof: false,
+            broken: None,
+        }
+    }
+}
+
 impl<S: Stream> Link<S> {
-    pub(super) fn new(peer: Peer, settings: &Settings) -> Self {
+    /// A try with this peer begins.
+    pub(super) fn begin(&mut self, peer: Peer, settings: &Settings) -> Try {
         let attempt = Try {
             peer: peer.name.clone(),
             reused: false,
@@ -48,34 +72,42 @@ impl<S: Stream> Link<S> {
             body: 0,
             status: 0,
         };
-        Self {
-            peer,
-            connection: None,
-            sender: Sender::new(),
-            attempt,
-            noted: false,
-            begun: now_ms(),
-            size: settings.read_min,
-            read_min: settings.read_min,
-            read_max: settings.read_max.max(settings.read_min),
-            eof: false,
-            broken: None,
-        }
+        self.peer = Some(peer);
+        self.connection = None;
+        self.sender = Sender::default();
+        self.answered = false;
+        self.begun = now_ms();
+        self.received = 0;
+        self.size = settings.read_min;
+        self.read_min = settings.read_min;
+        self.read_max = settings.read_max.max(settings.read_min);
+        self.awaited = false;
+        self.eof = false;
+        self.broken = None;
+        attempt
     }
 
-    pub(super) fn connected(&mut self, connection: Connection<S>) {
-        self.attempt.reused = connection.is_reused();
-        self.attempt.connect_time = Some(since(self.begun));
+    /// Whether a try is running.
+    pub(super) fn is_on(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    pub(super) fn connected(&mut self, connection: Connection<S>, attempt: &mut Try) {
+        attempt.reused = connection.is_reused();
+        attempt.connect_time = Some(since(self.begun));
         self.connection = Some(connection);
     }
 
-    pub(super) fn head_came(&mut self) {
-        self.attempt.header_time = Some(since(self.begun));
-        self.attempt.sent = self.sender.sent();
+    pub(super) fn head_came(&mut self, attempt: &mut Try) {
+        self.answered = true;
+        attempt.header_time = Some(since(self.begun));
+        attempt.sent = self.sender.sent();
+        attempt.received = self.received;
     }
 
+    /// Whether the running try uses a connection that has served before.
     pub(super) fn is_reused(&self) -> bool {
-        self.attempt.reused
+        self.connection.as_ref().is_some_and(Connection::is_reused)
     }
 
     /// Whether nothing is on its way in either direction.
@@ -88,29 +120,37 @@ impl<S: Stream> Link<S> {
         self.eof
     }
 
-    pub(super) fn into_try(mut self, status: u16) -> Try {
-        self.attempt.response_time = Some(since(self.begun));
-        self.attempt.sent = self.sender.sent();
-        self.attempt.status = status;
-        self.attempt
+    /// The try is over; a connection that is still here is closed.
+    pub(super) fn end(&mut self, attempt: &mut Try) {
+        attempt.response_time = Some(since(self.begun));
+        attempt.sent = self.sender.sent();
+        attempt.received = self.received;
+        self.peer = None;
+        self.connection = None;
     }
 
-    /// Writes what is queued. Ready when all of it is out, or never will be: then it is dropped, and
-    /// the error comes with the end of what the peer says, who may have answered before.
+    /// Writes what is `queued`. Ready when all of it is out, or never will be: then it is dropped,
+    /// and the error comes with the end of what the peer says, who may have answered before.
     ///
     /// # Errors
     /// A part of the request could not be read.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        queued: &mut Chain,
+    ) -> Poll<Result<(), ErrorKind>> {
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Ok(()));
         };
         if self.broken.is_some() {
             self.sender.clear();
+            queued.clear();
             return Poll::Ready(Ok(()));
         }
-        match ready!(self.sender.poll_write(cx, &mut connection.stream)) {
+        match ready!(self.sender.poll_write(cx, &mut connection.stream, queued)) {
             Err(ErrorKind::Send(error)) => {
                 self.sender.clear();
+                queued.clear();
                 self.broken = Some(error);
                 Poll::Ready(Ok(()))
             }
@@ -141,6 +181,10 @@ impl<S: Stream> Link<S> {
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Ok(true));
         };
+        if !std::mem::replace(&mut self.awaited, true) {
+            // Nearly never there is an answer as soon as the request is out.
+            ready!(connection.stream.poll_readable(cx));
+        }
         let wanted = self.size.min(room).max(1);
         let read = ready!(if input.is_empty() {
             poll_read_block(cx, &mut connection.stream, input, wanted)
@@ -152,7 +196,7 @@ impl<S: Stream> Link<S> {
             Ok(n) => n,
             Err(e) => return Poll::Ready(Err(ErrorKind::Recv(e))),
         };
-        self.attempt.received += n as u64;
+        self.received += n as u64;
         if n == 0 {
             self.eof = true;
             if let Some(error) = self.broken.take() {
@@ -179,6 +223,13 @@ const BLOCKS_MAX: usize = 8;
 /// A block with room for `wanted` bytes, out of those of the thread if one is free.
 fn take_block(wanted: usize) -> BytesMut {
     BLOCKS.with_borrow_mut(|blocks| {
+        // Nearly always it is the last one.
+        if let Some(mut last) = blocks.pop() {
+            if last.capacity() >= wanted || last.try_reclaim(wanted) {
+                return last;
+            }
+            blocks.push(last);
+        }
         let free = |block: &mut BytesMut| block.capacity() >= wanted || block.try_reclaim(wanted);
         if let Some(at) = blocks.iter_mut().rposition(free) {
             return blocks.remove(at);

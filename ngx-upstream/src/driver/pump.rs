@@ -4,10 +4,10 @@ use std::task::{Context, Poll};
 
 use ngx_buf::Chain;
 
-use super::{Client, Driver};
+use super::{Client, Driver, Parts};
 use crate::connect::Connect;
-use crate::error::{Error, ErrorKind, Phase};
-use crate::exchange::Event;
+use crate::error::{Error, ErrorKind, Phase, ProtocolError};
+use crate::exchange::Signal;
 use crate::peer::Session;
 use crate::protocol::Protocol;
 use crate::timeouts::Timer;
@@ -27,11 +27,11 @@ where
         cx: &mut Context<'_>,
         client: &mut R,
         room: usize,
-    ) -> Poll<Result<Event<P::Head>, Error>> {
+    ) -> Poll<Result<Signal<P::Head>, Error>> {
         loop {
-            match self.exchange.poll() {
-                Ok(Event::Again) => {}
-                Ok(event) => return Poll::Ready(Ok(event)),
+            match self.advance() {
+                Ok(Signal::Again) => {}
+                Ok(signal) => return Poll::Ready(Ok(signal)),
                 Err(error) => return self.fail(error.into(), self.reading()),
             }
             let sent = match self.poll_request(cx, client) {
@@ -46,7 +46,7 @@ where
             if room == 0 || !sent {
                 self.clock.stop(Timer::Read);
             } else {
-                self.clock.start(Timer::Read, self.settings.timeouts.read);
+                self.clock.start(Timer::Read, self.waits.read);
             }
             if client.poll_closed(cx).is_ready() {
                 return self.fail(ErrorKind::ClientClosed, self.reading());
@@ -59,6 +59,13 @@ where
         }
     }
 
+    /// What the exchange has to tell; what has come of the body is in the pipe.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<Signal<P::Head>, ProtocolError> {
+        let Parts { exchange, pipe, .. } = &mut *self.parts;
+        exchange.advance(pipe.queue())
+    }
+
     /// Sends what there is; whether the whole request is out.
     fn poll_request<R: Client<P::Head>>(
         &mut self,
@@ -66,11 +73,7 @@ where
         client: &mut R,
     ) -> Result<bool, ErrorKind> {
         loop {
-            let blocked = self
-                .link
-                .as_ref()
-                .is_some_and(|link| !link.sender.is_empty());
-            if blocked && !self.poll_output(cx)? {
+            if self.parts.link.sender.is_blocked() && !self.poll_output(cx)? {
                 return Ok(false);
             }
             // What the client has sent by now leaves in one write with what is queued already.
@@ -90,15 +93,18 @@ where
         cx: &mut Context<'_>,
         client: &mut R,
     ) -> Result<bool, ErrorKind> {
+        if self.body_sent {
+            return Ok(false);
+        }
         let mut came = 0;
         while !self.body_sent && came < BODY_BATCH {
             match client.poll_request_body(cx)? {
                 Poll::Ready(Some(chain)) => {
                     came += chain.size().max(1);
-                    self.exchange.push_request_body(chain, false)?;
+                    self.parts.exchange.push_request_body(chain, false)?;
                 }
                 Poll::Ready(None) => {
-                    self.exchange.push_request_body(Chain::new(), true)?;
+                    self.parts.exchange.push_request_body(Chain::new(), true)?;
                     self.body_sent = true;
                 }
                 Poll::Pending => break,
@@ -109,36 +115,35 @@ where
 
     /// Writes what the protocol has queued; whether all of it is out.
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, ErrorKind> {
-        let Some(link) = &mut self.link else {
+        let Parts { link, exchange, .. } = &mut *self.parts;
+        if !exchange.has_output() && link.sender.is_empty() {
             return Ok(true);
-        };
-        if self.exchange.has_output() {
-            link.sender.push(self.exchange.take_output());
         }
         let before = link.sender.sent();
-        let out = link.poll_send(cx)?.is_ready();
+        let out = link.poll_send(cx, exchange.output())?.is_ready();
         if out {
             self.clock.stop(Timer::Send);
         } else if link.sender.sent() > before {
-            self.clock.set(Timer::Send, self.settings.timeouts.send);
+            self.clock.set(Timer::Send, self.waits.send);
         } else {
-            self.clock.start(Timer::Send, self.settings.timeouts.send);
+            self.clock.start(Timer::Send, self.waits.send);
         }
         Ok(out)
     }
 
     /// Reads; whether something came.
     fn poll_response(&mut self, cx: &mut Context<'_>, room: usize) -> Result<bool, ErrorKind> {
-        let Some(link) = self.link.as_mut().filter(|link| room > 0 && !link.is_eof()) else {
+        let Parts { link, exchange, .. } = &mut *self.parts;
+        if room == 0 || link.is_eof() {
             return Ok(false);
-        };
-        match link.poll_recv(cx, self.exchange.input(), room)? {
+        }
+        match link.poll_recv(cx, exchange.input(), room)? {
             Poll::Ready(end) => {
                 self.clock.stop(Timer::Read);
                 if end {
-                    self.exchange.closed();
+                    exchange.closed();
                 } else {
-                    self.exchange.received();
+                    exchange.received();
                 }
                 Ok(true)
             }
@@ -148,7 +153,7 @@ where
 
     /// What is done when bytes are read.
     fn reading(&self) -> Phase {
-        if self.link.as_ref().is_some_and(|link| link.noted) {
+        if self.parts.link.is_on() && self.parts.link.answered {
             Phase::Body
         } else {
             Phase::Head

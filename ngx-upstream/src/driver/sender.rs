@@ -12,19 +12,19 @@ use tokio::io::AsyncWrite;
 
 use crate::error::ErrorKind;
 
-/// Queues the request and writes it on one connection.
+/// Writes the request on one connection, from the chain where it waits.
 ///
 /// A request that is memory alone, as most are, goes out as it is. From the first file on it goes
 /// through an output chain, which reads it, and a chain writer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sender {
-    /// What waits to be written or, if there are `files`, what came since these were last called.
-    queued: Chain,
     files: Option<Box<Files>>,
     /// Bytes written without `files`.
     sent: u64,
     /// Bytes were written since the connection was last flushed.
     unflushed: bool,
+    /// The connection has not taken all there was.
+    blocked: bool,
 }
 
 #[derive(Debug)]
@@ -34,23 +34,10 @@ struct Files {
 }
 
 impl Sender {
-    pub(super) fn new() -> Self {
-        Self {
-            queued: Chain::new(),
-            files: None,
-            sent: 0,
-            unflushed: false,
-        }
-    }
-
-    pub(super) fn push(&mut self, chain: Chain) {
-        self.queued.append(chain);
-    }
-
-    /// Drops what is queued after an error: nobody will read it.
+    /// Drops what is on its way after an error: nobody will read it.
     pub(super) fn clear(&mut self) {
-        self.queued.clear();
         self.unflushed = false;
+        self.blocked = false;
         if let Some(files) = &mut self.files
             && !files.output.is_empty()
         {
@@ -58,11 +45,16 @@ impl Sender {
         }
     }
 
+    /// Whether nothing is on its way but what is `queued`.
     pub(super) fn is_empty(&self) -> bool {
         let files = self.files.as_ref();
-        self.queued.is_empty()
-            && !self.unflushed
+        !self.unflushed
             && files.is_none_or(|files| files.output.is_empty() && files.writer.is_empty())
+    }
+
+    /// Whether the connection has not taken all there was.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Bytes that the connection has taken.
@@ -70,7 +62,7 @@ impl Sender {
         self.sent + self.files.as_ref().map_or(0, |files| files.writer.sent())
     }
 
-    /// Writes; ready when all of it is out.
+    /// Writes what is `queued`; ready when all of it is out.
     ///
     /// # Errors
     /// `Send` if the connection is broken, `TempFile` if a part of the request cannot be read.
@@ -78,46 +70,44 @@ impl Sender {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
+        queued: &mut Chain,
     ) -> Poll<Result<(), ErrorKind>> {
-        if self.is_empty() {
+        if queued.is_empty() && self.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if self.files.is_none() && self.queued.iter().any(Buf::is_file) {
+        if self.files.is_none() && queued.iter().any(Buf::is_file) {
             self.files = Some(Box::new(Files {
                 output: OutputChain::new(OutputContext::new(TAG)),
                 writer: ChainWriter::new(),
             }));
         }
-        match &mut self.files {
-            Some(files) => files.poll_write(cx, stream, std::mem::take(&mut self.queued)),
-            None => self.poll_memory(cx, stream).map_err(ErrorKind::Send),
-        }
+        let written = match &mut self.files {
+            Some(files) => files.poll_write(cx, stream, std::mem::take(queued)),
+            None => self
+                .poll_memory(cx, stream, queued)
+                .map_err(ErrorKind::Send),
+        };
+        self.blocked = written.is_pending();
+        written
     }
 
     fn poll_memory<S: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
+        queued: &mut Chain,
     ) -> Poll<io::Result<()>> {
         let mut stream = Pin::new(stream);
         loop {
-            // Marks have their turn when everything before them has gone.
-            self.queued.advance(0);
-            let mut pieces = self.queued.iter().filter_map(Buf::as_slice);
-            let written = match (pieces.next(), pieces.next()) {
-                (None, _) => break,
-                (Some(only), None) => stream.as_mut().poll_write(cx, only),
-                (Some(_), Some(_)) => {
-                    let pieces = self.queued.iter().filter_map(Buf::as_slice);
-                    let pieces: SmallVec<[IoSlice<'_>; PIECES]> =
-                        pieces.take(PIECES).map(IoSlice::new).collect();
-                    stream.as_mut().poll_write_vectored(cx, &pieces)
-                }
+            let Some(written) = poll_write_once(cx, stream.as_mut(), queued) else {
+                // Marks have their turn when everything before them has gone.
+                queued.clear();
+                break;
             };
             match ready!(written) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
-                    self.queued.advance(n as u64);
+                    queued.advance(n as u64);
                     self.sent += n as u64;
                     self.unflushed = true;
                 }
@@ -131,6 +121,31 @@ impl Sender {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// One write of what is queued, if that is anything.
+#[inline]
+fn poll_write_once<S: AsyncWrite>(
+    cx: &mut Context<'_>,
+    stream: Pin<&mut S>,
+    queued: &Chain,
+) -> Option<Poll<io::Result<usize>>> {
+    let mut several = pieces(queued);
+    let first = several.next()?;
+    if several.next().is_none() {
+        return Some(stream.poll_write(cx, first));
+    }
+    let slices: SmallVec<[IoSlice<'_>; PIECES]> =
+        pieces(queued).take(PIECES).map(IoSlice::new).collect();
+    Some(stream.poll_write_vectored(cx, &slices))
+}
+
+/// The memory that is not empty.
+fn pieces(chain: &Chain) -> impl Iterator<Item = &[u8]> {
+    chain
+        .iter()
+        .filter_map(Buf::as_slice)
+        .filter(|piece| !piece.is_empty())
 }
 
 /// Pieces in one vectored write.

@@ -5,12 +5,11 @@ use std::task::{Context, Poll};
 
 use ngx_buf::{Buf, Chain};
 
-use super::link::Link;
-use super::{Client, Driver, TURNS};
+use super::{Client, Driver, Parts, TURNS};
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::peer::Session;
-use crate::pipe::{Mode, Pipe};
+use crate::pipe::Mode;
 use crate::protocol::Protocol;
 use crate::timeouts::Timer;
 
@@ -33,17 +32,18 @@ where
     /// moved for the time of `proxy_read_timeout`. When the client closes its side, so do we towards
     /// the peer, who may go on talking.
     pub(super) async fn tunnel<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<(), Error> {
-        let mut pipe = Pipe::new(Mode::Unbuffered, self.settings.buffers.clone());
-        let first = self.exchange.take_input();
+        let Parts { exchange, pipe, .. } = &mut *self.parts;
+        pipe.begin(Mode::Unbuffered, &self.settings.buffers);
+        let first = exchange.take_input();
         if !first.is_empty() {
             pipe.push(Chain::from(Buf::from(first)));
         }
         let mut uplink = Uplink::Open;
         self.clock.clear();
-        self.clock.set(Timer::Read, self.settings.timeouts.read);
-        let result = poll_fn(|cx| self.poll_tunnel(cx, client, &mut pipe, &mut uplink)).await;
+        self.clock.set(Timer::Read, self.waits.read);
+        let result = poll_fn(|cx| self.poll_tunnel(cx, client, &mut uplink)).await;
         result.map_err(|kind| Error::new(kind, Phase::Tunnel))?;
-        self.exchange.finalize();
+        self.parts.exchange.finalize();
         self.release(false);
         Ok(())
     }
@@ -52,18 +52,18 @@ where
         &mut self,
         cx: &mut Context<'_>,
         client: &mut R,
-        pipe: &mut Pipe,
         uplink: &mut Uplink,
     ) -> Poll<Result<(), ErrorKind>> {
         for _ in 0..TURNS {
             let up = self.poll_uplink(cx, client, uplink)?;
-            let down = self.poll_downlink(cx, client, pipe)?;
-            let ended = self.link.as_ref().is_none_or(Link::is_eof);
+            let down = self.poll_downlink(cx, client)?;
+            let Parts { link, pipe, .. } = &*self.parts;
+            let ended = !link.is_on() || link.is_eof();
             if ended && pipe.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             if up || down {
-                self.clock.set(Timer::Read, self.settings.timeouts.read);
+                self.clock.set(Timer::Read, self.waits.read);
                 continue;
             }
             return self
@@ -82,12 +82,13 @@ where
         client: &mut R,
         uplink: &mut Uplink,
     ) -> Result<bool, ErrorKind> {
-        let Some(link) = &mut self.link else {
+        let Parts { link, exchange, .. } = &mut *self.parts;
+        if !link.is_on() {
             return Ok(false);
-        };
+        }
         let before = link.sender.sent();
         let mut moved = false;
-        while link.poll_send(cx)?.is_ready() {
+        while link.poll_send(cx, exchange.output())?.is_ready() {
             match *uplink {
                 Uplink::Closed => break,
                 Uplink::Ending if link.poll_shutdown(cx).is_ready() => {
@@ -98,7 +99,7 @@ where
                 Uplink::Open => match client.poll_request_body(cx)? {
                     Poll::Ready(Some(chain)) => {
                         moved = true;
-                        link.sender.push(chain);
+                        exchange.output().append(chain);
                     }
                     Poll::Ready(None) => *uplink = Uplink::Ending,
                     Poll::Pending => break,
@@ -113,22 +114,25 @@ where
         &mut self,
         cx: &mut Context<'_>,
         client: &mut R,
-        pipe: &mut Pipe,
     ) -> Result<bool, ErrorKind> {
+        let Parts {
+            link,
+            exchange,
+            pipe,
+            tries,
+        } = &mut *self.parts;
         let mut moved = pipe.poll_pass(cx, client, false)?;
-        let Some(link) = self
-            .link
-            .as_mut()
-            .filter(|link| !link.is_eof() && pipe.is_empty())
-        else {
+        if !link.is_on() || link.is_eof() || !pipe.is_empty() {
             return Ok(moved);
-        };
-        let input = self.exchange.input();
+        }
+        let input = exchange.input();
         if let Poll::Ready(end) = link.poll_recv(cx, input, self.settings.read_max)? {
             moved = true;
             if !end {
                 let bytes = input.split().freeze();
-                link.attempt.body += bytes.len() as u64;
+                if let Some(attempt) = tries.last_mut() {
+                    attempt.body += bytes.len() as u64;
+                }
                 pipe.push(Chain::from(Buf::from(bytes)));
                 pipe.poll_pass(cx, client, false)?;
             }

@@ -12,11 +12,12 @@ use ngx_core::module::{Arity, Conf, Contexts, Cx, Directive, Level, Setter, Slot
 use ngx_core::script::{Template, Variables};
 use ngx_core::{setter, settings};
 
-use super::headers::{HIDDEN, Passing};
+use super::headers::{HIDDEN, Passing, STAY_HERE};
 use super::redirect::{From, Redirect, Redirects};
 use super::request::{OF_ONE_HOP, Sending, is_framing};
 use super::settings::{Drive, buffers, conditions, default_conditions};
 use super::target::Pass;
+use crate::driver::Settings;
 use crate::pipe::{Buffers, Mode};
 use crate::retry::Conditions;
 
@@ -30,7 +31,7 @@ pub(super) struct ProxyConf {
     pub(super) pass: Option<Pass>,
     pub(super) sending: Sending,
     pub(super) passing: Passing,
-    pub(super) drive: Option<Drive>,
+    pub(super) drive: Option<Arc<Settings>>,
 }
 
 settings! {
@@ -129,7 +130,7 @@ impl Conf for ProxyConf {
     fn finish(&mut self) -> Result<(), Problem> {
         self.sending = self.sending();
         self.passing = self.passing()?;
-        self.drive = Some(self.drive());
+        self.drive = Some(Arc::new(self.drive().settings()));
         Ok(())
     }
 }
@@ -153,7 +154,7 @@ impl ProxyConf {
             } else if is_framing(name) {
                 sending.framing.push((name.clone(), value.clone()));
             } else {
-                sending.lines.push((name.clone(), value.clone()));
+                sending.lines.push(name, value);
             }
         }
         sending
@@ -175,6 +176,9 @@ impl ProxyConf {
             {
                 passing.hidden.insert(&name);
             }
+        }
+        for name in STAY_HERE {
+            passing.hidden.insert(&Bytes::from_static(name.as_bytes()));
         }
         let mut redirects = Vec::new();
         for rule in self.redirects.iter() {

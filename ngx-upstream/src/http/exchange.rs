@@ -10,9 +10,8 @@ use ngx_core::http::{BodyPiece, Downstream, PhaseStep, Request, SendError, Step}
 use ngx_core::{error, info};
 
 use super::state::State;
-use super::target::Found;
 use crate::connect::Sockets;
-use crate::driver::{Client, ClientError, Disposition, Driver, End, Report, Settings, Try};
+use crate::driver::{Client, ClientError, Disposition, Driver, End, Tries, Try};
 use crate::error::{Error, ErrorKind, ProtocolError};
 use crate::peer::{Peer, RoundRobinSession};
 use crate::pipe::Mode;
@@ -47,74 +46,29 @@ pub(super) enum Answer {
     Redirect(Bytes),
 }
 
-/// How an exchange is run.
-pub(super) struct Run {
-    pub(super) found: Found,
-    pub(super) settings: Settings,
-    /// `proxy_ignore_client_abort`
-    pub(super) ignore_client_abort: bool,
+/// The driver of an exchange with HTTP's peers.
+pub(super) type HttpDriver<P> = Driver<P, RoundRobinSession, Rc<Pool<Sockets>>>;
+
+/// An exchange that is ready to run, for one request.
+pub(super) struct Exchanging<P: Protocol, F> {
+    pub(super) driver: HttpDriver<P>,
+    pub(super) talk: Talk<F>,
 }
 
-/// Gets an exchange ready: [`Exchanging::run`] runs it.
-///
-/// No future, and the memory first: the driver is large, and is made where it stays.
-#[inline(always)]
-pub(super) fn prepare<'a, P, F>(
-    r: &'a Request,
-    state: Rc<State>,
-    run: Run,
-    protocol: P,
-    front: F,
-) -> Box<Exchanging<'a, P, F>>
-where
-    P: Protocol,
-    F: Front<P::Head>,
-{
-    let place = Box::new_uninit();
-    let Run {
-        found,
-        settings,
-        ignore_client_abort,
-    } = run;
-    let exchanging = Exchanging {
-        driver: Driver::new(protocol, found.peers.session, found.peers.pool, settings),
-        talk: Talk {
-            r,
-            downstream: r.downstream(),
-            state,
-            name: found.name,
-            front,
-            ignore_client_abort,
-            stage: Stage::Waiting,
-        },
-    };
-    Box::write(place, exchanging)
-}
-
-/// An exchange that is ready to run.
-pub(super) struct Exchanging<'a, P: Protocol, F> {
-    driver: Driver<P, RoundRobinSession, Rc<Pool<Sockets>>>,
-    talk: Talk<'a, F>,
-}
-
-impl<P: Protocol, F: Front<P::Head>> Exchanging<'_, P, F> {
-    /// Runs the exchange.
+impl<P: Protocol, F: Front<P::Head>> Exchanging<P, F> {
+    /// Runs the exchange and says how the request goes on.
     ///
     /// # Cancel safety
     /// Dropping the future and the exchange ends it.
-    pub(super) async fn run(&mut self) -> Report {
-        self.driver.run(&mut self.talk).await
-    }
-
-    /// Says how the request goes on.
-    pub(super) fn end(&mut self, report: Report) -> PhaseStep {
-        self.talk.end(report)
+    pub(super) async fn run(&mut self) -> PhaseStep {
+        let result = self.driver.drive(&mut self.talk).await;
+        self.talk.end(result, self.driver.tries())
     }
 }
 
 /// The client's side of an exchange.
-struct Talk<'a, F> {
-    r: &'a Request,
+pub(super) struct Talk<F> {
+    r: Request,
     downstream: Option<Rc<dyn Downstream>>,
     state: Rc<State>,
     /// How logs call the group.
@@ -122,6 +76,27 @@ struct Talk<'a, F> {
     front: F,
     ignore_client_abort: bool,
     stage: Stage,
+}
+
+impl<F> Talk<F> {
+    /// The client of `r`. `name` is how logs call the group of peers.
+    #[inline]
+    pub(super) fn new(
+        r: &Request,
+        (state, name): (Rc<State>, Arc<str>),
+        front: F,
+        ignore_client_abort: bool,
+    ) -> Self {
+        Self {
+            r: r.clone(),
+            downstream: r.downstream(),
+            state,
+            name,
+            front,
+            ignore_client_abort,
+            stage: Stage::Waiting,
+        }
+    }
 }
 
 enum Stage {
@@ -139,7 +114,7 @@ enum Stage {
     Over,
 }
 
-impl<F> Talk<'_, F> {
+impl<F> Talk<F> {
     fn send_header(&mut self) -> Result<(), ()> {
         match self.r.send_header() {
             Ok(_) => Ok(()),
@@ -166,34 +141,30 @@ impl<F> Talk<'_, F> {
     }
 
     /// Says how the request goes on.
-    fn end<H>(&mut self, report: Report) -> PhaseStep
-    where
-        F: Front<H>,
-    {
-        let mut tries = report.tries;
-        if let Err(failed) = &report.result
+    fn end(&mut self, result: Result<End, Error>, tries: &mut Tries) -> PhaseStep {
+        if let Err(failed) = &result
             && matches!(failed.kind(), ErrorKind::NoLive)
         {
             tries.push(nobody(&self.name));
         }
-        self.state.set_tries(tries);
+        self.state.swap_tries(tries);
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        match (stage, report.result) {
+        match (stage, result) {
             (Stage::Elsewhere(Answer::Finish(status)), _) => Step::Finish(status),
-            (Stage::Elsewhere(Answer::Redirect(uri)), _) => redirect(self.r, &uri),
+            (Stage::Elsewhere(Answer::Redirect(uri)), _) => redirect(&self.r, &uri),
             (Stage::Elsewhere(Answer::Send(_)) | Stage::Over, _)
             | (Stage::Tunnel, Ok(_))
             | (Stage::Sending, Ok(End::Discarded | End::Tunnel))
             | (Stage::Sent, _) => Step::Done,
             (Stage::Waiting, Ok(_)) => Step::Finish(502),
             (Stage::Sending, Ok(End::Complete)) => {
-                send(self.r, Chain::from(Buf::special(Flags::LAST_BUF)));
+                send(&self.r, Chain::from(Buf::special(Flags::LAST_BUF)));
                 Step::Done
             }
             (Stage::Waiting, Err(failed)) => Step::Finish(failed.status()),
             (Stage::Sending, Err(_)) => {
                 // What has come goes out, and nothing says that it was all.
-                send(self.r, Chain::from(Buf::special(Flags::FLUSH)));
+                send(&self.r, Chain::from(Buf::special(Flags::FLUSH)));
                 Step::Done
             }
             (Stage::Tunnel, Err(_)) => Step::Done,
@@ -244,14 +215,14 @@ fn redirect(r: &Request, uri: &[u8]) -> PhaseStep {
     r.internal_redirect(&normal, args.unwrap_or_default())
 }
 
-impl<H, F: Front<H>> Client<H> for Talk<'_, F> {
+impl<H, F: Front<H>> Client<H> for Talk<F> {
     fn status(&mut self, head: &H) -> Option<u16> {
         Some(self.front.status(head))
     }
 
     fn head(&mut self, head: H, tries: &[Try]) -> Disposition {
-        self.state.set_tries(tries.iter().cloned().collect());
-        match self.front.head(self.r, &self.state, head) {
+        self.state.note_tries(tries);
+        match self.front.head(&self.r, &self.state, head) {
             Answer::Send(mode) => {
                 self.stage = Stage::Sending;
                 if self.send_header().is_err() {
@@ -267,8 +238,8 @@ impl<H, F: Front<H>> Client<H> for Talk<'_, F> {
     }
 
     fn upgrade(&mut self, head: H, tries: &[Try]) {
-        self.state.set_tries(tries.iter().cloned().collect());
-        self.front.upgrade(self.r, &self.state, head);
+        self.state.note_tries(tries);
+        self.front.upgrade(&self.r, &self.state, head);
         self.stage = Stage::Tunnel;
         if self.send_header().is_ok()
             && let Some(downstream) = &self.downstream
@@ -347,15 +318,15 @@ impl<H, F: Front<H>> Client<H> for Talk<'_, F> {
     }
 
     fn connecting(&mut self, peer: &Peer) {
-        self.state.ask(self.r, &peer.name);
+        self.state.ask(&self.r, &peer.name);
     }
 
     fn try_failed(&mut self, failed: &Error, tries: &[Try]) {
         if matches!(failed.kind(), ErrorKind::NoLive) {
             let name = Arc::clone(&self.name);
-            self.state.ask(self.r, &name);
+            self.state.ask(&self.r, &name);
         }
-        self.state.set_tries(tries.iter().cloned().collect());
+        self.state.note_tries(tries);
         if is_unasked_upgrade(failed)
             && let Some(downstream) = &self.downstream
         {
@@ -379,7 +350,7 @@ const TUNNEL_READ: usize = 64 * 1024;
 /// Bytes of request body handed on in one go, about.
 const BODY_BATCH: u64 = 64 * 1024;
 
-impl<F> Talk<'_, F> {
+impl<F> Talk<F> {
     fn lost(&self, failed: &SendError) -> ClientError {
         info!("{failed} while sending to client");
         ClientError::Closed

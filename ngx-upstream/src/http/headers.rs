@@ -39,7 +39,8 @@ impl Names {
 /// How fields of responses are passed on.
 #[derive(Clone, Default)]
 pub(super) struct Passing {
-    /// `proxy_hide_header`, and what is hidden unless `proxy_pass_header` names it.
+    /// `proxy_hide_header`, what is hidden unless `proxy_pass_header` names it, and what is about
+    /// the connection to the backend.
     pub(super) hidden: Names,
     pub(super) redirects: Redirects,
     /// `proxy_force_ranges`
@@ -58,6 +59,9 @@ pub(super) const HIDDEN: [&str; 8] = [
     "X-Accel-Charset",
 ];
 
+/// Fields about the connection to the backend (RFC 9110 §7.6.1).
+pub(super) const STAY_HERE: [&str; 3] = ["Connection", "Keep-Alive", "Transfer-Encoding"];
+
 impl Passing {
     /// Makes the header of the response to `r` out of the backend's.
     pub(super) fn pass(&self, r: &Request, head: &Head, upgrade: bool) {
@@ -69,12 +73,14 @@ impl Passing {
         let mut seen = KnownSet::EMPTY;
         for field in head.fields() {
             // The length is known all the same, so hiding it would not keep it from the client.
-            let hidden = field.known != Known::ContentLength
-                && self.hidden.contains(field.known, field.name);
-            if hidden || stays_here(&field) {
+            if field.known == Known::ContentLength {
+                response.set_content_length(length_of(field.value));
                 continue;
             }
-            if is_single(field.known) && !seen.insert(field.known) {
+            if self.hidden.contains(field.known, field.name) {
+                continue;
+            }
+            if SINGLE.contains(field.known) && !seen.insert(field.known) {
                 let (name, value) = (field.name.escape_ascii(), field.value.escape_ascii());
                 warn!("upstream sent duplicate header line: \"{name}: {value}\", ignored");
                 continue;
@@ -88,10 +94,6 @@ impl Passing {
 
     fn pass_field(&self, r: &Request, head: &Head, field: &Field<'_>, upgrade: bool) {
         let response = r.response();
-        if field.known == Known::ContentLength {
-            response.set_content_length(length_of(field.value));
-            return;
-        }
         let value = head.value_of(field);
         match field.known {
             Known::ContentType => response.set_content_type(Some(value)),
@@ -134,29 +136,20 @@ pub(super) fn pass_redirected(response: &Response, head: &Head) {
     }
 }
 
-/// Fields about the connection to the backend (RFC 9110 §7.6.1).
-fn stays_here(field: &Field<'_>) -> bool {
-    matches!(
-        field.known,
-        Known::Connection | Known::KeepAlive | Known::TransferEncoding
-    )
-}
-
 /// Fields of which the first one counts.
-fn is_single(known: Known) -> bool {
-    matches!(
-        known,
-        Known::AcceptRanges
-            | Known::ContentType
-            | Known::Date
-            | Known::ETag
-            | Known::Expires
-            | Known::LastModified
-            | Known::Location
-            | Known::Refresh
-            | Known::Server
-    )
-}
+const SINGLE: KnownSet = {
+    let mut set = KnownSet::EMPTY;
+    set.insert(Known::AcceptRanges);
+    set.insert(Known::ContentType);
+    set.insert(Known::Date);
+    set.insert(Known::ETag);
+    set.insert(Known::Expires);
+    set.insert(Known::LastModified);
+    set.insert(Known::Location);
+    set.insert(Known::Refresh);
+    set.insert(Known::Server);
+    set
+};
 
 fn length_of(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()

@@ -11,9 +11,10 @@ use ngx_core::net::addr::Target;
 use ngx_core::script::{Template, VarId, Variables};
 use ngx_core::{error, info, setter, settings};
 
-use super::exchange::{Answer, Front, Run, prepare};
+use super::exchange::{Answer, Exchanging, Front, HttpDriver, Talk};
+use super::peers::Peers;
 use super::settings::{Drive, buffers, conditions, default_conditions};
-use super::state::{Site, State};
+use super::state::State;
 use super::target::{Found, Lookup, lookup, of_upstream, resolve};
 use super::upstream_block::{UPSTREAMS, Upstream};
 use crate::error::Error;
@@ -152,7 +153,7 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
         return Err(500);
     };
     let found = find(r, pass, std::ptr::from_ref(conf) as usize).await?;
-    let state = State::begin(r, "memcached://", Site::default());
+    let state = State::begin(r, "memcached://", None);
     let key = r
         .variable_bytes(*key)
         .filter(|key| !key.is_empty())
@@ -164,18 +165,15 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
         error!("{failed}");
         500_u16
     })?;
-    let settings = conf.drive().settings();
-    let exchange = Run {
-        found,
-        settings,
-        ignore_client_abort: false,
-    };
     let front = Values {
         key: String::from_utf8_lossy(&key).into_owned(),
     };
-    let mut exchanging = prepare(r, state, exchange, protocol, front);
-    let report = exchanging.run().await;
-    Ok(exchanging.end(report))
+    let Peers { session, pool } = found.peers;
+    let mut exchanging = Exchanging {
+        driver: HttpDriver::new(protocol, session, pool, conf.drive().settings()),
+        talk: Talk::new(r, (state, found.name), front, false),
+    };
+    Ok(exchanging.run().await)
 }
 
 async fn find(r: &Request, pass: &Pass, location: usize) -> Result<Found, u16> {

@@ -22,7 +22,7 @@ pub(super) struct Threads {
 }
 
 struct Group {
-    balancer: RefCell<RoundRobin>,
+    balancer: RoundRobin,
     keepalive: Keepalive,
     pools: RefCell<Vec<(usize, Idle)>>,
 }
@@ -51,13 +51,10 @@ impl Threads {
     /// The peers for one exchange with `upstream`. `location` tells locations apart, for
     /// connections that are `local`.
     pub(super) fn peers(&self, upstream: &Arc<Upstream>, location: usize) -> Option<Peers> {
-        let group = self.group(upstream)?;
-        let session = group.balancer.borrow_mut().session(b"");
-        let key = if group.keepalive.local { location } else { 0 };
-        Some(Peers {
-            session,
-            pool: group.pool(key),
-        })
+        if let Some(Some(group)) = self.groups.borrow().get(upstream.id) {
+            return Some(group.peers(location));
+        }
+        Some(self.group(upstream)?.peers(location))
     }
 
     /// The peers for one exchange with servers that were found at run time.
@@ -72,14 +69,13 @@ impl Threads {
         }
     }
 
+    /// A group that is asked for the first time.
+    #[cold]
     fn group(&self, upstream: &Upstream) -> Option<Rc<Group>> {
         let mut groups = self.groups.borrow_mut();
-        if let Some(Some(group)) = groups.get(upstream.id) {
-            return Some(Rc::clone(group));
-        }
         let servers = upstream.servers()?;
         let group = Rc::new(Group {
-            balancer: RefCell::new(servers.balancer.for_thread()),
+            balancer: servers.balancer.for_thread(),
             keepalive: servers.keepalive,
             pools: RefCell::default(),
         });
@@ -94,6 +90,14 @@ impl Threads {
 }
 
 impl Group {
+    fn peers(&self, location: usize) -> Peers {
+        let key = if self.keepalive.local { location } else { 0 };
+        Peers {
+            session: self.balancer.session(b""),
+            pool: self.pool(key),
+        }
+    }
+
     fn pool(&self, key: usize) -> Rc<Pool<Sockets>> {
         let mut pools = self.pools.borrow_mut();
         if let Some((_, idle)) = pools.iter().find(|(own, _)| *own == key) {

@@ -1,22 +1,26 @@
 //! `proxy_pass`: HTTP/1 backends.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use ngx_buf::Chain;
 use ngx_core::conf::values;
 use ngx_core::http::parse::{BodyFraming, Known, Version};
 use ngx_core::http::{HttpModule, LOCATION, PhaseStep, Request, Step};
 use ngx_core::module::Module;
+use ngx_core::net::Transport;
 
 use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf, place_defaults};
-use super::exchange::{Answer, Front, Run, prepare};
+use super::exchange::{Answer, Exchanging, Front, HttpDriver, Talk};
 use super::headers::pass_redirected;
+use super::peers::Peers;
 use super::request::Asking;
-use super::settings::Drive;
 use super::state::State;
-use super::target::{self, Lookup, Pass, Place};
+use super::target::{self, Found, Lookup, Pass, Place};
 use super::variables;
-use crate::driver::Settings;
+use crate::driver::{Nature, Parts, Settings};
 use crate::pipe::Mode;
-use crate::proto::http1::{Body, Framing, Head, Http1, Request as Http1Request};
+use crate::proto::http1::{Body, Field, Framing, Head, Http1, Request as Http1Request};
 
 /// `proxy_pass` and its variables.
 pub(super) static MODULE: HttpModule = HttpModule {
@@ -32,32 +36,64 @@ static DESCRIPTOR: Module = Module {
 
 /// The content handler of locations with a `proxy_pass`.
 pub(super) fn handle(r: &Request) -> PhaseStep {
+    let conf = r.conf(&PROXY);
+    // Most requests have no body and go where the configuration says: nothing waits before the
+    // exchange itself.
+    if let (BodyFraming::None, Some(Pass::Fixed(fixed))) = (r.body_framing(), &conf.pass) {
+        let Some(found) = fixed.find(r, address_of(conf)) else {
+            return Step::Finish(500);
+        };
+        let target = (&fixed.place, Some(&*fixed.location));
+        return match prepare(r, conf, target, found, Body::None) {
+            Ok(exchanging) => run(exchanging),
+            Err(status) => Step::Finish(status),
+        };
+    }
     let r = r.clone();
     Step::wait(async move {
-        match pass(&r).await {
-            Ok(step) => step,
+        match prepare_later(&r).await {
+            Ok(mut exchanging) => {
+                let step = exchanging.run().await;
+                give_parts(exchanging.driver.into_parts());
+                step
+            }
             Err(status) => Step::Finish(status),
         }
     })
 }
 
-/// One function for all that waits: what is large is made where it stays.
-async fn pass(r: &Request) -> Result<PhaseStep, u16> {
+type Proxying = Exchanging<Http1, Responses>;
+
+/// Runs an exchange, and keeps its parts for another one.
+#[inline(always)]
+fn run(mut exchanging: Proxying) -> PhaseStep {
+    Step::wait(async move {
+        let step = exchanging.run().await;
+        give_parts(exchanging.driver.into_parts());
+        step
+    })
+}
+
+/// What tells locations apart for connections that are `local`.
+fn address_of(conf: &ProxyConf) -> usize {
+    std::ptr::from_ref(conf) as usize
+}
+
+/// As [`prepare`], when the body has come or the target is computed.
+async fn prepare_later(r: &Request) -> Result<Box<Proxying>, u16> {
     let conf = r.conf(&PROXY);
     let body = match r.body_framing() {
         BodyFraming::None => Body::None,
         framing => body(r, conf, framing).await?,
     };
-    // What tells locations apart for connections that are `local`.
-    let location = std::ptr::from_ref(conf) as usize;
     let computed;
     let (place, replaced, found) = match conf.pass.as_ref() {
         Some(Pass::Fixed(fixed)) => {
-            let found = fixed.find(r, location).ok_or(500_u16)?;
+            let found = fixed.find(r, address_of(conf)).ok_or(500_u16)?;
             (&fixed.place, Some(&*fixed.location), found)
         }
         Some(Pass::Computed(template)) => {
-            let (place, lookup) = target::evaluate(r, template, location)?;
+            let (place, lookup) = target::evaluate(r, template, address_of(conf))?;
             let found = match lookup {
                 Lookup::Found(found) => found,
                 Lookup::Name { name, port } => Box::pin(target::resolve(r, &name, port)).await?,
@@ -69,19 +105,84 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
         }
         None => return Err(500),
     };
-    let state = State::begin(r, "http://", place.site.clone());
-    let Some((settings, request)) = ask(r, conf, (place, replaced), body, &state) else {
-        ngx_core::error!("zero length URI to proxy");
+    prepare(r, conf, (place, replaced), found, body).map(Box::new)
+}
+
+/// An exchange that is ready to run.
+#[inline(always)]
+fn prepare(
+    r: &Request,
+    conf: &ProxyConf,
+    (place, location): (&Place, Option<&[u8]>),
+    found: Found,
+    body: Body,
+) -> Result<Proxying, u16> {
+    let Some(settings) = &conf.drive else {
         return Err(500);
     };
-    let run = Run {
-        found,
-        settings,
-        ignore_client_abort: *conf.ignore_client_abort,
+    let state = State::begin(r, "http://", Some(&place.site));
+    let framing = match &body {
+        Body::None => None,
+        Body::Whole(framing, _) | Body::Stream(framing) => Some(*framing),
     };
-    let mut exchanging = prepare(r, state, run, Http1::new(request), Responses { conf });
-    let report = exchanging.run().await;
-    Ok(exchanging.end(report))
+    let asking = Asking {
+        place,
+        location,
+        method: conf.method.as_ref(),
+        version: *conf.http_version,
+        client_fields: *conf.pass_request_headers,
+        framing,
+    };
+    let built = conf.sending.build(r, &asking);
+    if built.uri.is_empty() {
+        ngx_core::error!("zero length URI to proxy");
+        return Err(500);
+    }
+    state.set_uri(built.uri);
+    let nature = Nature {
+        stream_request: matches!(body, Body::Stream(_)),
+        idempotent: r.method().is_idempotent(),
+    };
+    let mut parts = take_parts(settings);
+    let protocol = parts.renew(settings);
+    let head = protocol.renew(body, built.is_head, built.upgrade);
+    head.push(built.head);
+    let Peers { session, pool } = found.peers;
+    let settings = Arc::clone(settings);
+    Ok(Exchanging {
+        driver: HttpDriver::of_parts(parts, (session, pool), settings, nature),
+        talk: Talk::new(r, (state, found.name), Responses, *conf.ignore_client_abort),
+    })
+}
+
+type ProxyParts = Box<Parts<Http1, Transport>>;
+
+thread_local! {
+    /// Parts of drivers that are done, for others: they are large.
+    static SPARE: RefCell<Vec<ProxyParts>> = const { RefCell::new(Vec::new()) };
+}
+/// More exchanges than these seldom begin before others end.
+const SPARE_MAX: usize = 64;
+
+fn take_parts(settings: &Settings) -> ProxyParts {
+    let spare = SPARE.with_borrow_mut(Vec::pop);
+    spare.unwrap_or_else(|| {
+        let request = Http1Request {
+            head: Chain::new(),
+            body: Body::None,
+            is_head: false,
+            upgrade: false,
+        };
+        Parts::new(Http1::new(request), settings)
+    })
+}
+
+fn give_parts(parts: ProxyParts) {
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_MAX {
+            spare.push(parts);
+        }
+    });
 }
 
 /// Reads the body, unless it is passed on as it comes.
@@ -110,122 +211,73 @@ async fn body(r: &Request, conf: &ProxyConf, framing: BodyFraming) -> Result<Bod
     Ok(Body::Whole(Framing::Length(bufs.size()), bufs))
 }
 
-/// What is asked for and how; `None` if that is nothing.
-fn ask(
-    r: &Request,
-    conf: &ProxyConf,
-    (place, location): (&Place, Option<&[u8]>),
-    body: Body,
-    state: &State,
-) -> Option<(Settings, Http1Request)> {
-    let framing = match &body {
-        Body::None => None,
-        Body::Whole(framing, _) | Body::Stream(framing) => Some(*framing),
-    };
-    let asking = Asking {
-        place,
-        location,
-        method: conf.method.as_ref(),
-        version: *conf.http_version,
-        client_fields: *conf.pass_request_headers,
-        framing,
-    };
-    let built = conf.sending.build(r, &asking);
-    if built.uri.is_empty() {
-        return None;
-    }
-    state.set_uri(built.uri);
-    let settings = Settings {
-        stream_request: matches!(body, Body::Stream(_)),
-        idempotent: r.method().is_idempotent(),
-        ..conf.drive.as_ref().map(Drive::settings).unwrap_or_default()
-    };
-    let request = Http1Request {
-        head: Chain::from(ngx_buf::Buf::from(built.head)),
-        body,
-        is_head: built.is_head,
-        upgrade: built.upgrade,
-    };
-    Some((settings, request))
-}
-
 /// Responses of HTTP backends, as the location wants them.
-struct Responses<'a> {
-    conf: &'a ProxyConf,
-}
+pub(super) struct Responses;
 
-impl Front<Head> for Responses<'_> {
+impl Front<Head> for Responses {
     fn status(&self, head: &Head) -> u16 {
         head.code()
     }
 
     fn head(&mut self, r: &Request, state: &State, head: Head) -> Answer {
+        let conf = r.conf(&PROXY);
         state.set_head(&head);
-        self.limit_rate(r, &head);
-        if let Some(answer) = self.elsewhere(r, &head) {
+        limit_rate(conf, r, &head);
+        if let Some(answer) = elsewhere(conf, r, &head) {
             return answer;
         }
-        self.conf.passing.pass(r, &head, false);
-        self.charset(r, &head);
-        Answer::Send(self.mode(&head))
+        conf.passing.pass(r, &head, false);
+        charset(conf, r, &head);
+        Answer::Send(mode(conf, &head))
     }
 
     fn upgrade(&mut self, r: &Request, state: &State, head: Head) {
         state.set_head(&head);
-        self.conf.passing.pass(r, &head, true);
+        r.conf(&PROXY).passing.pass(r, &head, true);
     }
 }
 
-impl Responses<'_> {
-    /// `proxy_intercept_errors` and `X-Accel-Redirect`.
-    fn elsewhere(&self, r: &Request, head: &Head) -> Option<Answer> {
-        let code = head.code();
-        if code >= 300 && *self.conf.intercept_errors && has_error_page(r, code) {
-            return Some(Answer::Finish(code));
-        }
-        if self.conf.ignores(Ignored::AccelRedirect) {
-            return None;
-        }
-        let field = head.field(Known::XAccelRedirect)?;
-        let uri = head.value_of(&field);
-        pass_redirected(r.response(), head);
-        Some(Answer::Redirect(uri))
+/// `proxy_intercept_errors` and `X-Accel-Redirect`.
+fn elsewhere(conf: &ProxyConf, r: &Request, head: &Head) -> Option<Answer> {
+    let code = head.code();
+    if code >= 300 && *conf.intercept_errors && has_error_page(r, code) {
+        return Some(Answer::Finish(code));
     }
+    let field = told(conf, head, Known::XAccelRedirect, Ignored::AccelRedirect)?;
+    let uri = head.value_of(&field);
+    pass_redirected(r.response(), head);
+    Some(Answer::Redirect(uri))
+}
 
-    fn charset(&self, r: &Request, head: &Head) {
-        if !self.conf.ignores(Ignored::AccelCharset)
-            && let Some(field) = head.field(Known::XAccelCharset)
-        {
-            r.response().set_charset(Some(head.value_of(&field)));
-        }
+/// The field by which the backend tells us something, unless it is ignored.
+#[inline]
+fn told<'a>(conf: &ProxyConf, head: &'a Head, known: Known, ignored: Ignored) -> Option<Field<'a>> {
+    head.field(known).filter(|_| !conf.ignores(ignored))
+}
+
+fn charset(conf: &ProxyConf, r: &Request, head: &Head) {
+    if let Some(field) = told(conf, head, Known::XAccelCharset, Ignored::AccelCharset) {
+        r.response().set_charset(Some(head.value_of(&field)));
     }
+}
 
-    /// How fast the client may be answered, if the backend says so.
-    fn limit_rate(&self, r: &Request, head: &Head) {
-        if self.conf.ignores(Ignored::AccelLimitRate) {
-            return;
-        }
-        let rate = head
-            .field(Known::XAccelLimitRate)
-            .and_then(|field| values::number(field.value).ok());
-        if let Some(rate) = rate {
-            r.set_limit_rate(rate);
-        }
+/// How fast the client may be answered, if the backend says so.
+fn limit_rate(conf: &ProxyConf, r: &Request, head: &Head) {
+    let field = told(conf, head, Known::XAccelLimitRate, Ignored::AccelLimitRate);
+    if let Some(rate) = field.and_then(|field| values::number(field.value).ok()) {
+        r.set_limit_rate(rate);
     }
+}
 
-    /// What the backend says about buffering.
-    fn mode(&self, head: &Head) -> Option<Mode> {
-        if self.conf.ignores(Ignored::AccelBuffering) {
-            return None;
-        }
-        let field = head.field(Known::XAccelBuffering)?;
-        if field.value.eq_ignore_ascii_case(b"no") {
-            Some(Mode::Unbuffered)
-        } else if field.value.eq_ignore_ascii_case(b"yes") {
-            Some(Mode::Buffered)
-        } else {
-            None
-        }
+/// What the backend says about buffering.
+fn mode(conf: &ProxyConf, head: &Head) -> Option<Mode> {
+    let field = told(conf, head, Known::XAccelBuffering, Ignored::AccelBuffering)?;
+    if field.value.eq_ignore_ascii_case(b"no") {
+        Some(Mode::Unbuffered)
+    } else if field.value.eq_ignore_ascii_case(b"yes") {
+        Some(Mode::Buffered)
+    } else {
+        None
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use bytes::{Bytes, BytesMut};
 use ngx_core::http::Request;
 use ngx_core::http::parse::{Escape, Known, Version, escape_uri};
-use ngx_core::script::Template;
+use ngx_core::script::{Part, Template};
 
 use super::headers::Names;
 use super::target::Place;
@@ -16,12 +16,56 @@ use crate::proto::http1::Framing;
 #[derive(Clone, Default)]
 pub(super) struct Sending {
     /// The lines that are set, but for `Host`, `Content-Length` and `Transfer-Encoding`.
-    pub(super) lines: Vec<(Bytes, Template)>,
+    pub(super) lines: Lines,
     pub(super) host: Option<Template>,
     /// `Content-Length` or `Transfer-Encoding`, for requests whose body is not sent.
     pub(super) framing: Vec<(Bytes, Template)>,
     /// Fields of the client that are not passed on: of one hop, or set.
     pub(super) replaced: Names,
+}
+
+/// Lines that are set, as far as they are known before any request.
+#[derive(Clone, Default)]
+pub(super) struct Lines {
+    list: Vec<Line>,
+    /// One of those without variables asks for an upgrade.
+    upgrade: bool,
+}
+
+#[derive(Clone)]
+enum Line {
+    /// Whole lines without variables.
+    Text(Vec<u8>),
+    /// Name and value.
+    Computed(Bytes, Template),
+}
+
+impl Lines {
+    pub(super) fn push(&mut self, name: &Bytes, value: &Template) {
+        let mut text = Vec::new();
+        for part in value.parts() {
+            let Part::Literal(literal) = part else {
+                self.list.push(Line::Computed(name.clone(), value.clone()));
+                return;
+            };
+            text.extend_from_slice(&literal);
+        }
+        // A line without a value is not sent.
+        if text.is_empty() {
+            return;
+        }
+        keep_one_line(&mut text, 0);
+        self.upgrade |= asks_upgrade(name);
+        let line = [name, &b": "[..], &text, b"\r\n"].concat();
+        match self.list.last_mut() {
+            Some(Line::Text(before)) => before.extend(line),
+            _ => self.list.push(Line::Text(line)),
+        }
+    }
+}
+
+fn asks_upgrade(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"Upgrade")
 }
 
 /// Fields of one hop, and those that say how long the body is.
@@ -129,10 +173,14 @@ impl Sending {
 
     /// Writes the lines that are set and says whether they ask for an upgrade.
     fn write_lines(&self, r: &Request, out: &mut Vec<u8>) -> bool {
-        let mut upgrade = false;
-        for (name, value) in &self.lines {
-            let written = write_line(r, name, value, out);
-            upgrade |= written && name.eq_ignore_ascii_case(b"Upgrade");
+        let mut upgrade = self.lines.upgrade;
+        for line in &self.lines.list {
+            match line {
+                Line::Text(lines) => out.extend_from_slice(lines),
+                Line::Computed(name, value) => {
+                    upgrade |= write_line(r, name, value, out) && asks_upgrade(name);
+                }
+            }
         }
         upgrade
     }
@@ -251,4 +299,27 @@ pub(super) fn is_framing(name: &[u8]) -> bool {
         Known::from_name(name),
         Known::ContentLength | Known::TransferEncoding
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_without_variables_are_written_once() {
+        let mut lines = Lines::default();
+        for (name, value) in [("A", "1"), ("Connection", ""), ("B", "2\r\nX: y")] {
+            lines.push(&Bytes::from(name), &Template::from_literal(value));
+        }
+        assert!(!lines.upgrade);
+        lines.push(&Bytes::from("upgrade"), &Template::from_literal("h2c"));
+        let [Line::Text(text)] = &lines.list[..] else {
+            panic!("all of it is one text");
+        };
+        assert_eq!(
+            String::from_utf8_lossy(text),
+            "A: 1\r\nB: 2  X: y\r\nupgrade: h2c\r\n"
+        );
+        assert!(lines.upgrade);
+    }
 }

@@ -16,13 +16,13 @@ use crate::proto::http1::Head;
 pub(super) static STATE: CtxSlot<State> = CtxSlot::lasting();
 
 /// What is known of the exchanges of a request.
-#[derive(Default)]
 pub(super) struct State {
     /// The tries of each exchange.
     exchanges: RefCell<SmallVec<[Tries; 1]>>,
     /// The head of the last response.
     head: RefCell<Option<Head>>,
-    site: RefCell<Site>,
+    /// None that the request says.
+    site: RefCell<Option<Arc<Site>>>,
     /// Whom the running try asks.
     asked: RefCell<Asked>,
 }
@@ -45,19 +45,26 @@ struct Asked {
 
 impl State {
     /// The state of `r`, with one more exchange.
-    pub(super) fn begin(r: &Request, schema: &'static str, site: Site) -> Rc<Self> {
-        let state = r.ctx(&STATE).unwrap_or_else(|| {
-            let state = Rc::new(Self::default());
-            r.set_ctx(&STATE, Rc::clone(&state));
-            state
-        });
-        state.exchanges.borrow_mut().push(Tries::new());
-        state.head.take();
-        state.site.replace(site);
-        state.asked.replace(Asked {
+    pub(super) fn begin(r: &Request, schema: &'static str, site: Option<&Arc<Site>>) -> Rc<Self> {
+        let site = site.map(Arc::clone);
+        let asked = Asked {
             schema,
             ..Asked::default()
+        };
+        if let Some(state) = r.ctx(&STATE) {
+            state.exchanges.borrow_mut().push(Tries::new());
+            state.head.take();
+            state.site.replace(site);
+            state.asked.replace(asked);
+            return state;
+        }
+        let state = Rc::new(Self {
+            exchanges: RefCell::new(SmallVec::from_buf([Tries::new()])),
+            head: RefCell::default(),
+            site: RefCell::new(site),
+            asked: RefCell::new(asked),
         });
+        r.set_ctx(&STATE, Rc::clone(&state));
         state
     }
 
@@ -79,9 +86,18 @@ impl State {
         }
     }
 
-    pub(super) fn set_tries(&self, tries: Tries) {
+    /// The tries of the last exchange, which is over.
+    pub(super) fn swap_tries(&self, tries: &mut Tries) {
         if let Some(last) = self.exchanges.borrow_mut().last_mut() {
-            *last = tries;
+            std::mem::swap(last, tries);
+        }
+    }
+
+    /// The tries of the last exchange, which goes on.
+    pub(super) fn note_tries(&self, tries: &[Try]) {
+        if let Some(last) = self.exchanges.borrow_mut().last_mut() {
+            last.clear();
+            last.extend(tries.iter().cloned());
         }
     }
 
@@ -94,7 +110,10 @@ impl State {
     }
 
     pub(super) fn with_site<T>(&self, f: impl FnOnce(&Site) -> T) -> T {
-        f(&self.site.borrow())
+        match self.site.borrow().as_deref() {
+            Some(site) => f(site),
+            None => f(&Site::default()),
+        }
     }
 
     /// Appends one word per try: commas between tries, colons between exchanges.

@@ -42,7 +42,7 @@ pub(super) struct Fixed {
 /// The parts of an URL, without its address.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Place {
-    pub(super) site: Site,
+    pub(super) site: Arc<Site>,
     /// The URI part; empty if there is none.
     pub(super) uri: Bytes,
 }
@@ -116,7 +116,7 @@ fn parse(rest: &str) -> Result<(Target, Place), String> {
         [b'?' | b'#', ..] => Bytes::from([b"/", uri.as_bytes()].concat()),
         plain => Bytes::copy_from_slice(plain),
     };
-    let site = site(&target);
+    let site = Arc::new(site(&target));
     Ok((target, Place { site, uri }))
 }
 

@@ -32,6 +32,11 @@ impl Fails {
         }
     }
 
+    /// The only peer there is is asked: one connection more.
+    pub fn taken(&self) {
+        self.conns.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The try is over: one connection less.
     pub fn released(&self) {
         // Every call follows one of `chosen`, so this cannot wrap.

@@ -84,6 +84,8 @@ struct Position {
 struct Shared {
     servers: Box<[Server]>,
     fails: Box<[Fails]>,
+    /// How many servers are not `down`.
+    up: u32,
     /// The clock of `fails` counts from here.
     base: u64,
 }
@@ -106,9 +108,11 @@ impl RoundRobin {
     pub fn new(servers: impl IntoIterator<Item = Server>) -> Self {
         let servers: Box<[Server]> = servers.into_iter().collect();
         let fails = servers.iter().map(|_| Fails::default()).collect();
+        let up = servers.iter().filter(|server| !server.down).count();
         let shared = Shared {
             servers,
             fails,
+            up: u32::try_from(up).unwrap_or(u32::MAX),
             base: now_ms(),
         };
         Self::at_start(Arc::new(shared))
@@ -134,18 +138,11 @@ impl Balancer for RoundRobin {
     type Session = RoundRobinSession;
 
     fn session(&self, _key: &[u8]) -> RoundRobinSession {
-        let up = self
-            .0
-            .shared
-            .servers
-            .iter()
-            .filter(|server| !server.down)
-            .count();
         RoundRobinSession {
             at: Arc::clone(&self.0),
-            tried: SmallVec::from_elem(false, self.0.shared.servers.len()),
+            tried: SmallVec::new(),
             chosen: None,
-            tries: u32::try_from(up).unwrap_or(u32::MAX),
+            tries: self.0.shared.up,
         }
     }
 }
@@ -154,6 +151,7 @@ impl Balancer for RoundRobin {
 #[derive(Debug)]
 pub struct RoundRobinSession {
     at: Arc<Position>,
+    /// By server; those behind its end were not.
     tried: SmallVec<[bool; 16]>,
     /// The server of the running try.
     chosen: Option<usize>,
@@ -163,6 +161,9 @@ pub struct RoundRobinSession {
 
 impl Session for RoundRobinSession {
     fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Peer, NoLive>> {
+        if self.at.shared.servers.len() == 1 {
+            return Poll::Ready(self.take_only().ok_or(NoLive));
+        }
         let now = self.at.shared.now();
         let picked = match self.pick(false, now) {
             Some(at) => Some(at),
@@ -210,7 +211,9 @@ impl Session for RoundRobinSession {
 
     fn refund(&mut self) {
         self.tries = self.tries.saturating_add(1);
-        if let Some(tried) = self.chosen.and_then(|at| self.tried.get_mut(at)) {
+        if self.at.shared.servers.len() == 1 {
+            self.tried.clear();
+        } else if let Some(tried) = self.chosen.and_then(|at| self.tried.get_mut(at)) {
             *tried = false;
         }
     }
@@ -223,6 +226,22 @@ impl Drop for RoundRobinSession {
 }
 
 impl RoundRobinSession {
+    /// Chooses the only server there is, if it may be asked. Its failures change nothing, so
+    /// neither the clock nor the round is looked at.
+    #[inline]
+    fn take_only(&mut self) -> Option<Peer> {
+        let Shared { servers, fails, .. } = &*self.at.shared;
+        let (server, fails) = (servers.first()?, fails.first()?);
+        let full = server.max_conns != 0 && fails.connections() >= server.max_conns;
+        if server.down || full || !self.tried.is_empty() {
+            return None;
+        }
+        fails.taken();
+        self.tried.push(true);
+        self.chosen = Some(0);
+        Some(server.peer.clone())
+    }
+
     /// Chooses among the servers, or among the backups, that are up and were not tried.
     fn pick(&mut self, backup: bool, now: u64) -> Option<usize> {
         let Self { at, tried, .. } = self;
@@ -231,7 +250,7 @@ impl RoundRobinSession {
         let mut total = 0;
         let mut best: Option<(usize, i64)> = None;
         for (at, server) in shared.servers.iter().enumerate() {
-            let was_tried = tried.get(at).copied().unwrap_or(true);
+            let was_tried = tried.get(at).copied().unwrap_or_default();
             if server.backup != backup || was_tried || !shared.is_up(at, now) {
                 continue;
             }
@@ -250,6 +269,9 @@ impl RoundRobinSession {
             weight.current -= total;
         }
         drop(round);
+        if tried.len() <= at {
+            tried.resize(at + 1, false);
+        }
         if let Some(tried) = tried.get_mut(at) {
             *tried = true;
         }

@@ -105,6 +105,29 @@ impl Http1 {
     }
 }
 
+impl Http1 {
+    /// Sets up another exchange in the place of one that is over: of this request head, whose bytes
+    /// are appended to the empty chain that is given back.
+    pub(crate) fn renew(&mut self, body: Body, is_head: bool, upgrade: bool) -> &mut Chain {
+        let inner = &mut *self.0;
+        inner.parser = parser();
+        if inner.fields.capacity() == 0 {
+            inner.fields = head::empty_fields();
+        }
+        inner.fields.clear();
+        inner.rest = Rest::Length(0);
+        let request = &mut inner.request;
+        request.head.clear();
+        match body {
+            Body::None => request.body = Body::None,
+            body => request.body = body,
+        }
+        request.is_head = is_head;
+        request.upgrade = upgrade;
+        &mut request.head
+    }
+}
+
 impl Inner {
     fn framing(&self) -> Option<Framing> {
         match self.request.body {

@@ -37,6 +37,8 @@ pub struct BodySink<'a> {
     to_peer: &'a mut Chain,
     body: &'a mut Chain,
     trailers: &'a mut Trailers,
+    /// Bytes appended to the body.
+    came: u64,
 }
 
 impl<'a> BodySink<'a> {
@@ -49,12 +51,19 @@ impl<'a> BodySink<'a> {
             to_peer,
             body,
             trailers,
+            came: 0,
         }
+    }
+
+    /// How many bytes were appended to the body.
+    pub(crate) fn came(&self) -> u64 {
+        self.came
     }
 
     /// Appends a piece to the body. Empty pieces are dropped.
     pub fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
+            self.came += bytes.len() as u64;
             self.body.push(bytes);
         }
     }

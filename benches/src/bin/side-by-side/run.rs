@@ -153,6 +153,7 @@ fn lab(options: &Options, results: &mut Results) -> Result<Lab> {
         .map(|program| (program.kind, named(program)))
         .collect();
 
+    let haproxy = found.iter().any(|program| program.kind == Kind::Haproxy);
     let quota = match options.quota {
         0 => Err("none was asked for".to_owned()),
         percent => Quota::new(percent),
@@ -172,7 +173,7 @@ fn lab(options: &Options, results: &mut Results) -> Result<Lab> {
         backends: Backends::default(),
         site: Site::new()?,
         effort: Effort {
-            idle: idle(options.effort.idle),
+            idle: idle(options.effort.idle, haproxy),
             ..options.effort
         },
     })
@@ -187,9 +188,11 @@ fn named(program: &Program) -> String {
     }
 }
 
-/// As many idle connections as there are descriptors for.
-fn idle(wanted: usize) -> usize {
+/// As many idle connections as there are descriptors for. HAProxy does not start without two for
+/// each, one of them for a server behind it.
+fn idle(wanted: usize, haproxy: bool) -> usize {
     let possible = machine::raise_descriptors().saturating_sub(OTHER_DESCRIPTORS);
+    let possible = if haproxy { possible / 2 } else { possible };
     let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(100);
     if possible < wanted {
         eprintln!("{possible} idle connections instead of {wanted}: no more descriptors");

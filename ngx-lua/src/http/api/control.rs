@@ -222,7 +222,8 @@ fn exec(call: &mut Call<'_>) -> Result<Reply, Raise> {
         );
     }
     let reply = sched::exit(call)?;
-    guest.state.exec.replace(Some(Exec { uri: path, args }));
+    let exec = Exec { uri: path, args };
+    guest.state.exec.replace(Some(Box::new(exec)));
     Ok(reply)
 }
 

@@ -166,3 +166,35 @@ async fn a_declined_answer_is_no_failure() {
     assert_eq!(serve(&balancer, PeerOutcome::Declined), "a");
     assert_eq!(rounds(&balancer, 2), "ba");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_only_server_is_asked_once_in_each_exchange_whatever_it_did() {
+    let only = |server| RoundRobin::new([server]);
+    let balancer = only(server("a", 1));
+    assert_eq!(serve(&balancer, FAILED), "a");
+    let mut session = balancer.session(b"");
+    assert_eq!(next(&mut session).as_deref(), Ok("a"));
+    assert_eq!(session.tries_left(), 0);
+    session.refund();
+    session.done(PeerOutcome::Unknown);
+    assert_eq!(next(&mut session).as_deref(), Ok("a"));
+    session.done(FAILED);
+    assert_eq!(next(&mut session), Err(NoLive));
+
+    let down = Server {
+        down: true,
+        ..server("a", 1)
+    };
+    assert_eq!(next(&mut only(down).session(b"")), Err(NoLive));
+    let narrow = Server {
+        max_conns: 1,
+        backup: true,
+        ..server("a", 1)
+    };
+    let narrow = only(narrow);
+    let (mut one, mut two) = (narrow.session(b""), narrow.session(b""));
+    assert_eq!(next(&mut one).as_deref(), Ok("a"));
+    assert_eq!(next(&mut two), Err(NoLive));
+    drop(one);
+    assert_eq!(next(&mut two).as_deref(), Ok("a"));
+}

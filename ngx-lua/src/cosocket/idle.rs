@@ -1,0 +1,138 @@
+//! Connections that idle in a pool, and who watches them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ngx_core::time::now_ms;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::keepalive::NamedPool;
+use super::link::Link;
+
+/// The idle connections of one pool. Times are milliseconds of [`now_ms`].
+#[derive(Default)]
+pub(super) struct Idle {
+    /// From the one that idles for longest to the one that was put back last.
+    kept: RefCell<VecDeque<Kept>>,
+    /// The task that watches them.
+    watcher: RefCell<Option<Waker>>,
+    /// When it wakes by itself.
+    wakes_at: Cell<Option<u64>>,
+}
+
+struct Kept {
+    link: Rc<Link>,
+    until: u64,
+}
+
+/// How many connections were closed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Closed {
+    /// Their peers closed them, or sent something.
+    pub(super) by_peer: usize,
+    /// They were idle for too long.
+    pub(super) too_old: usize,
+}
+
+impl Idle {
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.borrow().is_empty()
+    }
+
+    /// Keeps a connection for so many milliseconds. If there are `size` already, the one that idles
+    /// for longest makes room.
+    pub(super) fn keep(&self, link: Rc<Link>, millis: u64, size: usize) {
+        if size == 0 {
+            return;
+        }
+        link.retire();
+        let until = now_ms().saturating_add(millis);
+        let oldest = {
+            let mut kept = self.kept.borrow_mut();
+            (kept.len() >= size).then(|| kept.pop_front())
+        };
+        drop(oldest);
+        if let Some(watcher) = &*self.watcher.borrow() {
+            if link
+                .poll_stale(&mut Context::from_waker(watcher))
+                .is_ready()
+            {
+                return;
+            }
+            // Who watches nothing does not sleep.
+            if self.wakes_at.get().is_none_or(|at| until < at) {
+                watcher.wake_by_ref();
+            }
+        }
+        self.kept.borrow_mut().push_back(Kept { link, until });
+    }
+
+    /// The connection that was put back last and is still of use.
+    pub(super) fn take(&self) -> Option<Rc<Link>> {
+        let now = now_ms();
+        loop {
+            let Kept { link, until } = self.kept.borrow_mut().pop_back()?;
+            if until > now && !link.is_stale() {
+                return Some(link);
+            }
+        }
+    }
+
+    /// Closes what is closed or too old, watches the rest; says when the next one is too old.
+    fn look(&self, cx: &mut Context<'_>, now: u64) -> (Option<u64>, Closed) {
+        let mut watcher = self.watcher.borrow_mut();
+        if !watcher.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *watcher = Some(cx.waker().clone());
+        }
+        let (mut closed, mut next) = (Closed::default(), None);
+        self.kept.borrow_mut().retain(|kept| {
+            if kept.until <= now {
+                closed.too_old += 1;
+                return false;
+            }
+            if kept.link.poll_stale(cx).is_ready() {
+                closed.by_peer += 1;
+                return false;
+            }
+            next = Some(next.map_or(kept.until, |next: u64| next.min(kept.until)));
+            true
+        });
+        self.wakes_at.set(next);
+        (next, closed)
+    }
+}
+
+/// Closes the idle connections of a pool when their peers do and when their time is over, until the
+/// pool is gone.
+pub(super) async fn watch(pool: Weak<NamedPool>) {
+    let mut timer = pin!(sleep_until(Instant::now()));
+    poll_fn(|cx| -> Poll<()> {
+        let Some(pool) = pool.upgrade() else {
+            return Poll::Ready(());
+        };
+        // The timer's clock is a little ahead of the coarse one.
+        let mut rung = 0;
+        loop {
+            let now = now_ms().max(rung);
+            let (next, closed) = pool.idle().look(cx, now);
+            if closed != Closed::default() {
+                pool.closed(closed);
+            }
+            let Some(next) = next else {
+                return Poll::Pending;
+            };
+            let left = Duration::from_millis(next.saturating_sub(now));
+            Sleep::reset(timer.as_mut(), Instant::now() + left);
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            rung = next;
+        }
+    })
+    .await;
+}
