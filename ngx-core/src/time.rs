@@ -87,14 +87,20 @@ struct Held {
 }
 
 impl Held {
+    #[inline]
     fn monotonic(&self) -> u64 {
-        if self.depth.get() == 0 {
-            return millis(ClockId::MonotonicCoarse);
+        match self.monotonic.get() {
+            0 => self.read_monotonic(),
+            known => known,
         }
-        if self.monotonic.get() == 0 {
-            self.monotonic.set(millis(ClockId::MonotonicCoarse));
+    }
+
+    fn read_monotonic(&self) -> u64 {
+        let now = millis(ClockId::MonotonicCoarse);
+        if self.depth.get() > 0 {
+            self.monotonic.set(now);
         }
-        self.monotonic.get()
+        now
     }
 
     fn real(&self) -> u64 {

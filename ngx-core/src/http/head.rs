@@ -2,7 +2,7 @@
 
 use super::parse::{
     BodyFraming, FieldRange, HostParts, InvalidHost, Known, KnownSet, Method, RequestError,
-    RequestHead, RequestLine, Span, TargetForm, Version,
+    RequestHead, RequestLine, RequestParser, Span, TargetForm, Version,
 };
 
 /// The header of a request: as the client sent it, but for fields that were changed since.
@@ -35,9 +35,21 @@ impl Default for Head {
 
 impl Head {
     /// Takes over a parsed header. `fields` gets the memory of the fields before.
-    pub(crate) fn take(&mut self, bytes: &[u8], head: &RequestHead, fields: &mut Vec<FieldRange>) {
-        self.set(bytes, head, &[]);
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        parser: &RequestParser,
+        fields: &mut Vec<FieldRange>,
+    ) {
+        self.bytes.clear();
+        self.bytes
+            .extend_from_slice(bytes.get(..parser.taken()).unwrap_or(bytes));
+        self.sent = self.bytes.len();
         std::mem::swap(&mut self.fields, fields);
+        self.seen = parser.seen();
+        self.line = *parser.request_line().unwrap_or(&UNPARSED);
+        self.method = self.line.method;
+        self.host = Span::new(0, 0);
     }
 
     /// Copies a parsed header.

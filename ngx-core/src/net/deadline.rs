@@ -115,11 +115,11 @@ impl Deadline {
             return Poll::Ready(());
         }
         let mut waker = self.entry.waker.borrow_mut();
-        match &*waker {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => *waker = Some(cx.waker().clone()),
+        // A task that waits already has seen to the driver of its runtime.
+        if !waker.as_ref().is_some_and(|own| own.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+            start_driver();
         }
-        start_driver();
         Poll::Pending
     }
 

@@ -14,8 +14,7 @@ use crate::http::core::ServerConf;
 use crate::http::downstream::Downstream;
 use crate::http::generation::Generation;
 use crate::http::parse::{
-    BodyFraming, FieldRange, KnownSet, Progress, RequestError, RequestHead, RequestParser,
-    normalize,
+    BodyFraming, FieldRange, KnownSet, RequestError, RequestHead, RequestParser, normalize,
 };
 use crate::http::request::Request;
 use crate::http::server::ServerId;
@@ -189,21 +188,24 @@ impl ReadHead {
         bytes: &[u8],
     ) -> (usize, Option<Parsed>) {
         let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(from));
-        let result = partial.parser.parse(bytes, &mut partial.fields);
+        let result = partial.parser.advance(bytes, &mut partial.fields);
         partial.log_ignored(bytes);
         let parsed = match result {
-            Ok(Progress::More) => {
+            Ok(false) => {
                 let leading = partial.parser.take_leading().min(bytes.len());
                 self.partial = Some(partial);
                 return (leading, None);
             }
-            Ok(Progress::Done(head)) => {
+            Ok(true) => {
                 let request = from.request(http1);
-                request.with_head_mut(|own| own.take(bytes, &head, &mut partial.fields));
+                request.with_head_mut(|own| own.take(bytes, &partial.parser, &mut partial.fields));
                 if self.pipelined {
                     request.set_pipelined();
                 }
-                (head.len.min(bytes.len()), Some(Parsed::Head(request)))
+                (
+                    partial.parser.taken().min(bytes.len()),
+                    Some(Parsed::Head(request)),
+                )
             }
             Err(error) => {
                 let request = from.request(http1);

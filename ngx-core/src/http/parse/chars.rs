@@ -100,55 +100,87 @@ pub(super) const fn hex_value(byte: u8) -> Option<u8> {
 /// needs a second look.
 #[inline]
 pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
-    let mut rest = buf.get(from..)?;
-    let mut at = from;
-
-    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*word);
-        let dels = word ^ (ONES * 0x7f);
-        // A byte's high bit is set by the subtraction if it was below the subtrahend. A borrow may
-        // spoil the bytes above such a byte, never those below, and the lowest is the one that is
-        // asked for.
-        let hits =
-            ((word.wrapping_sub(ONES * 0x20) & !word) | (dels.wrapping_sub(ONES) & !dels)) & HIGH;
-        if hits != 0 {
-            return Some(at + hits.trailing_zeros() as usize / 8);
-        }
-        rest = tail;
-        at += 8;
-    }
-
-    rest.iter()
-        .position(|&byte| byte < 0x20 || byte == 0x7f)
-        .map(|found| at + found)
+    find_marked(buf, from, |word| below(word, 0x20) | equal(word, 0x7f))
 }
 
 /// Offset of the first colon in `buf`, if it is where a field name of the usual length ends.
 #[inline]
 pub(super) fn find_colon(buf: &[u8]) -> Option<usize> {
-    let mut rest = buf;
-    let mut at = 0;
+    let name = buf.get(..USUAL_NAME).unwrap_or(buf);
+    find_marked(name, 0, |word| equal(word, b':'))
+}
 
-    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
-        let colons = u64::from_le_bytes(*word) ^ (ONES * b':' as u64);
-        let hits = colons.wrapping_sub(ONES) & !colons & HIGH;
-        if hits != 0 {
-            return Some(at + hits.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-        if at >= USUAL_NAME {
-            return None;
-        }
-        rest = tail;
-    }
+/// Offset of the first byte from `from` on that cannot stand inside of a path: a control character,
+/// a space, `?` or `#`.
+#[inline]
+pub(super) fn find_path_end(buf: &[u8], from: usize) -> Option<usize> {
+    find_marked(buf, from, |word| {
+        below(word, 0x21) | equal(word, 0x7f) | equal(word, b'?') | equal(word, b'#')
+    })
+}
 
-    rest.iter()
-        .position(|&byte| byte == b':')
-        .map(|found| at + found)
+/// The same for arguments, which may have a `?`.
+#[inline]
+pub(super) fn find_args_end(buf: &[u8], from: usize) -> Option<usize> {
+    find_marked(buf, from, |word| {
+        below(word, 0x21) | equal(word, 0x7f) | equal(word, b'#')
+    })
 }
 
 /// How far a colon is looked for.
 const USUAL_NAME: usize = 64;
+
+/// Offset of the first byte from `from` on for which `mark` sets the high bit. Of those that it sets
+/// only the lowest is right: see [`below`].
+#[inline(always)]
+fn find_marked(buf: &[u8], from: usize, mark: impl Fn(u64) -> u64) -> Option<usize> {
+    let mut at = from;
+    loop {
+        let rest = buf.get(at..)?;
+        let Some(word) = rest.first_chunk() else {
+            return last_marked(buf, at, mark);
+        };
+        let marks = mark(u64::from_le_bytes(*word)) & HIGH;
+        if marks != 0 {
+            return Some(at + marks.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+}
+
+/// The same where less than a word is left.
+#[inline(always)]
+fn last_marked(buf: &[u8], at: usize, mark: impl Fn(u64) -> u64) -> Option<usize> {
+    let left = buf.len().checked_sub(at).filter(|&left| left > 0)?;
+    let word = match buf.last_chunk() {
+        // With what is in front, which does not count.
+        Some(word) => u64::from_le_bytes(*word) >> (64 - left * 8),
+        None => {
+            let bytes = buf.get(at..)?.iter().rev();
+            bytes.fold(0, |word, &byte| word << 8 | u64::from(byte))
+        }
+    };
+    // What is behind is nothing that is looked for.
+    let behind = (ONES * u64::from(b'a')).checked_shl(left as u32 * 8);
+    let marks = mark(word | behind.unwrap_or(0)) & HIGH;
+    (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
+}
+
+/// The high bit of each byte that is less than `bound`, which is at most 0x80, and is ASCII.
+///
+/// A borrow may spoil the bytes above such a byte, never those below, and the lowest is the one that
+/// is asked for. The other bits mean nothing.
+#[inline(always)]
+const fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(ONES * bound as u64) & !word
+}
+
+/// The same for each byte that is `byte`.
+#[inline(always)]
+const fn equal(word: u64, byte: u8) -> u64 {
+    let other = word ^ (ONES * byte as u64);
+    other.wrapping_sub(ONES) & !other
+}
 
 /// A one in each byte of a word.
 const ONES: u64 = u64::MAX / 255;
@@ -174,6 +206,11 @@ mod tests {
         fn finds_what_a_plain_loop_finds(buf in prop::collection::vec(any::<u8>(), 0..64), from in 0usize..70) {
             let expected = (from..buf.len()).find(|&i| buf[i] < 0x20 || buf[i] == 0x7f);
             prop_assert_eq!(find_control(&buf, from), expected);
+            let is_end = |byte: u8| byte <= b' ' || byte == b'#' || byte == 0x7f;
+            let expected = (from..buf.len()).find(|&i| is_end(buf[i]));
+            prop_assert_eq!(find_args_end(&buf, from), expected);
+            let expected = (from..buf.len()).find(|&i| is_end(buf[i]) || buf[i] == b'?');
+            prop_assert_eq!(find_path_end(&buf, from), expected);
         }
     }
 }

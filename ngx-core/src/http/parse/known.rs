@@ -261,9 +261,11 @@ impl Pattern {
     /// looked at in whole words.
     #[inline]
     fn matches_front(&self, head: &[u8], len: usize) -> Option<bool> {
-        let words = len.div_ceil(8);
-        let (front, _) = head.get(..words * 8)?.as_chunks::<8>();
-        Some(front.iter().enumerate().all(|(i, word)| self.has(i, word)))
+        if len <= 8 {
+            return head.first_chunk().map(|word| self.has(0, word));
+        }
+        let words = head.first_chunk::<{ WORDS * 8 }>()?.as_chunks::<8>().0;
+        Some(words.iter().enumerate().all(|(i, word)| self.has(i, word)))
     }
 
     #[inline]

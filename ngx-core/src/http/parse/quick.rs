@@ -6,12 +6,12 @@
 //! ignored or repaired is said in one place, there. A head that passes here passes there and means
 //! the same; tests hold the two against each other.
 
-use super::chars::{NAME, NameByte, find_colon, find_control};
+use super::chars::{NAME, NameByte, find_args_end, find_colon, find_control, find_path_end};
 use super::header::FieldRange;
 use super::known::{Known, KnownSet};
 use super::lines::Lines;
 use super::method::Method;
-use super::request_line::{RequestLine, TARGET, TargetByte, Version};
+use super::request_line::{RequestLine, Version};
 use super::response::StatusLine;
 use super::span::Span;
 
@@ -23,15 +23,15 @@ pub(super) struct Rules {
     pub(super) is_single: fn(Known) -> bool,
 }
 
-/// A request line at the front of `buf`, and where the fields begin.
-pub(super) fn request_line(buf: &[u8], lines: &mut Lines) -> Option<(RequestLine, usize)> {
+/// Fills `line` with the request line at the front of `buf`; where the fields begin.
+pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines) -> Option<usize> {
     let (method, name) = method(buf)?;
     let start = name + 1;
     let (path, plain) = path(buf, start)?;
     let (args, end) = match buf.get(path)? {
         b' ' => (Span::default(), path),
         b'?' => {
-            let end = args_end(buf, path + 1)?;
+            let end = find_args_end(buf, path + 1)?;
             (Span::at(path + 1, end), end)
         }
         _ => return None,
@@ -42,19 +42,16 @@ pub(super) fn request_line(buf: &[u8], lines: &mut Lines) -> Option<(RequestLine
         _ => return None,
     };
     lines.count(end + 11).ok()?;
-    let line = RequestLine {
-        line: Span::at(0, end + 9),
-        method,
-        method_name: Span::at(0, name),
-        target: Span::at(start, end),
-        path: Span::at(start, path),
-        plain,
-        args,
-        protocol: Span::at(end + 1, end + 9),
-        version,
-        ..RequestLine::default()
-    };
-    Some((line, end + 11))
+    line.line = Span::at(0, end + 9);
+    line.method = method;
+    line.method_name = Span::at(0, name);
+    line.target = Span::at(start, end);
+    line.path = Span::at(start, path);
+    line.plain = plain;
+    line.args = args;
+    line.protocol = Span::at(end + 1, end + 9);
+    line.version = version;
+    Some(end + 11)
 }
 
 /// A status line at the front of `buf`, and where the fields begin.
@@ -148,28 +145,14 @@ fn method(buf: &[u8]) -> Option<(Method, usize)> {
 }
 
 /// Where the path ends that begins at `at`, and whether it is plain.
-fn path(buf: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    let mut plain = true;
-    loop {
-        match TARGET[usize::from(*buf.get(at)?)] {
-            TargetByte::Usual => {}
-            TargetByte::Slash => plain &= !matches!(buf.get(at + 1), Some(b'/' | b'.')),
-            TargetByte::Percent => plain = false,
-            TargetByte::End => return Some((at, plain)),
-            TargetByte::Bad => return None,
-        }
-        at += 1;
-    }
-}
-
-/// Where the arguments end that begin at `from`: at a space, with no fragment and no control
-/// character before it.
-fn args_end(buf: &[u8], from: usize) -> Option<usize> {
-    let rest = buf.get(from..)?;
-    let end = rest
-        .iter()
-        .position(|&byte| byte <= b' ' || byte == b'#' || byte == 0x7f)?;
-    (rest.get(end) == Some(&b' ')).then_some(from + end)
+fn path(buf: &[u8], at: usize) -> Option<(usize, bool)> {
+    let end = find_path_end(buf, at)?;
+    let path = buf.get(at..end)?;
+    let is_odd = |(i, &byte): (usize, &u8)| match byte {
+        b'/' => matches!(path.get(i + 1), Some(b'/' | b'.')),
+        _ => byte == b'%',
+    };
+    Some((end, !path.iter().enumerate().any(is_odd)))
 }
 
 /// Whether it is a name of letters, digits and `-` alone.
@@ -280,7 +263,8 @@ mod tests {
         };
         let mut found = Vec::new();
         let head = b"GET /a?b HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\nbody";
-        let (line, at) = request_line(head, &mut lines).unwrap();
+        let mut line = RequestLine::default();
+        let at = request_line(head, &mut line, &mut lines).unwrap();
         assert_eq!(line.args.of(head), b"b");
         let (seen, len) = fields((head, at), &mut lines, &rules, &mut found).unwrap();
         assert!(seen.contains(Known::Host));

@@ -161,22 +161,41 @@ impl RequestParser {
         buf: &[u8],
         fields: &mut Vec<FieldRange>,
     ) -> Result<Progress<RequestHead>, RequestError> {
+        let done = self.advance(buf, fields)?;
+        Ok(match done {
+            true => Progress::Done(self.head()),
+            false => Progress::More,
+        })
+    }
+
+    /// As [`parse`](Self::parse), but the head stays with the parser: `true` when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn advance(
+        &mut self,
+        buf: &[u8],
+        fields: &mut Vec<FieldRange>,
+    ) -> Result<bool, RequestError> {
         let buf = Span::describable(buf);
 
         if self.lines.is_fresh() {
             let before = fields.len();
-            if let Some(head) = self.parse_quickly(buf, fields) {
-                return Ok(Progress::Done(head));
+            if self.parse_quickly(buf, fields).is_some() {
+                return Ok(true);
             }
+            self.line = None;
             fields.truncate(before);
         }
         self.parse_lines(buf, fields)
     }
 
     /// A whole head that has nothing unusual in it.
-    fn parse_quickly(&mut self, buf: &[u8], fields: &mut Vec<FieldRange>) -> Option<RequestHead> {
+    fn parse_quickly(&mut self, buf: &[u8], fields: &mut Vec<FieldRange>) -> Option<()> {
         let mut lines = self.lines;
-        let (line, at) = quick::request_line(buf, &mut lines)?;
+        let line = self.line.insert(RequestLine::default());
+        let at = quick::request_line(buf, line, &mut lines)?;
         let rules = quick::Rules {
             most: self.options.max_headers,
             is_single: Known::is_single_in_requests,
@@ -185,32 +204,32 @@ impl RequestParser {
         if line.version > Version::HTTP_10 && !seen.contains(Known::Host) {
             return None;
         }
-        self.line = Some(line);
+        self.seen = seen;
         self.lines.skip_to(len);
-        Some(RequestHead { line, seen, len })
+        Some(())
     }
 
     fn parse_lines(
         &mut self,
         buf: &[u8],
         fields: &mut Vec<FieldRange>,
-    ) -> Result<Progress<RequestHead>, RequestError> {
+    ) -> Result<bool, RequestError> {
         loop {
             let line = match self.lines.next(buf) {
                 Ok(Some(line)) => line,
-                Ok(None) => return self.check_beginning(buf).map(|()| Progress::More),
+                Ok(None) => return self.check_beginning(buf).map(|()| false),
                 Err(error) => return Err(self.refuse(buf, error)),
             };
 
             match (&self.line, line.is_empty()) {
                 (Some(_), false) => self.take_field(buf, line, fields)?,
-                (Some(request), true) => return self.complete(*request),
+                (Some(request), true) => return self.complete(request.version),
                 (None, true) => {}
                 (None, false) => {
                     let request = self.line.insert(RequestLine::parse(buf, line)?);
-                    if request.version < Version::HTTP_10 {
-                        let request = *request;
-                        return self.complete(request);
+                    let version = request.version;
+                    if version < Version::HTTP_10 {
+                        return self.complete(version);
                     }
                 }
             }
@@ -242,15 +261,31 @@ impl RequestParser {
         leading
     }
 
-    fn complete(&self, line: RequestLine) -> Result<Progress<RequestHead>, RequestError> {
-        if line.version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
+    /// Which known fields there are, so far.
+    #[must_use]
+    pub const fn seen(&self) -> KnownSet {
+        self.seen
+    }
+
+    /// How many bytes the lines take that have come, empty ones before and behind them included.
+    #[must_use]
+    pub const fn taken(&self) -> usize {
+        self.lines.start()
+    }
+
+    fn head(&self) -> RequestHead {
+        RequestHead {
+            line: self.line.unwrap_or_default(),
+            seen: self.seen,
+            len: self.taken(),
+        }
+    }
+
+    fn complete(&self, version: Version) -> Result<bool, RequestError> {
+        if version > Version::HTTP_10 && !self.seen.contains(Known::Host) {
             return Err(RequestError::MissingHost);
         }
-        Ok(Progress::Done(RequestHead {
-            line,
-            seen: self.seen,
-            len: self.lines.start(),
-        }))
+        Ok(true)
     }
 
     fn take_field(
@@ -338,7 +373,12 @@ pub fn fuzz_request(data: &[u8]) {
     let line_by_line = {
         let mut fields = Vec::new();
         let mut parser = RequestParser::new(RequestOptions::default());
-        (parser.parse_lines(data, &mut fields), fields)
+        let parsed = parser.parse_lines(data, &mut fields);
+        let progress = parsed.map(|done| match done {
+            true => Progress::Done(parser.head()),
+            false => Progress::More,
+        });
+        (progress, fields)
     };
     assert_eq!(
         (&expected, &whole_fields),

@@ -348,7 +348,7 @@ impl Cursor<'_> {
 
 /// What a byte means to a path.
 #[derive(Clone, Copy)]
-pub(super) enum TargetByte {
+enum TargetByte {
     Usual,
     Slash,
     Percent,
@@ -358,7 +358,7 @@ pub(super) enum TargetByte {
 }
 
 /// Class of each byte inside a path.
-pub(super) static TARGET: [TargetByte; 256] = {
+static TARGET: [TargetByte; 256] = {
     let mut table = [TargetByte::Usual; 256];
     let mut byte = 0;
     while byte < b' ' as usize {
