@@ -142,15 +142,26 @@ impl<P: Protocol> Exchange<P> {
         } else {
             return Err(ProtocolError::OutOfOrder("begun twice"));
         }
-        self.out.clear();
-        self.out.add_copy(&self.request);
-        self.input.clear();
-        self.queued.clear();
-        self.error = None;
+        self.clear();
+        for buf in self.request.iter() {
+            self.out.push(buf.clone());
+        }
         self.eof = false;
         self.fresh = false;
         self.head_taken = 0;
         Ok(())
+    }
+
+    /// Forgets what a try has left.
+    fn clear(&mut self) {
+        if !self.out.is_empty() {
+            self.out.clear();
+        }
+        if !self.queued.is_empty() {
+            self.queued.clear();
+        }
+        self.input.clear();
+        self.error = None;
     }
 
     /// Sends a piece of a request body that comes as a stream, framed by `output_filter`.
@@ -229,7 +240,7 @@ impl<P: Protocol> Exchange<P> {
     ///
     /// # Errors
     /// As there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self, body: &mut Chain) -> Result<Signal<P::Head>, ProtocolError> {
         if !self.queued.is_empty() || self.error.is_some() {
             return self.advance_queued();
@@ -237,6 +248,10 @@ impl<P: Protocol> Exchange<P> {
         if !self.fresh {
             return Ok(self.done_or_again());
         }
+        self.call_hook(body)
+    }
+
+    fn call_hook(&mut self, body: &mut Chain) -> Result<Signal<P::Head>, ProtocolError> {
         let advanced = if self.state.is_head() {
             self.process_header()
         } else if self.state.is_body() {
@@ -414,11 +429,9 @@ impl<P: Protocol> Exchange<P> {
     pub(crate) fn rest(&mut self) {
         self.finalize();
         self.state = State::new();
+        self.clear();
         self.request.clear();
-        self.out.clear();
         self.input = BytesMut::new();
-        self.queued.clear();
-        self.error = None;
         self.streamed = false;
     }
 

@@ -133,7 +133,9 @@ impl Pipe {
 
     /// Drops what is here, and the temporary file.
     pub(crate) fn clear(&mut self) {
-        self.queue.clear();
+        if !self.queue.is_empty() {
+            self.queue.clear();
+        }
         self.memory = 0;
         self.file = None;
     }

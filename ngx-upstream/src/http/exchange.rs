@@ -49,21 +49,17 @@ pub(super) enum Answer {
 /// The driver of an exchange with HTTP's peers.
 pub(super) type HttpDriver<P> = Driver<P, RoundRobinSession, Rc<Pool<Sockets>>>;
 
-/// An exchange that is ready to run, for one request.
-pub(super) struct Exchanging<P: Protocol, F> {
-    pub(super) driver: HttpDriver<P>,
-    pub(super) talk: Talk<F>,
-}
-
-impl<P: Protocol, F: Front<P::Head>> Exchanging<P, F> {
-    /// Runs the exchange and says how the request goes on.
-    ///
-    /// # Cancel safety
-    /// Dropping the future and the exchange ends it.
-    pub(super) async fn run(&mut self) -> PhaseStep {
-        let result = self.driver.drive(&mut self.talk).await;
-        self.talk.end(result, self.driver.tries())
-    }
+/// Runs an exchange and says how the request goes on.
+///
+/// # Cancel safety
+/// Dropping the future and the driver ends the exchange.
+pub(super) async fn run<P, F>(driver: &mut HttpDriver<P>, talk: &mut Talk<F>) -> PhaseStep
+where
+    P: Protocol,
+    F: Front<P::Head>,
+{
+    let result = driver.drive(talk).await;
+    talk.end(result, driver.tries())
 }
 
 /// The client's side of an exchange.

@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use ngx_core::http::parse::{Known, KnownSet, parse_date, status_line};
+use ngx_core::http::parse::{Known, KnownSet, ResponseFraming, parse_date, status_line};
 use ngx_core::http::{Request, Response};
 use ngx_core::warn;
 
@@ -74,7 +74,10 @@ impl Passing {
         for field in head.fields() {
             // The length is known all the same, so hiding it would not keep it from the client.
             if field.known == Known::ContentLength {
-                response.set_content_length(length_of(field.value));
+                response.set_content_length(match head.framing() {
+                    ResponseFraming::Length(length) => Some(length),
+                    _ => length_of(field.value),
+                });
                 continue;
             }
             if self.hidden.contains(field.known, field.name) {

@@ -11,7 +11,7 @@ use ngx_core::net::addr::Target;
 use ngx_core::script::{Template, VarId, Variables};
 use ngx_core::{error, info, setter, settings};
 
-use super::exchange::{Answer, Exchanging, Front, HttpDriver, Talk};
+use super::exchange::{Answer, Front, HttpDriver, Talk, run};
 use super::peers::Peers;
 use super::settings::{Drive, buffers, conditions, default_conditions};
 use super::state::State;
@@ -171,11 +171,14 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
         key: String::from_utf8_lossy(&key).into_owned(),
     };
     let Peers { session, pool } = found.peers;
-    let mut exchanging = Exchanging {
-        driver: HttpDriver::new(protocol, session, pool, conf.drive().settings()),
-        talk: Talk::new(r, (state, found.name), front, false),
-    };
-    Ok(exchanging.run().await)
+    let mut driver = Box::new(HttpDriver::new(
+        protocol,
+        session,
+        pool,
+        conf.drive().settings(),
+    ));
+    let mut talk = Talk::new(r, (state, found.name), front, false);
+    Ok(run(&mut driver, &mut talk).await)
 }
 
 async fn find(r: &Request, pass: &Pass, location: usize) -> Result<Found, u16> {

@@ -1,6 +1,7 @@
 //! `proxy_pass`: HTTP/1 backends.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx_buf::Chain;
@@ -11,9 +12,8 @@ use ngx_core::module::Module;
 use ngx_core::net::Transport;
 
 use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf, place_defaults};
-use super::exchange::{Answer, Exchanging, Front, HttpDriver, Talk};
+use super::exchange::{Answer, Front, HttpDriver, Talk, run};
 use super::headers::pass_redirected;
-use super::peers::Peers;
 use super::request::Asking;
 use super::state::State;
 use super::target::{self, Found, Lookup, Pass, Place};
@@ -44,17 +44,24 @@ pub(super) fn handle(r: &Request) -> PhaseStep {
             return Step::Finish(500);
         };
         let target = (&fixed.place, Some(&*fixed.location));
-        return match prepare(r, conf, target, found, Body::None) {
-            Ok(exchanging) => run(exchanging),
-            Err(status) => Step::Finish(status),
+        let ready = match prepare(r, conf, target, Body::None) {
+            Ok(ready) => ready,
+            Err(status) => return Step::Finish(status),
         };
+        let (mut driver, mut talk) = ready.start(r, conf, found);
+        return Step::wait(async move {
+            let step = run(&mut driver, &mut talk).await;
+            give_parts(driver.into_parts());
+            step
+        });
     }
     let r = r.clone();
     Step::wait(async move {
         match prepare_later(&r).await {
-            Ok(mut exchanging) => {
-                let step = exchanging.run().await;
-                give_parts(exchanging.driver.into_parts());
+            Ok(started) => {
+                let (mut driver, mut talk) = *started;
+                let step = run(&mut driver, &mut talk).await;
+                give_parts(driver.into_parts());
                 step
             }
             Err(status) => Step::Finish(status),
@@ -62,17 +69,7 @@ pub(super) fn handle(r: &Request) -> PhaseStep {
     })
 }
 
-type Proxying = Exchanging<Http1, Responses>;
-
-/// Runs an exchange, and keeps its parts for another one.
-#[inline(always)]
-fn run(mut exchanging: Proxying) -> PhaseStep {
-    Step::wait(async move {
-        let step = exchanging.run().await;
-        give_parts(exchanging.driver.into_parts());
-        step
-    })
-}
+type Proxying = (HttpDriver<Http1>, Talk<Responses>);
 
 /// What tells locations apart for connections that are `local`.
 fn address_of(conf: &ProxyConf) -> usize {
@@ -109,18 +106,37 @@ async fn prepare_later(r: &Request) -> Result<Box<Proxying>, u16> {
             return Err(500);
         }
     };
-    prepare(r, conf, (place, replaced), found, body).map(Box::new)
+    let ready = prepare(r, conf, (place, replaced), body)?;
+    Ok(Box::new(ready.start(r, conf, found)))
 }
 
-/// An exchange that is ready to run.
+/// What an exchange begins with.
+struct Ready {
+    parts: ProxyParts,
+    state: Rc<State>,
+    settings: Arc<Settings>,
+    nature: Nature,
+}
+
+impl Ready {
+    #[inline(always)]
+    fn start(self, r: &Request, conf: &ProxyConf, found: Found) -> Proxying {
+        let Found { peers, name } = found;
+        let peers = (peers.session, peers.pool);
+        let driver = HttpDriver::of_parts(self.parts, peers, self.settings, self.nature);
+        let talk = Talk::new(r, (self.state, name), Responses, *conf.ignore_client_abort);
+        (driver, talk)
+    }
+}
+
+/// Makes the request, or says with which status the client's ends.
 #[inline(always)]
 fn prepare(
     r: &Request,
     conf: &ProxyConf,
     (place, location): (&Place, Option<&[u8]>),
-    found: Found,
     body: Body,
-) -> Result<Proxying, u16> {
+) -> Result<Ready, u16> {
     let Some(settings) = &conf.drive else {
         return Err(500);
     };
@@ -149,13 +165,12 @@ fn prepare(
     };
     let mut parts = take_parts(settings);
     let protocol = parts.renew(settings);
-    let head = protocol.renew(body, built.is_head, built.upgrade);
-    head.push(built.head);
-    let Peers { session, pool } = found.peers;
-    let settings = Arc::clone(settings);
-    Ok(Exchanging {
-        driver: HttpDriver::of_parts(parts, (session, pool), settings, nature),
-        talk: Talk::new(r, (state, found.name), Responses, *conf.ignore_client_abort),
+    protocol.renew(built.head, body, built.is_head, built.upgrade);
+    Ok(Ready {
+        parts,
+        state,
+        settings: Arc::clone(settings),
+        nature,
     })
 }
 

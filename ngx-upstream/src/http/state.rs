@@ -97,7 +97,9 @@ impl State {
     pub(super) fn note_tries(&self, tries: &[Try]) {
         if let Some(last) = self.exchanges.borrow_mut().last_mut() {
             last.clear();
-            last.extend(tries.iter().cloned());
+            for one in tries {
+                last.push(one.clone());
+            }
         }
     }
 

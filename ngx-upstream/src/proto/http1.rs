@@ -4,6 +4,7 @@ mod head;
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use ngx_buf::Chain;
 use ngx_core::http::parse::{
     ChunkedDecoder, FieldRange, Limits, Progress, ResponseError, ResponseFraming, ResponseParser,
@@ -70,6 +71,8 @@ pub struct Http1(Box<Inner>);
 /// What an exchange is moved about with had better be small.
 #[derive(Debug)]
 struct Inner {
+    /// The head of the request, if it is one piece.
+    head: Bytes,
     request: Request,
     /// Bytes of the request body still allowed by its `Content-Length`.
     unsent: u64,
@@ -94,6 +97,7 @@ impl Http1 {
     /// An exchange of this request.
     pub fn new(request: Request) -> Self {
         Self(Box::new(Inner {
+            head: Bytes::new(),
             request,
             unsent: 0,
             parser: parser(),
@@ -106,9 +110,8 @@ impl Http1 {
 }
 
 impl Http1 {
-    /// Sets up another exchange in the place of one that is over: of this request head, whose bytes
-    /// are appended to the empty chain that is given back.
-    pub(crate) fn renew(&mut self, body: Body, is_head: bool, upgrade: bool) -> &mut Chain {
+    /// Sets up another exchange in the place of one that is over, or has not begun.
+    pub(crate) fn renew(&mut self, head: Bytes, body: Body, is_head: bool, upgrade: bool) {
         let inner = &mut *self.0;
         inner.parser = parser();
         if inner.fields.capacity() == 0 {
@@ -116,15 +119,17 @@ impl Http1 {
         }
         inner.fields.clear();
         inner.rest = Rest::Length(0);
+        inner.head = head;
         let request = &mut inner.request;
-        request.head.clear();
+        if !request.head.is_empty() {
+            request.head.clear();
+        }
         match body {
             Body::None => request.body = Body::None,
             body => request.body = body,
         }
         request.is_head = is_head;
         request.upgrade = upgrade;
-        &mut request.head
     }
 }
 
@@ -169,7 +174,13 @@ impl Protocol for Http1 {
 
     fn create_request(&mut self, out: &mut Chain) -> Result<(), ProtocolError> {
         self.0.set_unsent();
-        out.append(std::mem::take(&mut self.0.request.head));
+        let inner = &mut *self.0;
+        if !inner.head.is_empty() {
+            out.push(std::mem::take(&mut inner.head));
+        }
+        if !inner.request.head.is_empty() {
+            out.append(std::mem::take(&mut inner.request.head));
+        }
         if let Body::Whole(framing, body) = &mut self.0.request.body {
             let body = std::mem::take(body);
             // What was sent at once is still framed like that when the request is replayed.

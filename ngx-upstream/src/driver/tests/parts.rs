@@ -15,8 +15,8 @@ async fn exchange(parts: Used, body: Body, answer: &[u8]) -> (Used, Collector, R
     };
     let settings = Arc::new(Settings::default());
     let mut parts = parts;
-    let head = parts.renew(&settings).renew(body, false, true);
-    head.push("GET / HTTP/1.1\r\n\r\n");
+    let head = bytes::Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n");
+    parts.renew(&settings).renew(head, body, false, true);
     let mut driver = Driver::of_parts(parts, (balance(&["a"]), wire), settings, nature);
     let backend = async { drop(serve(&mut backends, answer).await) };
     let (report, ()) = tokio::join!(driver.run(&mut client), backend);

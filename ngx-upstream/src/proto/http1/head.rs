@@ -152,6 +152,7 @@ impl Head {
     fn says_close(&self) -> bool {
         self.fields()
             .filter(|field| field.known == Known::Connection)
+            .filter(|field| !field.value.eq_ignore_ascii_case(b"keep-alive"))
             .flat_map(|field| field.value.split(|&b| b == b','))
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
     }
