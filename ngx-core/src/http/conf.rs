@@ -57,6 +57,9 @@ pub struct Location {
     pub name: Box<[u8]>,
     /// Whether the name is a regular expression.
     pub is_regex: bool,
+    /// Whether it is the block of an `if`; the handler of the location around it is its own, unless
+    /// it has one.
+    pub(crate) is_if: bool,
     /// Its settings, those of the server included.
     pub slots: Slots,
     /// Those of the core, at hand.

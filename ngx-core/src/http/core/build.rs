@@ -203,10 +203,13 @@ fn add_ifs(
     for IfBlock { mut scope, span } in blocks {
         let inner = scope.take(&INNER);
         let location = http.location(around);
+        let slots = scope.finish(&location.slots, cx.diagnostics());
         let block = Location {
             name: location.name.clone(),
             is_regex: location.is_regex,
-            slots: scope.finish(&location.slots, cx.diagnostics()),
+            is_if: true,
+            core: LOCATION.share(&slots),
+            slots,
             handler: inner.handler,
             place: span,
             ..Location::default()

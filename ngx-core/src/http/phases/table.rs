@@ -157,7 +157,7 @@ impl Place {
     fn is_idle(&self, location: &Location) -> bool {
         match self.entry {
             Entry::FindConfig | Entry::PostRewrite => false,
-            Entry::LocationHandler => location.handler.is_none(),
+            Entry::LocationHandler => location.handler.is_none() && !location.is_if,
             Entry::Handler(_) => self
                 .idle
                 .is_some_and(|idle| idle(location, self.phase, self.name)),
