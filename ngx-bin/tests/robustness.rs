@@ -4,7 +4,7 @@ mod support;
 
 use std::thread;
 
-use support::{Backend, Client, Server, Setup, ours, pattern, pause, wait_until};
+use support::{Backend, Client, Server, Setup, pattern, pause, wait_until};
 
 const PLAIN: &str = "server {
     listen 127.0.0.1:{port};
