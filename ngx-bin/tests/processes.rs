@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, geteuid};
-use support::processes::{children, is_alive, open_files, send, status};
-use support::{Client, Server, Setup, binary, ours, pause, wait_until};
+use support::processes::{children, is_alive, open_files, send, status, title};
+use support::{Backend, Client, Server, Setup, binary, ours, pause, wait_until};
 
 const ONE: &str = "server { listen 127.0.0.1:{port}; location / { return 200 one; } }";
 const TWO: &str = "server { listen 127.0.0.1:{port}; location / { return 200 two; } }";
@@ -129,6 +129,43 @@ fn a_worker_that_is_told_to_end_by_signal_is_replaced() {
         server.expect_error_log(&format!("worker process {old} exited with code 0"));
         assert_eq!(server.get("/").text(), "one");
     }
+}
+
+#[test]
+fn processes_say_what_they_are() {
+    let slow = Backend::http(|_| {
+        pause(700);
+        "late".into()
+    });
+    let http = "server { listen 127.0.0.1:{port}; location / { proxy_pass http://{slow}; } }";
+    let server = Setup::http(http).set("slow", slow.addr()).start();
+    let name = if ours("what ps shows") {
+        "ngx"
+    } else {
+        "nginx"
+    };
+    let (master, worker) = (title(server.pid()), children(server.pid())[0]);
+    let folder = server.path("");
+    let args = format!(
+        "{name}: master process {} -p {} -c nginx.conf -e error.log",
+        binary().display(),
+        folder.to_str().unwrap().trim_end_matches('/')
+    );
+    assert_eq!(master, args);
+    wait_until("its name", || {
+        title(worker) == format!("{name}: worker process")
+    });
+    for pid in [server.pid(), worker] {
+        assert_eq!(status(pid, "Name"), name);
+    }
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("a request", || slow.requests().len() == 1);
+    server.signal(Signal::QUIT);
+    wait_until("its farewell", || {
+        title(worker) == format!("{name}: worker process is shutting down")
+    });
+    assert_eq!(client.response().text(), "late");
 }
 
 #[test]

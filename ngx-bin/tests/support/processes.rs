@@ -44,6 +44,13 @@ pub fn open_files(pid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What `ps` shows of a process.
+pub fn title(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    text.trim_end().to_owned()
+}
+
 /// Whether a process exists and has not ended.
 pub fn is_alive(pid: u32) -> bool {
     let state = status(pid, "State");

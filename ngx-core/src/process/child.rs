@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::channel::Channel;
 use super::message::{FromWorker, OpenLogs, Plan, ToWorker, descriptors};
 use super::rights::ProcessRights;
-use super::{Origin, worker_process};
+use super::{Origin, title, worker_process};
 use crate::cycle::Cycle;
 use crate::error::errno;
 use crate::log::LogFiles;
@@ -56,7 +56,7 @@ impl WorkerProcess {
         let channel = Arc::new(channel);
         // The file itself, even when another one has its name by now.
         let child = Command::new("/proc/self/exe")
-            .arg0(worker_process::TITLE)
+            .arg0(title::WORKER)
             .env_clear()
             .envs(
                 std::env::vars_os()

@@ -44,6 +44,7 @@ mod single;
     reason = "fork and inherited descriptors; no other room needs it"
 )]
 mod sys;
+mod title;
 mod upgrade;
 mod worker;
 mod worker_process;
@@ -183,6 +184,7 @@ pub fn run<S: Service>(
         })?;
     let outcome = if cycle.is_master() {
         origin.options.role = Role::Master;
+        title::show_master();
         runtime.block_on(master::run(origin, cycle, daemon, ready))
     } else {
         origin.options.role = Role::Whole;

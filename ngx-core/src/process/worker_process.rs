@@ -14,21 +14,20 @@ use tokio::time::{Instant, timeout_at};
 use super::channel::{self, Channel};
 use super::message::{FromWorker, Plan, ToWorker};
 use super::signals::{Ask, Signals};
-use super::{Origin, RunError, Service, Workers};
+use super::{Origin, RunError, Service, Workers, title};
 use crate::cycle::{Cycle, CycleError};
 use crate::error::errno;
 use crate::log::{ErrorLog, Level, LogFiles, Stderr, set_default};
 use crate::module::Registry;
 use crate::{alert, emerg, notice};
 
-/// What `ps` shows, and how the process knows what it is.
-pub(super) const TITLE: &str = "nginx: worker process";
-
 /// Whether the program was started by a master process to be its worker.
 #[must_use]
 pub fn is_worker() -> bool {
     let mut args = std::env::args_os();
-    args.next().is_some_and(|name| name == TITLE) && args.next().is_none() && channel::is_on_stdin()
+    args.next().is_some_and(|name| name == title::WORKER)
+        && args.next().is_none()
+        && channel::is_on_stdin()
 }
 
 /// Whether a variable of the environment is for those who load programs and their parts, before
@@ -53,6 +52,7 @@ pub(super) fn is_for_loaders(name: &str) -> bool {
 pub fn serve_as_worker<S: Service>(registry: Registry) -> ExitCode {
     // The name of the file that was executed is that of a link.
     let _only_for_ps = rustix::thread::set_name(c"ngx");
+    title::show(title::WORKER);
     match attend::<S>(&Arc::new(registry)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -182,7 +182,10 @@ impl<S: Service> Post<S> {
                     }
                 }
                 ToWorker::Abort => self.prepared = None,
-                ToWorker::Quit => break self.quit(&mut signals, &mut inbox).await,
+                ToWorker::Quit => {
+                    title::show(title::LEAVING_WORKER);
+                    break self.quit(&mut signals, &mut inbox).await;
+                }
                 ToWorker::Terminate => break self.terminate().await,
                 ToWorker::Prepare(_) | ToWorker::Reopen(_) => {}
             }
