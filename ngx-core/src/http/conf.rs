@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::core::{LocationConf, ServerConf};
+use super::filter::{FilterPlan, Filters};
 use super::location::{LocationId, LocationTree};
-use super::module::{BodyFilter, HeaderFilter, WorkerHooks};
+use super::module::WorkerHooks;
 use super::phases::{PhaseTable, Places};
 use super::request::Request;
 use super::server::{ListenGroup, ServerId, Vhosts};
@@ -22,8 +23,7 @@ pub struct HttpConf {
     pub(crate) servers: Vec<Server>,
     pub(crate) locations: Vec<Location>,
     pub(crate) phases: PhaseTable,
-    pub(crate) header_filters: Vec<HeaderFilter>,
-    pub(crate) body_filters: Vec<BodyStage>,
+    pub(crate) filters: Filters,
     pub(crate) variables: VariableTable<Request>,
     pub(crate) workers: Vec<WorkerHooks>,
     /// Settings of the block itself.
@@ -70,16 +70,10 @@ pub struct Location {
     /// What applies instead where an `if` in it is true, in the order of these.
     pub(crate) ifs: Box<[LocationId]>,
     pub(crate) handler: Option<Handler>,
+    /// Which filters have anything to do here.
+    pub(crate) filters: FilterPlan,
     /// Where its block begins; that of the server for the server's own.
     pub(crate) place: Span,
-}
-
-/// A place in the list of body filters.
-#[derive(Clone, Copy)]
-pub(crate) enum BodyStage {
-    Filter(BodyFilter),
-    /// The output chain: what the filters behind it cannot take is copied.
-    Copy,
 }
 
 /// Index of the names that are served at one address.

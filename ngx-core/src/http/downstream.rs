@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use ngx_buf::{Chain, Flow, WriteError};
+use ngx_buf::{Chain, Flags, Flow, WriteError};
 
 use super::core::LocationConf;
 use super::request::Request;
@@ -26,11 +26,21 @@ pub trait Downstream {
     /// When the client is gone.
     fn send_header(&self, r: &Request) -> Result<(), WriteError>;
 
-    /// Queues body bufs and writes what the client takes now.
+    /// Queues the bufs of `chain`, which is empty after that, framed as the header has said, and
+    /// writes what the client takes now.
     ///
     /// # Errors
     /// When the client is gone, or a file cannot be read.
-    fn send_body(&self, chain: Chain) -> Result<Flow, WriteError>;
+    fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError>;
+
+    /// The same with bytes that bear `flags`, by copying them. Who cannot copy them right to
+    /// where they leave from takes nothing and says nothing of a flow.
+    ///
+    /// # Errors
+    /// As [`send_body`](Self::send_body).
+    fn send_small(&self, _bytes: &[u8], _flags: Flags) -> Result<Option<Flow>, WriteError> {
+        Ok(None)
+    }
 
     /// Writes an interim response, such as `100 Continue`.
     ///
@@ -49,7 +59,8 @@ pub trait Downstream {
     /// Ready when the client has left. Bytes that arrive meanwhile stay where they are.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// From here on bytes go both ways unframed: after `101 Switching Protocols`.
+    /// From here on bytes go both ways unframed, whatever the header has said: after
+    /// `101 Switching Protocols`.
     fn upgrade(&self);
 
     /// The limits and timeouts of this location apply from here on.

@@ -13,7 +13,7 @@ use super::request::Request;
 use super::step::{PhaseStep, Step};
 use crate::conf::{MemorySource, Problem};
 use crate::main_module;
-use crate::module::{Cx, LoadOptions, Module, Registry, RegistryError, load};
+use crate::module::{Cx, LoadOptions, Module, Registry, RegistryError, Slots, load};
 use crate::script::Variables;
 
 /// The phases a request goes through, in their order.
@@ -105,6 +105,12 @@ pub struct HttpModule {
     pub header_filters: &'static [Ordered<HeaderFilter>],
     /// Its body filters.
     pub body_filters: &'static [Ordered<BodyFilter>],
+    /// Whether its filters can have anything to do where these settings apply: asked once for each
+    /// location, while configuring. Without it they run everywhere.
+    pub filters_at: Option<fn(&Slots) -> bool>,
+    /// Whether its body filters are to see the body of this response: asked once, when the header
+    /// filters have run. Without it they see all.
+    pub body_wanted: Option<fn(&Request) -> bool>,
     /// Registers its variables.
     pub variables: Option<fn(&mut Variables<Request>)>,
     /// Called when the `http` block was read, before its blocks are merged.
@@ -122,6 +128,8 @@ impl HttpModule {
             idle: None,
             header_filters: &[],
             body_filters: &[],
+            filters_at: None,
+            body_wanted: None,
             variables: None,
             finish: None,
             worker: None,
@@ -184,12 +192,25 @@ pub fn fuzz_config(data: &[u8]) {
     }
 }
 
-/// Two entries of a list that both want to stand before the other.
+/// Why the entries of the modules make no list.
 #[derive(Debug, thiserror::Error)]
-#[error("the {list} of these modules cannot be put in order: {names}")]
-pub struct OrderError {
-    list: &'static str,
-    names: String,
+pub enum OrderError {
+    /// Two of them both want to stand before the other.
+    #[error("the {list} of these modules cannot be put in order: {names}")]
+    Contradiction {
+        /// What was to be put in order.
+        list: &'static str,
+        /// Those that contradict each other.
+        names: String,
+    },
+    /// There are more of them than one server can have.
+    #[error("the modules have more than {max} {list}")]
+    TooMany {
+        /// What there are too many of.
+        list: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
 }
 
 /// Sorts entries so that every `before` and `after` holds; ties are broken by name.
@@ -212,7 +233,7 @@ pub(crate) fn in_order<F: Copy>(
             .find(|(_, entry)| !left.values().any(|other| precedes(other, entry)));
         let Some((&key, &entry)) = free else {
             let names: Vec<&str> = left.values().map(|entry| entry.name).collect();
-            return Err(OrderError {
+            return Err(OrderError::Contradiction {
                 list,
                 names: names.join(", "),
             });

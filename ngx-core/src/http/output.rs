@@ -10,22 +10,23 @@
 //! A filter that waits keeps its place: what comes behind it is queued in front of it, so that
 //! order holds, and [`Request::output`] answers [`Flow::Again`] so that the producer waits too.
 
+mod body;
 mod take;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 pub use self::take::TakeError;
-use super::conf::BodyStage;
-use super::filter::copy;
+use super::filter::FilterSet;
 use super::parse::Method;
 use super::request::Request;
 use super::step::{Step, Waiting};
 use crate::error::errno;
-use crate::{alert, error, info};
+use crate::{alert, info};
 
 /// `ETIMEDOUT`: the client has not taken anything for `send_timeout`.
 pub(crate) const TIMED_OUT: i32 = 110;
@@ -103,6 +104,10 @@ enum Header {
 #[derive(Default)]
 pub(crate) struct Output {
     header: Cell<Header>,
+    /// The body filters of this response.
+    body: Cell<FilterSet>,
+    /// There are none: memory goes straight to the client.
+    straight: Cell<bool>,
     header_wait: RefCell<Option<(usize, Waiting<()>)>>,
     /// Body that came while the header waited.
     early: RefCell<Chain>,
@@ -126,6 +131,8 @@ impl Output {
     pub(crate) fn reset(&mut self) {
         let Self {
             header,
+            body: _,
+            straight,
             header_wait,
             early,
             waits,
@@ -136,6 +143,7 @@ impl Output {
             timed_out,
         } = self;
         header.set(Header::Unsent);
+        straight.set(false);
         *header_wait.get_mut() = None;
         early.get_mut().clear();
         waits.get_mut().clear();
@@ -164,6 +172,13 @@ impl Output {
             || !self.early.borrow().is_empty()
             || !self.waits.borrow().is_empty()
             || self.copy.borrow().is_some()
+    }
+
+    /// Whether nothing is kept here, and no filter waits.
+    fn is_idle(&self) -> bool {
+        self.early.borrow().is_empty()
+            && self.waits.borrow().is_empty()
+            && self.copy_pending.get().is_none()
     }
 
     /// Waits for the file that somebody reads for the copy filter.
@@ -263,30 +278,81 @@ impl Request {
     ///
     /// # Errors
     /// As [`send_header`](Self::send_header).
-    pub fn output(&self, chain: Chain) -> Result<Flow, SendError> {
+    pub fn output(&self, mut chain: Chain) -> Result<Flow, SendError> {
         let output = &self.parts().output;
-        match output.header.get() {
-            Header::Sent => {}
-            Header::Waiting => {
-                output.early.borrow_mut().append(chain);
-                return Ok(Flow::Again);
-            }
-            Header::Replaced(status) => return Err(SendError::Replaced(status)),
-            Header::Failed => return Err(SendError::Failed),
-            Header::Taken => return Err(SendError::Taken),
-            Header::Unsent => {
-                alert!("body sent before the header");
-                return Err(SendError::Failed);
-            }
+        if output.header.get() != Header::Sent {
+            return self.output_early(chain);
         }
-        output
-            .last_seen
-            .set(output.last_seen.get() || chain.has_last_buf());
+        if chain.has_last_buf() {
+            output.last_seen.set(true);
+        }
         if self.response().is_header_only() {
             return Ok(Flow::Done);
         }
-        self.run_body(0, chain)
+        self.run_body(0, &mut chain)
             .inspect_err(|_| output.header.set(Header::Failed))
+    }
+
+    /// Sends bytes with these marks as [`output`](Self::output) does with a chain, if they can be
+    /// copied to where they leave from, as with most small responses. If nothing was taken,
+    /// there is no flow, and they are to be sent as a chain.
+    ///
+    /// # Errors
+    /// As [`send_header`](Self::send_header).
+    pub fn output_small(&self, bytes: &[u8], flags: Flags) -> Result<Option<Flow>, SendError> {
+        let output = &self.parts().output;
+        let is_straight = output.header.get() == Header::Sent
+            && output.straight.get()
+            && output.copy.borrow().is_none()
+            && !self.response().is_header_only();
+        if !is_straight {
+            return Ok(None);
+        }
+        let Some(downstream) = self.downstream() else {
+            return Ok(None);
+        };
+        let flow = downstream
+            .send_small(bytes, flags)
+            .inspect_err(|_| output.header.set(Header::Failed))?;
+        if flow.is_some() && flags.contains(Flags::LAST_BUF) {
+            output.last_seen.set(true);
+        }
+        Ok(flow)
+    }
+
+    /// Sends bytes with these marks: copies them if they are few, else shares them.
+    ///
+    /// # Errors
+    /// As [`send_header`](Self::send_header).
+    pub fn output_bytes(&self, bytes: &Bytes, flags: Flags) -> Result<Flow, SendError> {
+        if let Some(flow) = self.output_small(bytes, flags)? {
+            return Ok(flow);
+        }
+        let buf = if bytes.is_empty() {
+            Buf::special(flags)
+        } else {
+            Buf::from(bytes.clone()).with_flags(flags)
+        };
+        self.output(Chain::from(buf))
+    }
+
+    /// Body for a response whose header is not out.
+    #[cold]
+    fn output_early(&self, chain: Chain) -> Result<Flow, SendError> {
+        let output = &self.parts().output;
+        match output.header.get() {
+            Header::Waiting => {
+                output.early.borrow_mut().append(chain);
+                Ok(Flow::Again)
+            }
+            Header::Replaced(status) => Err(SendError::Replaced(status)),
+            Header::Taken => Err(SendError::Taken),
+            Header::Sent | Header::Failed => Err(SendError::Failed),
+            Header::Unsent => {
+                alert!("body sent before the header");
+                Err(SendError::Failed)
+            }
+        }
     }
 
     /// Header and whole body in one go: the common case of a small response.
@@ -322,7 +388,14 @@ impl Request {
             Header::Taken => return Poll::Ready(Ok(())),
             Header::Waiting | Header::Sent => {}
         }
-        let polled = self.poll_output_inner(cx);
+        let polled = if output.header.get() == Header::Sent && output.is_idle() {
+            match self.downstream() {
+                Some(downstream) => downstream.poll_flush(cx).map_err(SendError::from),
+                None => return Poll::Ready(Ok(())),
+            }
+        } else {
+            self.poll_output_inner(cx)
+        };
         if let Poll::Ready(Err(error)) = &polled
             && !matches!(error, SendError::Replaced(_))
         {
@@ -385,15 +458,16 @@ impl Request {
         let output = &self.parts().output;
         let pending = || output.copy.borrow().as_ref().map(OutputChain::pending);
         let before = pending();
-        let _ = self.run_copy(at, Chain::new())?;
+        let _ = self.run_copy(at, &mut Chain::new())?;
         Ok(output.copy_pending.get().is_none() || pending() != before)
     }
 
     fn run_header_filters(&self, from: usize) -> Result<Flow, SendError> {
-        let filters = &self.http().header_filters;
-        for (at, filter) in filters.iter().enumerate().skip(from) {
-            let step = filter(self);
-            match step {
+        let filters = &self.http().filters.header;
+        let mut left = self.location().filters.header.from(from);
+        while let Some(at) = left.pop_first() {
+            let Some(filter) = filters.get(at) else { break };
+            match filter(self) {
                 Step::Next(()) => {}
                 other => return self.header_step(at, other),
             }
@@ -407,7 +481,7 @@ impl Request {
             Step::Next(()) => self.run_header_filters(at + 1),
             // The filter has written a header of its own.
             Step::Done => {
-                output.header.set(Header::Sent);
+                self.header_is_out();
                 Ok(Flow::Done)
             }
             Step::Finish(status) => {
@@ -423,9 +497,19 @@ impl Request {
         }
     }
 
-    fn write_header(&self) -> Result<Flow, SendError> {
+    /// The header filters have run: body may follow, through those that want to see it.
+    fn header_is_out(&self) {
         let output = &self.parts().output;
         output.header.set(Header::Sent);
+        let filters = &self.http().filters;
+        let body = filters.body_of(self, self.location().filters);
+        output.body.set(body);
+        output.straight.set(filters.is_plain(body));
+    }
+
+    fn write_header(&self) -> Result<Flow, SendError> {
+        let output = &self.parts().output;
+        self.header_is_out();
         // The filters have seen what a GET would have been answered (RFC 9110 §9.3.2).
         if self.method() == Method::Head {
             self.response().set_header_only(true);
@@ -458,113 +542,4 @@ impl Request {
         }
         Ok(())
     }
-
-    /// Hands `chain` to the body filters from index `from` on, and what is left to the client.
-    fn run_body(&self, from: usize, mut chain: Chain) -> Result<Flow, SendError> {
-        let output = &self.parts().output;
-        for (at, stage) in self.http().body_filters.iter().enumerate().skip(from) {
-            let mut waits = output.waits.borrow_mut();
-            if let Some(wait) = waits.iter_mut().find(|wait| wait.filter == at) {
-                wait.queue.append(chain);
-                return Ok(Flow::Again);
-            }
-            drop(waits);
-            match stage {
-                // Memory has nothing to be copied for: most responses need no output chain at all.
-                BodyStage::Copy if output.copy.borrow().is_none() && is_memory(&chain) => {}
-                BodyStage::Copy => return self.run_copy(at, chain),
-                BodyStage::Filter(filter) => match filter(self, chain) {
-                    Step::Next(next) => chain = next,
-                    other => return self.body_step(at, other),
-                },
-            }
-        }
-        let Some(downstream) = self.downstream() else {
-            return Ok(Flow::Done);
-        };
-        Ok(downstream.send_body(chain)?)
-    }
-
-    fn body_step(&self, at: usize, step: Step<Chain>) -> Result<Flow, SendError> {
-        match step {
-            Step::Next(chain) => self.run_body(at + 1, chain),
-            Step::Done => Ok(Flow::Done),
-            Step::Finish(status) => {
-                error!("a body filter ended the response with status {status}");
-                Err(SendError::Failed)
-            }
-            Step::Wait(future) => {
-                let mut waits = self.parts().output.waits.borrow_mut();
-                waits.push(BodyWait {
-                    filter: at,
-                    future: Some(future),
-                    queue: Chain::new(),
-                });
-                Ok(Flow::Again)
-            }
-        }
-    }
-
-    /// Polls every waiting body filter, the last first, and says whether one still waits.
-    fn poll_body_waits(&self, cx: &mut Context<'_>) -> Result<bool, SendError> {
-        let waits = &self.parts().output.waits;
-        let mut at = waits.borrow().len();
-        while at > 0 {
-            at -= 1;
-            let Some(mut future) = waits.borrow_mut().get_mut(at).and_then(|w| w.future.take())
-            else {
-                continue;
-            };
-            match future.as_mut().poll(cx) {
-                Poll::Pending => {
-                    if let Some(wait) = waits.borrow_mut().get_mut(at) {
-                        wait.future = Some(future);
-                    }
-                }
-                Poll::Ready(step) => {
-                    let wait = waits.borrow_mut().remove(at);
-                    let _ = self.body_step(wait.filter, step)?;
-                    if !wait.queue.is_empty() {
-                        self.refill(wait)?;
-                    }
-                    // What follows may wait anew, behind or in front of here.
-                    at = waits.borrow().len();
-                }
-            }
-        }
-        Ok(!waits.borrow().is_empty())
-    }
-
-    /// Gives a filter that has ended its wait what was queued in front of it, unless the end of
-    /// the wait has made it wait again.
-    fn refill(&self, wait: BodyWait) -> Result<(), SendError> {
-        let waits = &self.parts().output.waits;
-        if let Some(again) = waits
-            .borrow_mut()
-            .iter_mut()
-            .find(|w| w.filter == wait.filter)
-        {
-            again.queue.append(wait.queue);
-            return Ok(());
-        }
-        self.run_body(wait.filter, wait.queue).map(|_| ())
-    }
-
-    /// The copy filter: what later filters or the client cannot take as it is, is copied.
-    fn run_copy(&self, at: usize, chain: Chain) -> Result<Flow, SendError> {
-        let output = &self.parts().output;
-        // Taken out while it runs: the filters behind it see the output too.
-        let mut copy = output
-            .copy
-            .take()
-            .unwrap_or_else(|| copy::output_chain(self));
-        let result = copy.send(chain, &mut |run| self.run_body(at + 1, run));
-        output.copy_pending.set((!copy.is_empty()).then_some(at));
-        output.copy.replace(Some(copy));
-        result
-    }
-}
-
-fn is_memory(chain: &Chain) -> bool {
-    chain.iter().all(|buf| !buf.is_file())
 }

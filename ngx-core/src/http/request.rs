@@ -280,10 +280,13 @@ impl Request {
     /// Bytes per second that the response may take, 0 for no limit: of `set $limit_rate`, else
     /// of the location.
     pub fn limit_rate(&self) -> u64 {
-        self.0
-            .limit_rate
-            .get()
-            .unwrap_or_else(|| self.core().limit_rate.of(self))
+        self.limit_rate_at(self.core())
+    }
+
+    /// The same where `conf` is what the location says.
+    pub(crate) fn limit_rate_at(&self, conf: &LocationConf) -> u64 {
+        let own = self.0.limit_rate.get();
+        own.unwrap_or_else(|| conf.limit_rate.of(self))
     }
 
     /// Limits the response of this request alone; 0 lifts the limit. Counts if the header was not

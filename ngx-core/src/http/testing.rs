@@ -81,8 +81,9 @@ impl Downstream for Client {
         Ok(())
     }
 
-    fn send_body(&self, chain: Chain) -> Result<Flow, WriteError> {
+    fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError> {
         self.got.borrow_mut().extend_from_slice(&chain.to_vec());
+        chain.clear();
         Ok(Flow::Done)
     }
 

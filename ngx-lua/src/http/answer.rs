@@ -85,13 +85,12 @@ impl Guest {
             kept.push(Buf::from(body));
             return Ok(Flow::Done);
         }
-        self.checked(self.request.output(Chain::from(Buf::from(body))))
+        self.checked(self.request.output_bytes(&body, Flags::empty()))
     }
 
     /// Sends what was kept back on the way.
     pub(super) fn flush(&self) -> Result<Flow, Broken> {
-        let flush = Chain::from(Buf::special(Flags::FLUSH));
-        self.checked(self.request.output(flush))
+        self.checked(self.request.output_bytes(&Bytes::new(), Flags::FLUSH))
     }
 
     /// Ends the response, if that was not done.
@@ -107,7 +106,11 @@ impl Guest {
         // A malformed body spoils the connection, not the response.
         let _ = r.discard_body();
         answer.ended.set(true);
-        let mut chain = answer.kept.take().unwrap_or_default();
+        let kept = answer.kept.take();
+        if kept.is_none() && r.header_sent() {
+            return self.checked(r.output_bytes(&Bytes::new(), Flags::LAST_BUF));
+        }
+        let mut chain = kept.unwrap_or_default();
         if !r.header_sent() {
             debug!("lua sending HTTP 1.0 response headers");
             if r.response().content_length().is_none() {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ngx_buf::{Buf, Chain, Flags};
 use ngx_core::error;
 use ngx_core::http::{BodyFilter, HeaderFilter, Ordered, Request, Step};
+use ngx_core::module::Slots;
 
 use super::Guest;
 use super::conf::LUA;
@@ -25,6 +26,12 @@ pub(super) static BODY_FILTERS: &[Ordered<BodyFilter>] = &[Ordered {
     after: &["copy"],
     run: body,
 }];
+
+/// Whether there is Lua for one of them.
+pub(super) fn is_at(slots: &Slots) -> bool {
+    let conf = LUA.of(slots);
+    conf.header_filter.is_some() || conf.body_filter.is_some()
+}
 
 fn header(r: &Request) -> Step<()> {
     let conf = r.conf(&LUA);

@@ -39,6 +39,7 @@ static MODULE: HttpModule = HttpModule {
     idle: Some(phases::is_idle),
     header_filters: filters::HEADER_FILTERS,
     body_filters: filters::BODY_FILTERS,
+    filters_at: Some(filters::is_at),
     worker: Some(WorkerHooks {
         start: vm::start,
         retire: vm::retire,

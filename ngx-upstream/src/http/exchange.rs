@@ -244,11 +244,11 @@ impl<H, F: Front<H>> Client<H> for Talk<F> {
         }
     }
 
-    fn body(&mut self, chain: Chain) -> Result<Flow, ClientError> {
+    fn body(&mut self, mut chain: Chain) -> Result<Flow, ClientError> {
         let sent = match (&self.stage, &self.downstream) {
             (Stage::Sending, _) => self.r.output(chain),
             (Stage::Tunnel, Some(downstream)) => {
-                downstream.send_body(chain).map_err(SendError::Write)
+                downstream.send_body(&mut chain).map_err(SendError::Write)
             }
             _ => return Err(ClientError::Closed),
         };

@@ -2,19 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, Flags, Flow, Limit, WriteError};
 
+use super::framing::Body;
 use super::writers::{self, Out, Turn};
 use crate::http::core::{self, LocationConf};
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
 use crate::http::output::TIMED_OUT;
-use crate::http::parse::{BodyFraming, ChunkedDecoder, Version};
+use crate::http::parse::{BodyFraming, Version};
 use crate::http::request::Request;
 use crate::net::addr::Addr;
 use crate::net::deadline::Deadline;
@@ -35,23 +37,16 @@ pub(crate) struct Http1 {
     allowed: Cell<Allowed>,
     aborted: Cell<bool>,
     timeouts: Cell<Timeouts>,
+    /// Where the settings of the location lie that the request is in, so as not to take them again.
+    told: Cell<*const LocationConf>,
+    /// The body of the response goes out in chunks.
+    chunked: Cell<bool>,
     /// Bytes written since others had their turn, and how many that may be.
     turn: Cell<Turn>,
     /// Bytes that were sent when the current response began.
     sent_before: Cell<u64>,
     /// Bytes that were sent when `send_timeout` was last started.
     sent_at_timer: Cell<Option<u64>>,
-}
-
-/// How the rest of the request body is framed.
-enum Body {
-    /// All of it was read.
-    Ended,
-    /// So many bytes are missing.
-    Length(u64),
-    Chunked(Box<ChunkedDecoder>),
-    /// After an upgrade: bytes up to the end of the connection.
-    Raw,
 }
 
 /// Whether the limits of the configuration let the connection serve another request.
@@ -106,6 +101,8 @@ impl Http1 {
             allowed: Cell::default(),
             aborted: Cell::new(false),
             timeouts: Cell::default(),
+            told: Cell::new(ptr::null()),
+            chunked: Cell::new(false),
             turn: Cell::default(),
             sent_before: Cell::new(0),
             sent_at_timer: Cell::new(None),
@@ -122,11 +119,7 @@ impl Http1 {
 
     /// Prepares for the response to `r`: framing of its body, and whether another may follow.
     pub(super) fn begin(&self, r: &Request, framing: BodyFraming, closing: bool) {
-        self.body.replace(match framing {
-            BodyFraming::None | BodyFraming::Length(0) => Body::Ended,
-            BodyFraming::Length(length) => Body::Length(length),
-            BodyFraming::Chunked => Body::Chunked(Box::default()),
-        });
+        self.body.replace(Body::from(framing));
         let head = r.head();
         let wanted = match head.version() {
             version if version >= Version::HTTP_11 => !head.connection_has(b"close"),
@@ -135,6 +128,8 @@ impl Http1 {
         drop(head);
         self.keepalive.set(wanted && !closing);
         self.allowed.set(Allowed::Unknown);
+        self.told.set(ptr::null());
+        self.chunked.set(false);
         self.sent_before.set(self.written());
         self.set_location(r.conf(&core::LOCATION));
     }
@@ -281,38 +276,9 @@ impl Http1 {
 
     /// Takes body bytes out of what was read already.
     fn take_body(&self, limit: usize) -> Result<Option<BodyPiece>, BodyError> {
-        let mut body = self.body.borrow_mut();
-        let mut unread = self.unread.borrow_mut();
-        let piece = match &mut *body {
-            Body::Ended => return Ok(Some(BodyPiece::End)),
-            Body::Raw if unread.is_empty() => return Ok(None),
-            Body::Raw => split(&mut unread, limit),
-            Body::Length(_) if unread.is_empty() => return Ok(None),
-            Body::Length(left) => {
-                let most = usize::try_from(*left).unwrap_or(usize::MAX).min(limit);
-                let piece = split(&mut unread, most);
-                *left -= piece.len() as u64;
-                if *left == 0 {
-                    *body = Body::Ended;
-                }
-                piece
-            }
-            Body::Chunked(decoder) => {
-                let decoded = decoder.decode(&unread).map_err(|_| BodyError::Invalid)?;
-                unread.advance(decoded.data.start);
-                let piece = split(&mut unread, decoded.data.len());
-                unread.advance(decoded.consumed.saturating_sub(decoded.data.end));
-                let done = decoder.is_done();
-                if done {
-                    *body = Body::Ended;
-                }
-                if piece.is_empty() {
-                    return Ok(done.then_some(BodyPiece::End));
-                }
-                piece
-            }
-        };
-        Ok(Some(BodyPiece::Data(piece)))
+        self.body
+            .borrow_mut()
+            .take(&mut self.unread.borrow_mut(), limit)
     }
 
     /// Queues what `push` does, and writes what the client takes.
@@ -320,20 +286,26 @@ impl Http1 {
         if self.aborted.get() {
             return Ok(Flow::Done);
         }
+        let mut out = self.out.borrow_mut();
+        let out = out.get_or_insert_with(writers::take);
+        push(out);
+        self.write_out(out)
+    }
+
+    /// Writes what the client takes.
+    fn write_out(&self, out: &mut Out) -> Result<Flow, WriteError> {
         let mut turn = self.turn.get();
-        let flow = self.with_out(|out| {
-            push(out);
+        let mut flow = Flow::Done;
+        if !out.may_wait() {
             let before = out.sent();
-            let flow = out.try_write(&self.transport);
+            flow = out.try_write(&self.transport)?;
             turn.written += out.sent() - before;
-            flow
-        })?;
-        self.turn.set(turn);
-        if turn.is_over() {
-            Ok(Flow::Again)
-        } else {
-            Ok(flow)
+            self.turn.set(turn);
         }
+        if turn.is_over() {
+            flow = Flow::Again;
+        }
+        Ok(flow)
     }
 }
 
@@ -344,32 +316,57 @@ impl Downstream for Http1 {
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
         let conf = r.conf(&core::LOCATION);
-        let rate = r.limit_rate();
-        // The limit of the response before on this connection is none of this one.
-        if rate > 0 || self.with_out(|out| out.is_limited()) {
+        let rate = r.limit_rate_at(conf);
+        let limit = (rate > 0).then(|| {
             let now = Instant::now();
-            let limit = (rate > 0).then(|| Limit::new(rate, conf.limit_rate_after.of(r), now));
-            self.with_out(|out| out.set_limit(limit, now));
-        }
-        let last = r.response().is_header_only();
+            (Limit::new(rate, conf.limit_rate_after.of(r), now), now)
+        });
+        let response = r.response();
+        self.chunked.set(response.is_chunked());
         self.write(|out| {
-            let len = out.push_head(last, |head| header::write(r, head));
+            if let Some((limit, now)) = limit {
+                out.set_limit(Some(limit), now);
+            } else if out.is_limited() {
+                // The limit of the response before on this connection is none of this one.
+                out.set_limit(None, Instant::now());
+            }
+            let len = out.push_head(response.is_header_only(), |head| header::write(r, head));
             r.set_header_size(len as u64);
         })
         .map(|_| ())
     }
 
-    fn send_body(&self, chain: Chain) -> Result<Flow, WriteError> {
-        if chain.flags().contains(Flags::FLUSH) {
-            // What is to go out now must not wait for the client's word that it has the last.
+    fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError> {
+        let chunked = self.chunked.get();
+        self.write(|out| {
+            if out.push(chain, chunked).contains(Flags::FLUSH) {
+                self.set_nodelay();
+            }
+        })
+    }
+
+    fn send_small(&self, bytes: &[u8], flags: Flags) -> Result<Option<Flow>, WriteError> {
+        if self.aborted.get() {
+            return Ok(Some(Flow::Done));
+        }
+        let mut out = self.out.borrow_mut();
+        let out = out.get_or_insert_with(writers::take);
+        if !out.push_small(bytes, flags, self.chunked.get()) {
+            return Ok(None);
+        }
+        if flags.contains(Flags::FLUSH) {
             self.set_nodelay();
         }
-        self.write(|out| out.push(chain))
+        self.write_out(out).map(Some)
     }
 
     fn send_interim(&self, head: &[u8]) -> Result<(), WriteError> {
         let buf = Buf::from(Bytes::copy_from_slice(head)).with_flags(Flags::FLUSH);
-        self.send_body(Chain::from(buf)).map(|_| ())
+        self.write(|out| {
+            let _ = out.push(&mut Chain::from(buf), false);
+            self.set_nodelay();
+        })
+        .map(|_| ())
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
@@ -471,11 +468,19 @@ impl Downstream for Http1 {
     fn upgrade(&self) {
         self.keepalive.set(false);
         self.set_nodelay();
+        self.chunked.set(false);
         self.body.replace(Body::Raw);
         self.deadline.clear();
     }
 
     fn set_location(&self, conf: &LocationConf) {
+        if ptr::eq(self.told.replace(conf), conf) {
+            // Most locations have what their server has.
+            if let Allowed::ByServer(allowed) = self.allowed.get() {
+                self.allowed.set(Allowed::ByLocation(allowed));
+            }
+            return;
+        }
         self.timeouts.set(Timeouts {
             send: *conf.send_timeout,
             body: *conf.client_body_timeout,
@@ -581,9 +586,4 @@ impl Http1 {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-fn split(unread: &mut BytesMut, most: usize) -> Bytes {
-    let most = most.min(unread.len());
-    unread.split_to(most).freeze()
 }

@@ -9,6 +9,7 @@
 //!
 //! While it is idle a connection holds no buffer and no request: its future is a few words.
 
+mod framing;
 mod http1;
 mod linger;
 mod log;

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::mem;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, Pause, WriteError};
 
+use crate::http::parse::write_chunk_size;
 use crate::net::transport::Transport;
 
 /// The way of a connection's bytes into its socket.
@@ -109,18 +111,90 @@ impl Out {
         len
     }
 
-    /// Queues bufs.
-    pub(super) fn push(&mut self, chain: Chain) {
-        if self.takes_small() && fits(&chain, SMALL.saturating_sub(self.small.len())) {
-            for buf in &chain {
+    /// Queues all bufs of `chain`, as a chunk if the body is `chunked`, and says which marks they
+    /// bear.
+    pub(super) fn push(&mut self, chain: &mut Chain, chunked: bool) -> Flags {
+        let Sum { size, flags, files } = Sum::of(chain);
+        // A flush in between is no chunk.
+        let chunked = chunked && (size > 0 || flags.contains(Flags::LAST_BUF));
+        if !files && self.has_room(size) && self.takes_small() {
+            self.begin_chunk(chunked, size);
+            for buf in chain.iter() {
                 self.small
                     .extend_from_slice(buf.as_slice().unwrap_or_default());
-                self.hurry |= buf.flags().intersects(HURRY);
             }
+            self.end_chunk(chunked, size, flags);
+            self.hurry |= flags.intersects(HURRY);
+            chain.clear();
+        } else if chunked {
+            self.push_chunk(chain, size, flags);
         } else {
             self.spill();
             self.used = true;
-            self.writer.push(chain);
+            self.writer.push(mem::take(chain));
+        }
+        flags
+    }
+
+    /// Queues `bytes` that bear `flags`, if they can be copied.
+    pub(super) fn push_small(&mut self, bytes: &[u8], flags: Flags, chunked: bool) -> bool {
+        let size = bytes.len() as u64;
+        if !self.has_room(size) || !self.takes_small() {
+            return false;
+        }
+        let chunked = chunked && (size > 0 || flags.contains(Flags::LAST_BUF));
+        self.begin_chunk(chunked, size);
+        self.small.extend_from_slice(bytes);
+        self.end_chunk(chunked, size, flags);
+        self.hurry |= flags.intersects(HURRY);
+        true
+    }
+
+    fn begin_chunk(&mut self, chunked: bool, size: u64) {
+        if chunked && size > 0 {
+            write_chunk_size(&mut self.small, size);
+        }
+    }
+
+    fn end_chunk(&mut self, chunked: bool, size: u64, flags: Flags) {
+        if chunked {
+            self.small.extend_from_slice(chunk_end(size, flags));
+        }
+    }
+
+    /// Queues a chunk that is not copied.
+    #[cold]
+    fn push_chunk(&mut self, chain: &mut Chain, size: u64, flags: Flags) {
+        self.used = true;
+        if size > 0 {
+            write_chunk_size(&mut self.small, size);
+            self.spill();
+            for mut buf in mem::take(chain) {
+                if !buf.is_special() {
+                    // The marks go behind the end of the chunk.
+                    buf.remove_flags(Flags::CONTROL);
+                    self.writer.push_buf(buf);
+                }
+            }
+        } else {
+            self.spill();
+            chain.clear();
+        }
+        let end = Buf::from_static(chunk_end(size, flags));
+        self.writer.push_buf(end.with_flags(flags & Flags::CONTROL));
+    }
+
+    /// Whether so many bytes more, and the frame of a chunk, may lie in `small`.
+    fn has_room(&self, size: u64) -> bool {
+        size.saturating_add((self.small.len() + FRAME) as u64) <= SMALL as u64
+    }
+
+    /// Whether there is nothing to be written now.
+    pub(super) fn may_wait(&self) -> bool {
+        if self.small.is_empty() {
+            self.writer.is_empty() && !self.has_ended()
+        } else {
+            !self.must_go()
         }
     }
 
@@ -135,7 +209,7 @@ impl Out {
         if self.small.is_empty() {
             return self.writer.try_write(&mut &*transport);
         }
-        if !self.must_go() {
+        if self.may_wait() {
             return Ok(Flow::Done);
         }
         match transport.try_write(&self.small) {
@@ -212,14 +286,38 @@ fn mark(bytes: Bytes, hurry: bool) -> Buf {
     Buf::from(bytes).with_flags(if hurry { Flags::FLUSH } else { Flags::empty() })
 }
 
-/// Whether the chain is memory alone, and not more than `room`.
-fn fits(chain: &Chain, room: usize) -> bool {
-    let mut left = room as u64;
-    chain.iter().all(|buf| {
-        let fits = buf.len() <= left && !buf.is_file();
-        left = left.saturating_sub(buf.len());
-        fits
-    })
+/// What the bufs of a chain are together.
+struct Sum {
+    /// Bytes.
+    size: u64,
+    flags: Flags,
+    /// Some of it is a file.
+    files: bool,
+}
+
+impl Sum {
+    fn of(chain: &Chain) -> Self {
+        let mut sum = Self {
+            size: 0,
+            flags: Flags::empty(),
+            files: false,
+        };
+        for buf in chain.iter() {
+            sum.size += buf.len();
+            sum.flags |= buf.flags();
+            sum.files |= buf.is_file();
+        }
+        sum
+    }
+}
+
+/// What follows the data of a chunk of this size that bears `flags` (RFC 9112 §7.1).
+fn chunk_end(size: u64, flags: Flags) -> &'static [u8] {
+    match (size > 0, flags.contains(Flags::LAST_BUF)) {
+        (true, true) => b"\r\n0\r\n\r\n",
+        (true, false) => b"\r\n",
+        (false, _) => b"0\r\n\r\n",
+    }
 }
 
 /// Something to write with, in memory that an idle connection has left if there is some.
@@ -252,6 +350,8 @@ struct Spare(Vec<Box<Out>>);
 const SPARE_MAX: usize = 64;
 /// What is copied rather than listed, in bytes.
 const SMALL: usize = 4096;
+/// The longest frame of a chunk, in bytes: its size, and the end of the body behind it.
+const FRAME: usize = 16 + 2 + 7;
 const BLOCK_SIZE: usize = 64 * 1024;
 /// What ends the postponing, as in the chain writer.
 const HURRY: Flags = Flags::FLUSH.union(Flags::LAST_BUF).union(Flags::RECYCLED);

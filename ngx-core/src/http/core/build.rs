@@ -11,9 +11,10 @@ use super::listen::{ServerName, WantedAddr, wildcard_of};
 use super::{LOCATION, SERVER};
 use crate::conf::{Problem, Span, known};
 use crate::cycle::WantedListeners;
-use crate::http::conf::{BodyStage, HttpConf, Location, Server, VhostsId};
+use crate::http::conf::{HttpConf, Location, Server, VhostsId};
+use crate::http::filter::Filters;
 use crate::http::location::{Entry, LocationId, LocationTree};
-use crate::http::module::{HttpModules, Ordered, in_order};
+use crate::http::module::HttpModules;
 use crate::http::phases::PhaseTable;
 use crate::http::request::Request;
 use crate::http::server::{ListenGroup, ServerId, Vhosts};
@@ -21,14 +22,6 @@ use crate::module::{Cx, Scope, Slots};
 use crate::net::addr::Addr;
 use crate::net::listener::ListenOptions;
 use crate::script::{UnknownVariable, Variables};
-
-/// Where the copy filter stands among the body filters.
-static COPY: Ordered<BodyStage> = Ordered {
-    name: "copy",
-    before: &[],
-    after: &["range"],
-    run: BodyStage::Copy,
-};
 
 /// Compiles the `http` block and leaves it as a part of the configuration.
 pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(), Problem> {
@@ -41,17 +34,7 @@ pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(),
     http.slots = slots;
     let order = |error: crate::http::module::OrderError| Problem::new(place, error.to_string());
     http.phases = PhaseTable::new(&modules.0).map_err(order)?;
-    let header_filters: Vec<_> = modules.0.iter().flat_map(|m| m.header_filters).collect();
-    http.header_filters = in_order("header filters", &header_filters).map_err(order)?;
-    let body_filters: Vec<Ordered<BodyStage>> = modules
-        .0
-        .iter()
-        .flat_map(|module| module.body_filters)
-        .map(|entry| entry.with(BodyStage::Filter(entry.run)))
-        .collect();
-    let stages: Vec<&Ordered<BodyStage>> = body_filters.iter().chain([&COPY]).collect();
-    http.body_filters = in_order("body filters", &stages).map_err(order)?;
-
+    http.filters = Filters::new(&modules.0).map_err(order)?;
     http.workers = modules.0.iter().filter_map(|m| m.worker).collect();
 
     let mut addresses = Addresses::default();
@@ -61,6 +44,7 @@ pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(),
     addresses.finish(cx, &mut http);
     for location in &mut http.locations {
         location.places = http.phases.places(location);
+        location.filters = http.filters.plan(&location.slots);
     }
     match std::mem::take(cx.part::<Variables<Request>>()).freeze() {
         Ok(table) => http.variables = table,

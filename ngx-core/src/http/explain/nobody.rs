@@ -46,7 +46,8 @@ impl Downstream for Nobody {
         Ok(())
     }
 
-    fn send_body(&self, _: Chain) -> Result<Flow, WriteError> {
+    fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError> {
+        chain.clear();
         Ok(Flow::Done)
     }
 

@@ -1,28 +1,19 @@
-//! Chunks for bodies of unknown length (RFC 9112 §7.1).
-
-use bytes::Bytes;
-use ngx_buf::{Buf, Chain, Flags};
+//! Whether a body goes out in chunks (RFC 9112 §7.1). The connection cuts them.
 
 use crate::http::core;
 use crate::http::module::{HttpModule, Ordered};
-use crate::http::parse::{Method, Version, write_chunk_size};
+use crate::http::parse::{Method, Version};
 use crate::http::request::Request;
 use crate::http::step::Step;
 use crate::module::Module;
 
-/// The filter that frames bodies in chunks.
+/// The filter that decides how bodies are framed.
 pub(in crate::http) static MODULE: HttpModule = HttpModule {
     header_filters: &[Ordered {
         name: "chunked",
         before: &[],
         after: &["range"],
         run: header,
-    }],
-    body_filters: &[Ordered {
-        name: "chunked",
-        before: &[],
-        after: &["copy"],
-        run: body,
     }],
     ..HttpModule::new(&DESCRIPTOR)
 };
@@ -57,41 +48,4 @@ fn header(r: &Request) -> Step<()> {
         }
     }
     Step::Next(())
-}
-
-fn body(r: &Request, chain: Chain) -> Step<Chain> {
-    if !r.response().is_chunked() {
-        return Step::Next(chain);
-    }
-    let size = chain.size();
-    let flags = chain.flags();
-    let last = flags.contains(Flags::LAST_BUF);
-    if size == 0 && !last {
-        return Step::Next(chain);
-    }
-    let mut out = Chain::new();
-    if size > 0 {
-        let mut head = Vec::with_capacity(20);
-        write_chunk_size(&mut head, size);
-        out.push(Bytes::from(head));
-        for mut buf in chain {
-            if buf.is_special() {
-                continue;
-            }
-            // The marks go behind the end of the chunk.
-            buf.remove_flags(Flags::CONTROL);
-            out.push(buf);
-        }
-        out.push(if last {
-            Buf::from_static(b"\r\n0\r\n\r\n")
-        } else {
-            Buf::from_static(b"\r\n")
-        });
-    } else {
-        out.push(Buf::from_static(b"0\r\n\r\n"));
-    }
-    if let Some(back) = out.back_mut() {
-        back.insert_flags(flags & Flags::CONTROL);
-    }
-    Step::Next(out)
 }

@@ -25,6 +25,10 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
         after: &["not_modified"],
         run: header,
     }],
+    filters_at: Some(|slots| {
+        let conf = CONF.of(slots);
+        conf.lines.is_set() || conf.expires.is_set()
+    }),
     ..HttpModule::new(&DESCRIPTOR)
 };
 
@@ -114,9 +118,6 @@ enum ExpiresConf {
 
 fn header(r: &Request) -> Step<()> {
     let conf = r.conf(&CONF);
-    if !conf.lines.is_set() && !conf.expires.is_set() {
-        return Step::Next(());
-    }
     let response = r.response();
     let safe = is_safe(response.status());
     if safe {

@@ -41,6 +41,8 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
         after: &[],
         run: body,
     }],
+    filters_at: Some(|slots| *core::LOCATION.of(slots).max_ranges > 0),
+    body_wanted: Some(|r| r.ctx(&CTX).is_some_and(|state| state.0.borrow().is_some())),
     ..HttpModule::new(&DESCRIPTOR)
 };
 
@@ -61,17 +63,16 @@ fn header(r: &Request) -> Step<()> {
         state.0.take();
     }
     let response = r.response();
-    let max = *r.conf(&core::LOCATION).max_ranges;
-    let (true, 200, Some(length)) = (
-        response.ranges_allowed(),
-        response.status(),
-        response.content_length(),
-    ) else {
-        return Step::Next(());
-    };
-    if max == 0 || r.head().version() < Version::HTTP_10 {
+    if !response.ranges_allowed() || response.status() != 200 {
         return Step::Next(());
     }
+    let Some(length) = response.content_length() else {
+        return Step::Next(());
+    };
+    if r.head().version() < Version::HTTP_10 {
+        return Step::Next(());
+    }
+    let max = *r.conf(&core::LOCATION).max_ranges;
     match asked(r, length, max) {
         Asked::Whole => {
             response.push_field("Accept-Ranges", "bytes");

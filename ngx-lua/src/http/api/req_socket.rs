@@ -131,7 +131,7 @@ impl Stream for Raw {
 
     fn try_send(&self, mut chain: Chain) -> io::Result<Flow> {
         chain.push(Buf::special(Flags::FLUSH));
-        self.downstream.send_body(chain).map_err(broken)
+        self.downstream.send_body(&mut chain).map_err(broken)
     }
 
     fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,25 +2,27 @@
 
 use ngx_buf::{Buf, Chain, Flags};
 
-use super::CONF;
 use super::run::State;
+use super::{CONF, EchoConf};
 use crate::http::request::Request;
 use crate::http::step::Step;
 use crate::script::Template;
 
+/// Whether there is text to be put around bodies.
+pub(super) fn is_wanted(conf: &EchoConf) -> bool {
+    conf.before.is_set() || conf.after.is_set()
+}
+
 pub(super) fn header(r: &Request) -> Step<()> {
-    let conf = r.conf(&CONF);
-    if conf.before.is_set() || conf.after.is_set() {
-        // The body will be longer than whoever makes it has said.
-        r.response().set_content_length(None);
-        r.response().allow_ranges(false);
-    }
+    // The body will be longer than whoever makes it has said.
+    r.response().set_content_length(None);
+    r.response().allow_ranges(false);
     Step::Next(())
 }
 
 pub(super) fn body(r: &Request, chain: Chain) -> Step<Chain> {
     let conf = r.conf(&CONF);
-    if chain.is_empty() || !(conf.before.is_set() || conf.after.is_set()) {
+    if chain.is_empty() {
         return Step::Next(chain);
     }
     let state = State::of(r);

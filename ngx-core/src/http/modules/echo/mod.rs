@@ -33,6 +33,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
         after: &["copy", "lua"],
         run: filter::body,
     }],
+    filters_at: Some(|slots| filter::is_wanted(CONF.of(slots))),
     variables: Some(variables::register),
     ..HttpModule::new(&DESCRIPTOR)
 };

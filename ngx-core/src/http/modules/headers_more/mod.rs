@@ -33,6 +33,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
         after: &["not_modified"],
         run: output::filter,
     }],
+    filters_at: Some(|slots| !CONF.of(slots).output.is_empty()),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

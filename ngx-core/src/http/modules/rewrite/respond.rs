@@ -1,7 +1,7 @@
 //! `return`
 
 use bytes::Bytes;
-use ngx_buf::{Buf, Chain, Flags};
+use ngx_buf::Flags;
 
 use super::{compile, is_elsewhere};
 use crate::conf::{Args, Problem, values};
@@ -85,18 +85,20 @@ fn send(r: &Request, status: u16, text: &Template) -> PhaseStep {
     }
     let response = r.response();
     response.set_status(status);
-    let text = text.eval_bytes(r);
+    let evaluated;
+    let text = match text.literal() {
+        Some(text) => text,
+        None => {
+            evaluated = text.eval_bytes(r);
+            &evaluated
+        }
+    };
     if status != 304 {
         response.set_content_length(Some(text.len() as u64));
         response.set_content_type(Some(r.media_type()).filter(|media| !media.is_empty()));
     }
     let end = Flags::LAST_BUF | Flags::LAST_IN_CHAIN;
-    let buf = if text.is_empty() {
-        Buf::special(end)
-    } else {
-        Buf::from(text).with_flags(end)
-    };
-    let sent = r.send_header().and_then(|_| r.output(Chain::from(buf)));
+    let sent = r.send_header().and_then(|_| r.output_bytes(text, end));
     if let Err(error) = sent {
         error.log();
     }
