@@ -12,7 +12,7 @@ use ngx_buf::{Buf, Chain, Flags, Flow, Limit, WriteError};
 
 use super::framing::Body;
 use super::writers::{self, Out, Turn};
-use crate::http::core::{self, LocationConf};
+use crate::http::core::LocationConf;
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
 use crate::http::output::TIMED_OUT;
@@ -131,7 +131,7 @@ impl Http1 {
         self.told.set(ptr::null());
         self.chunked.set(false);
         self.sent_before.set(self.written());
-        self.set_location(r.conf(&core::LOCATION));
+        self.set_location(r.core());
     }
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
@@ -315,7 +315,7 @@ impl Downstream for Http1 {
     }
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
-        let conf = r.conf(&core::LOCATION);
+        let conf = r.core();
         let rate = r.limit_rate_at(conf);
         let limit = (rate > 0).then(|| {
             let now = Instant::now();

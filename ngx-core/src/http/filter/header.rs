@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use bytes::BufMut;
 
-use crate::http::core::{self, LocationConf};
+use crate::http::core::LocationConf;
 use crate::http::parse::{Version, status_line};
 use crate::http::request::Request;
 use crate::http::response::Response;
@@ -16,7 +16,7 @@ use crate::time;
 /// Appends status line and fields of the response of `r` to `out`.
 pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
     let response = r.response();
-    let conf = r.conf(&core::LOCATION);
+    let conf = r.core();
     if r.head().version() == Version::HTTP_09 {
         // HTTP/0.9 knows nothing but bodies.
         return;
@@ -193,7 +193,7 @@ fn write_connection(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) {
 
 /// Redirects name scheme, host and port, as `absolute_redirect` and its like say.
 pub(crate) fn write_location(r: &Request, location: &[u8], out: &mut impl BufMut) {
-    let conf = r.conf(&core::LOCATION);
+    let conf = r.core();
     if !location.starts_with(b"/") || location.starts_with(b"//") || !*conf.absolute_redirect {
         out.put_slice(location);
         return;
