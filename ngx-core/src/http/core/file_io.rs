@@ -54,7 +54,14 @@ pub(super) fn set_aio(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
         }
         return cx.conf(&LOCATION).aio.set(true, args.span());
     }
-    let aio = args.choice(0, &[("off", false), ("on", true), ("threads", true)])?;
+    let aio = match value {
+        Some(b"off") => false,
+        Some(b"on" | b"threads") => true,
+        _ => {
+            let problem = Problem::of_directive(args.arg(0).span(), "invalid value");
+            return Err(problem.with_help("it must be one of \"off\", \"on\" and \"threads\""));
+        }
+    };
     cx.conf(&LOCATION).aio.set(aio, args.span())
 }
 
