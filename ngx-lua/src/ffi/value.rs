@@ -17,7 +17,11 @@ pub(crate) type Values = SmallVec<[Value; 3]>;
 
 /// Gathers values.
 pub(crate) fn values<const N: usize>(list: [Value; N]) -> Values {
-    list.into_iter().collect()
+    let mut all = Values::new();
+    for value in list {
+        all.push(value);
+    }
+    all
 }
 
 /// A value to be pushed.
