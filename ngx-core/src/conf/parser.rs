@@ -65,12 +65,18 @@ impl<'r, 's, 't> Parser<'r, 's, 't> {
     }
 
     pub(super) fn run(mut self) -> Vec<Node> {
+        let mut sound = self.reader.problems.len();
         loop {
+            if self.words.is_empty() {
+                sound = self.reader.problems.len();
+            }
             match self.lexer.next(&mut self.reader.problems) {
                 Token::Word(word) => self.words.push(word),
                 Token::Semicolon(span) if self.words.is_empty() => {
                     self.report(Problem::new(span, "unexpected \";\""));
                 }
+                // Of words that are none, what the directive says to them is noise.
+                Token::Semicolon(_) if self.reader.problems.len() > sound => self.words.clear(),
                 Token::Semicolon(_) => self.end_directive(),
                 Token::Open(span) => {
                     if !self.open_block(span) {

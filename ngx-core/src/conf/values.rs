@@ -33,6 +33,9 @@ pub enum ValueError {
     /// Not a number.
     #[error("a number is made of digits alone")]
     Number,
+    /// No buffers.
+    #[error("a number of buffers and their size, such as \"4 8k\", neither of them 0")]
+    Buffers,
     /// Too large to be stored.
     #[error("the value is too large")]
     Overflow,
@@ -101,8 +104,7 @@ pub fn time(text: &[u8]) -> Result<Duration, ValueError> {
 ///
 /// [`ValueError::Seconds`], [`ValueError::Overflow`].
 pub fn seconds(text: &[u8]) -> Result<Duration, ValueError> {
-    let millis = units(text, SECONDS, ValueError::Seconds)?;
-    Ok(Duration::from_secs(millis / 1000))
+    units(text, SECONDS, ValueError::Seconds).map(Duration::from_secs)
 }
 
 /// `on` or `off`, in any case.
@@ -128,6 +130,15 @@ impl Args<'_> {
         self.value(i, size)
     }
 
+    /// Argument `i` as [`size`], for what is counted in 64 bits.
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid value`.
+    pub fn bytes(&self, i: usize) -> Result<u64, Problem> {
+        self.value(i, |text| size(text).map(|bytes| bytes as u64))
+    }
+
     /// Argument `i` as [`offset`].
     ///
     /// # Errors
@@ -135,6 +146,25 @@ impl Args<'_> {
     /// `"NAME" directive invalid value`.
     pub fn offset(&self, i: usize) -> Result<u64, Problem> {
         self.value(i, offset)
+    }
+
+    /// Arguments `i` and `i + 1` as number and size of buffers, neither of them 0.
+    ///
+    /// # Errors
+    ///
+    /// `"NAME" directive invalid value`.
+    pub fn buffers(&self, i: usize) -> Result<(usize, usize), Problem> {
+        let full = |i: usize, error: ValueError| {
+            Problem::of_directive(self.arg(i).span(), "invalid value").with_help(error.to_string())
+        };
+        let number = match number(self.arg(i).as_bytes()).map(usize::try_from) {
+            Ok(Ok(number)) if number > 0 => number,
+            _ => return Err(full(i, ValueError::Buffers)),
+        };
+        match self.size(i + 1)? {
+            0 => Err(full(i + 1, ValueError::Buffers)),
+            size => Ok((number, size)),
+        }
     }
 
     /// Argument `i` as [`time`].
@@ -309,14 +339,16 @@ fn scaled(digits: &[u8], scale: u64, error: ValueError) -> Result<u64, ValueErro
 /// A unit of time; those of one value come in the order of their table.
 type Unit = (&'static [u8], u64);
 
+/// In milliseconds.
 const MILLIS: &[Unit] = &[
-    (b"w", WEEK),
-    (b"d", DAY),
-    (b"h", HOUR),
-    (b"m", MINUTE),
-    (b"s", SECOND),
+    (b"w", 1000 * WEEK),
+    (b"d", 1000 * DAY),
+    (b"h", 1000 * HOUR),
+    (b"m", 1000 * MINUTE),
+    (SECOND, 1000),
     (b"ms", 1),
 ];
+/// In seconds.
 const SECONDS: &[Unit] = &[
     (b"y", 365 * DAY),
     (b"M", 30 * DAY),
@@ -324,49 +356,52 @@ const SECONDS: &[Unit] = &[
     (b"d", DAY),
     (b"h", HOUR),
     (b"m", MINUTE),
-    (b"s", SECOND),
+    (SECOND, 1),
 ];
 const WEEK: u64 = 7 * DAY;
 const DAY: u64 = 24 * HOUR;
 const HOUR: u64 = 60 * MINUTE;
-const MINUTE: u64 = 60 * SECOND;
-const SECOND: u64 = 1000;
+const MINUTE: u64 = 60;
+const SECOND: &[u8] = b"s";
 
-/// Milliseconds of a sequence such as `1h 30m`; a number without a unit counts seconds and comes
-/// last.
+/// The sum of a sequence such as `1h 30m`, in the unit of the table's numbers. A number without a
+/// unit counts seconds: the last one, and one with a space behind it. As in nginx a unit may lack
+/// its number if there is one somewhere.
 fn units(text: &[u8], table: &[Unit], error: ValueError) -> Result<u64, ValueError> {
+    let second = table.iter().find(|(name, _)| *name == SECOND);
+    let second = second.map_or(1, |&(_, scale)| scale);
+    if !text.iter().any(u8::is_ascii_digit) {
+        return Err(error);
+    }
     let mut rest = text;
+    let mut later = table;
     let mut total = 0_u64;
-    let mut table = table;
-    let mut ended = false;
     while !rest.is_empty() {
         let (digits, tail) = split(rest, u8::is_ascii_digit);
-        let (name, tail) = split(tail, u8::is_ascii_alphabetic);
-        let scale = if name.is_empty() {
-            if std::mem::replace(&mut ended, true) {
-                return Err(error);
+        let (scale, tail) = match tail {
+            [] => (second, tail),
+            [b' ', tail @ ..] if later.iter().any(|(name, _)| *name == SECOND) => {
+                later = &[];
+                (second, tail)
             }
-            table = &[];
-            SECOND
-        } else {
-            let place = table
-                .iter()
-                .position(|&(unit, _)| unit == name)
-                .ok_or(error)?;
-            let (passed, later) = table.split_at(place + 1);
-            table = later;
-            passed.last().map_or(SECOND, |&(_, scale)| scale)
+            _ => {
+                let len = if tail.starts_with(b"ms") { 2 } else { 1 };
+                let (name, tail) = tail.split_at(len);
+                let place = later.iter().position(|(unit, _)| *unit == name);
+                let (passed, others) = later.split_at(place.ok_or(error)? + 1);
+                later = others;
+                (passed.last().map_or(1, |&(_, scale)| scale), tail)
+            }
         };
-        let value = scaled(digits, scale, error)?;
+        let value = match digits {
+            [] => 0,
+            digits => scaled(digits, scale, error)?,
+        };
         total = total.checked_add(value).ok_or(ValueError::Overflow)?;
         rest = tail.trim_ascii_start();
     }
-    if text.is_empty() || i64::try_from(total).is_err() {
-        return Err(if text.is_empty() {
-            error
-        } else {
-            ValueError::Overflow
-        });
+    if i64::try_from(total).is_err() {
+        return Err(ValueError::Overflow);
     }
     Ok(total)
 }

@@ -54,7 +54,7 @@ impl Pattern {
             .build(pattern)
             .map_err(|error| PatternError::Syntax {
                 pattern: pattern.to_owned(),
-                message: error.to_string(),
+                message: bare(&error),
                 place: error
                     .offset()
                     .and_then(|at| pattern.get(at..))
@@ -100,6 +100,17 @@ impl Pattern {
         }
         true
     }
+}
+
+/// What is wrong, without what the message puts in front of it.
+fn bare(error: &pcre2::Error) -> String {
+    let whole = error.to_string();
+    let told = whole.split_once(error.offset().map_or(": ", |_| "at offset "));
+    let told = told.and_then(|(_, told)| match error.offset() {
+        Some(_) => told.split_once(": ").map(|(_, told)| told),
+        None => Some(told),
+    });
+    told.unwrap_or(&whole).to_owned()
 }
 
 impl Captures {

@@ -390,7 +390,7 @@ fn set_worker_processes(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem>
             .and_then(|count| usize::try_from(count).ok())
             .filter(|count| (1..=MOST_WORKERS).contains(count))
             .ok_or_else(|| {
-                Problem::of_directive(word.span(), "invalid number").with_help(format!(
+                Problem::of_directive(word.span(), "invalid value").with_help(format!(
                     "a number between 1 and {MOST_WORKERS}, or \"auto\""
                 ))
             })?

@@ -141,7 +141,8 @@ fn level_problem(args: &Args<'_>, i: usize, error: &ParseLevelError) -> Problem 
 
 fn sink(cx: &Cx<'_>, args: &Args<'_>) -> Result<Arc<dyn LogSink>, Problem> {
     let name = args.arg(0);
-    if name.as_str() == "stderr" {
+    // As in nginx, a log without a name is there too.
+    if name.as_str() == "stderr" || name.is_empty() {
         return Ok(Arc::new(Stderr));
     }
     if let Some(parameters) = name.as_str().strip_prefix("syslog:") {

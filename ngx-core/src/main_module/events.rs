@@ -89,6 +89,10 @@ pub(super) static MODULE: Module = Module {
             arity: Arity::ONE,
             set: |cx, args| {
                 let most = u64::try_from(usize::MAX).unwrap_or(u64::MAX);
+                if args.number(0).is_err() {
+                    let message = format!("invalid number \"{}\"", args.arg(0));
+                    return Err(args.problem_at(0, message));
+                }
                 let count = args.number_in(0, 1..=most)?;
                 let count = usize::try_from(count).unwrap_or(usize::MAX);
                 conf(cx).worker_connections.set(count, args.span())

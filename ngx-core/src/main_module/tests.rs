@@ -83,11 +83,11 @@ fn auto_is_one_thread_per_processor() {
 fn wrong_values_are_refused() {
     refused(
         "worker_processes 0;",
-        "\"worker_processes\" directive invalid number",
+        "\"worker_processes\" directive invalid value",
     );
     refused(
         "worker_processes x;",
-        "\"worker_processes\" directive invalid number",
+        "\"worker_processes\" directive invalid value",
     );
     refused(
         "worker_priority x;",

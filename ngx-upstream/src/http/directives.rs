@@ -318,7 +318,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     one("proxy_buffer_size", "4k", "The largest header of a response.", set_buffer_size),
     some("proxy_buffers", Arity::TWO, "", "Memory for a response: number and size of buffers.", set_buffers),
     one("proxy_busy_buffers_size", "", "How much of a response is on its way to the client at a time.", set_busy),
-    one("proxy_max_temp_file_size", "1024m", "The most of a response that is kept in a file; 0 keeps none there.", setter!(PROXY, max_temp_file_size, offset)),
+    one("proxy_max_temp_file_size", "1024m", "The most of a response that is kept in a file; 0 keeps none there.", setter!(PROXY, max_temp_file_size, bytes)),
     one("proxy_temp_file_write_size", "", "Checked, and not needed: files are written as much at a time as there is.", |_, args| args.size(0).map(drop)),
     some("proxy_temp_path", Arity::range(1, 4), "proxy_temp", "The folder of temporary files. They have no names there, so its levels are not needed.", set_temp_path),
     one("proxy_connect_timeout", "60s", "How long connecting may take.", setter!(PROXY, connect_timeout, msec)),

@@ -72,10 +72,9 @@ pub(super) fn default_conditions() -> Conditions {
 pub(super) fn conditions(args: &Args<'_>, allowed: &[&str]) -> Result<Conditions, Problem> {
     let mut set = Conditions::none();
     for (i, word) in args.values().iter().enumerate() {
-        let known = allowed.contains(&word.as_str());
-        let condition = known
-            .then(|| Conditions::from_word(word.as_str()))
-            .flatten();
+        let mut known = allowed.iter();
+        let known = known.find(|known| known.eq_ignore_ascii_case(word.as_str()));
+        let condition = known.and_then(|known| Conditions::from_word(known));
         let Some(condition) = condition else {
             return Err(args
                 .problem_at(i, format!("invalid value \"{word}\""))

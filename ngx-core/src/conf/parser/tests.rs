@@ -96,7 +96,7 @@ fn mistakes_get_their_line_and_do_not_hide_the_next_one() {
     bad("a {\n b c\n}\nd;", "a{b c;}d;", &["3: unexpected \"}\""]);
     bad(
         "a \"b\"c;\n;",
-        "a b;",
+        "",
         &["1: unexpected \"c\"", "2: unexpected \";\""],
     );
 }

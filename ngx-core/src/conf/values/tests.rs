@@ -38,8 +38,15 @@ fn times_are_sums_in_order() {
     assert_eq!(millis("1h 30m"), Ok(5_400_000));
     assert_eq!(millis("1m30"), Ok(90_000));
     assert_eq!(millis("1w1d"), Ok(691_200_000));
+    // What nginx adds up too, though nobody writes it.
+    assert_eq!(millis("1 1"), Ok(2_000));
+    assert_eq!(millis(" 1"), Ok(1_000));
+    assert_eq!(millis("1m s"), Ok(60_000));
+    assert_eq!(millis("1ms1"), Ok(1_001));
+    assert_eq!(millis("1s 1"), Ok(2_000));
     for text in [
-        "", "s", "1x", "1S", "30m1h", "1m1m", "1s 1s", "1y", "1M", "-1", "1.5s", "1 1", " 1",
+        "", "s", "1x", "1S", "30m1h", "1m1m", "1s 1s", "1y", "1M", "-1", "1.5s", "1 1 1", "1s 1 ",
+        "1 1m", "1ms 1s", " ",
     ] {
         assert_eq!(millis(text), Err(ValueError::Millis), "{text}");
     }

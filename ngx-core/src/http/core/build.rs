@@ -149,11 +149,7 @@ fn add_locations(
         if block.kind != LocationKind::Regex {
             let key = (block.kind == LocationKind::Exact, name.clone());
             if let Some(first) = seen.insert(key, block.span) {
-                let shown = String::from_utf8_lossy(&name);
-                cx.report(
-                    Problem::new(block.span, format!("duplicate location \"{shown}\""))
-                        .with_note(first, "first one"),
-                );
+                cx.report(duplicate(block.kind, &name, block.span, first));
             }
         }
         let entry = |name| Entry {
@@ -174,6 +170,17 @@ fn add_locations(
         }
     }
     Some(LocationTree::new(exact, prefixes, regexes))
+}
+
+/// A second location of a name: nginx accepts those with `@`, and takes the first.
+fn duplicate(kind: LocationKind, name: &[u8], here: Span, first: Span) -> Problem {
+    let message = format!("duplicate location \"{}\"", String::from_utf8_lossy(name));
+    let problem = if kind == LocationKind::Named {
+        Problem::warn(here, format!("{message}, ignored"))
+    } else {
+        Problem::new(here, message)
+    };
+    problem.with_note(first, "first one")
 }
 
 /// Compiles the blocks of `if` in a location as locations inside of it, which nobody looks up.

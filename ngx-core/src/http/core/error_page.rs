@@ -63,16 +63,20 @@ pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Pro
     };
     let mut pages = Vec::with_capacity(statuses.len());
     for (i, word) in statuses.iter().enumerate() {
-        let status = parse_status(word.as_bytes())
-            .filter(|status| (300..=599).contains(status))
-            .ok_or_else(|| {
-                args.problem_at(i, format!("value \"{word}\" must be between 300 and 599"))
-            })?;
-        if status == 499 {
-            return Err(args
-                .problem_at(i, "value \"499\" must be between 300 and 599")
-                .with_help("499 is logged when the client has left: nobody would get the page"));
-        }
+        let status = match parse_status(word.as_bytes()) {
+            Some(499) => {
+                let help = "499 is logged when the client has left: nobody would get the page";
+                return Err(invalid(args, i).with_help(help));
+            }
+            Some(status @ 300..=599) => status,
+            None if !word.as_bytes().iter().all(u8::is_ascii_digit) || word.is_empty() => {
+                return Err(invalid(args, i).with_help("the page or address comes last"));
+            }
+            _ => {
+                let message = format!("value \"{word}\" must be between 300 and 599");
+                return Err(args.problem_at(i, message));
+            }
+        };
         let answer = match (answer, status) {
             // nginx's own statuses have an answer of their own.
             (None, 494..=497) => Some(400),
@@ -90,6 +94,10 @@ pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Pro
     list.reserve_exact(pages.len());
     list.extend(pages);
     Ok(())
+}
+
+fn invalid(args: &Args<'_>, i: usize) -> Problem {
+    args.problem_at(i, format!("invalid value \"{}\"", args.arg(i)))
 }
 
 fn parse_status(text: &[u8]) -> Option<u16> {

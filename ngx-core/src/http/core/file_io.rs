@@ -80,10 +80,15 @@ pub(super) fn set_aio(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
             return cx.conf(&LOCATION).aio.set(aio, args.span());
         }
         Some(name) => name,
-        None if args.choice(0, &[("off", false), ("on", true), ("threads", true)])? => {
-            ThreadPools::DEFAULT
-        }
-        None => return cx.conf(&LOCATION).aio.set(Aio::Off, args.span()),
+        None => match value {
+            "off" => return cx.conf(&LOCATION).aio.set(Aio::Off, args.span()),
+            "on" | "threads" => ThreadPools::DEFAULT,
+            _ => {
+                let problem = Problem::of_directive(args.arg(0).span(), "invalid value");
+                let help = "it must be one of \"off\", \"on\" and \"threads\"";
+                return Err(problem.with_help(help));
+            }
+        },
     };
     let pool = ThreadPools::named(cx, name, args.arg(0).span());
     let aio = Aio::Threads(pool);

@@ -148,6 +148,10 @@ fn parse_name(
         let warning = format!("server name \"{text}\" has suspicious symbols");
         cx.report(Problem::warn(word.span(), warning));
     }
+    // Too short for what they begin with.
+    if (text.starts_with('*') && (text.len() < 3 || !text.starts_with("*."))) || text == "." {
+        return Err(args.problem_at(i, format!("server name \"{text}\" is invalid")));
+    }
     let lower = text.to_ascii_lowercase();
     if lower == "$hostname" {
         let name = cx
@@ -174,7 +178,7 @@ fn parse_name(
             Err(invalid())
         };
     }
-    if lower.contains('*') || lower == "." {
+    if lower.contains('*') {
         return Err(invalid());
     }
     if lower.starts_with('.') {

@@ -240,9 +240,9 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row!("lingering_timeout", ALL, ONE, "5s", "How long to wait for more of it.", setter!(LOCATION, lingering_timeout, msec)),
 
     row!("reset_timedout_connection", ALL, ONE, "off", "Reset connections that have timed out, so that the kernel forgets them at once.", setter!(LOCATION, reset_timedout_connection, flag)),
-    row!("postpone_output", ALL, ONE, "1460", "Collect so many bytes before writing, unless the response ends.", setter!(LOCATION, postpone_output, offset)),
+    row!("postpone_output", ALL, ONE, "1460", "Collect so many bytes before writing, unless the response ends.", setter!(LOCATION, postpone_output, bytes)),
     row!("sendfile", ALL_AND_IF, ONE, "off", "Let the kernel send files.", setter!(LOCATION, sendfile, flag)),
-    row!("sendfile_max_chunk", ALL, ONE, "2m", "The most that is sent of one response before others have their turn.", setter!(LOCATION, sendfile_max_chunk, offset)),
+    row!("sendfile_max_chunk", ALL, ONE, "2m", "The most that is sent of one response before others have their turn.", setter!(LOCATION, sendfile_max_chunk, bytes)),
     row!("tcp_nopush", ALL, ONE, "off", "Send the head and the beginning of a file in one packet. Always so where files are sent by the kernel.", setter!(LOCATION, tcp_nopush, flag)),
     row!("tcp_nodelay", ALL, ONE, "on", "Do not delay small packets.", setter!(LOCATION, tcp_nodelay, flag)),
     row!("output_buffers", ALL, Arity::exact(2), "2 32k", "Number and size of the buffers for reading files.", set_output_buffers),
@@ -270,8 +270,8 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     row!("server_names_hash_bucket_size", Contexts::HTTP, ONE, "64", "Checked, and not needed: hash tables here size themselves.", check_number),
     row!("variables_hash_max_size", Contexts::HTTP, ONE, "1024", "Checked, and not needed: hash tables here size themselves.", check_number),
     row!("variables_hash_bucket_size", Contexts::HTTP, ONE, "64", "Checked, and not needed: hash tables here size themselves.", check_number),
-    row!("connection_pool_size", HTTP_SERVER, ONE, "512", "Checked, and not needed: connections have no memory pool.", check_size),
-    row!("request_pool_size", HTTP_SERVER, ONE, "4k", "Checked, and not needed: requests have no memory pool.", check_size),
+    row!("connection_pool_size", HTTP_SERVER, ONE, "512", "Checked, and not needed: connections have no memory pool.", check_pool),
+    row!("request_pool_size", HTTP_SERVER, ONE, "4k", "Checked, and not needed: requests have no memory pool.", check_pool),
 ];
 
 fn set_internal(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
@@ -279,21 +279,14 @@ fn set_internal(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
 }
 
 fn set_large_buffers(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let number = args.number_in(0, 1..=u64::from(u16::MAX))?;
-    let size = args.size(1)?;
-    let value = (usize::try_from(number).unwrap_or(usize::MAX), size);
+    let value = args.buffers(0)?;
     cx.conf(&SERVER)
         .large_client_header_buffers
         .set(value, args.span())
 }
 
 fn set_output_buffers(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let number = args.number_in(0, 1..=u64::from(u16::MAX))?;
-    let size = args.size(1)?;
-    if size == 0 {
-        return Err(args.problem_at(1, "buffers of \"output_buffers\" cannot be empty"));
-    }
-    let value = (usize::try_from(number).unwrap_or(usize::MAX), size);
+    let value = args.buffers(0)?;
     cx.conf(&LOCATION).output_buffers.set(value, args.span())
 }
 
@@ -349,6 +342,14 @@ fn check_number(_: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     args.number(0).map(|_| ())
 }
 
-fn check_size(_: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    args.size(0).map(|_| ())
+/// The size of a memory pool: the limits of nginx.
+fn check_pool(_: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
+    let size = args.size(0)?;
+    if size < 112 {
+        return Err(args.problem_at(0, "the pool size must be no less than 112"));
+    }
+    if !size.is_multiple_of(16) {
+        return Err(args.problem_at(0, "the pool size must be a multiple of 16"));
+    }
+    Ok(())
 }
