@@ -1,5 +1,6 @@
 //! `connect` and `bind`.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -67,7 +68,11 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     may_wait(call)?;
     let run = call.lane().run();
     let options = Options::read(call, count)?;
-    let host = String::from_utf8_lossy(&host);
+    // Nearly all hosts are text; the other way is slower to say so.
+    let host = match std::str::from_utf8(&host) {
+        Ok(host) => Cow::Borrowed(host),
+        Err(_) => String::from_utf8_lossy(&host),
+    };
     let target = match Target::read(call, &host, 3) {
         Ok(target) => target,
         Err(why) => return Ok(refuse(why)),

@@ -240,17 +240,17 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Err(message.into());
     }
     let socket = call.object::<Socket>(1)?;
-    let timeout = if call.is_given(2) {
-        kept_for(call.want_number(2)?)
-    } else {
-        millis(call.lane().run().socket_defaults().keepalive_timeout)
+    let timeout = match given(call, 2)? {
+        Some(millis) => kept_for(millis),
+        None => millis(call.lane().run().socket_defaults().keepalive_timeout),
     };
-    let size = if call.is_given(3) {
-        call.want_number(3)?.trunc()
-    } else {
-        let default = call.lane().run().socket_defaults().pool_size;
-        // Small: a number of connections.
-        f64::from(u32::try_from(default).unwrap_or(u32::MAX))
+    let size = match given(call, 3)? {
+        Some(size) => size.trunc(),
+        None => {
+            let default = call.lane().run().socket_defaults().pool_size;
+            // Small: a number of connections.
+            f64::from(u32::try_from(default).unwrap_or(u32::MAX))
+        }
     };
     let Some(link) = socket.link() else {
         return Ok(refuse("closed"));
@@ -318,6 +318,14 @@ pub(super) fn reused_times(call: &mut Call<'_>) -> Result<Reply, Raise> {
     };
     let times = f64::from(link.reused());
     Ok(Reply::Values(values([Value::Number(times)])))
+}
+
+/// A number that may be left out.
+fn given(call: &Call<'_>, at: usize) -> Result<Option<f64>, Raise> {
+    match call.number(at) {
+        None if call.is_given(at) => Err(call.expected(at, "number")),
+        number => Ok(number),
+    }
 }
 
 /// Milliseconds; 0 is without limit, and so is what no clock reaches.

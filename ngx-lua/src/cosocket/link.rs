@@ -112,6 +112,11 @@ impl Link {
         }
     }
 
+    /// Whether another keeps it.
+    pub(super) fn is_lent(&self) -> bool {
+        matches!(self.end, End::Lent(_))
+    }
+
     /// Whom scripts have named to connect to.
     pub(super) fn target(&self) -> Option<&Rc<Target>> {
         self.target.as_ref()

@@ -76,10 +76,8 @@ pub(super) fn ready(
         return Ok(Err(refuse("closed")));
     };
     socket.check_owner(call)?;
-    for task in [Task::Connecting, Task::Reading] {
-        if let Some(busy) = socket.busy_with(task) {
-            return Ok(Err(refuse(busy)));
-        }
+    if let Some(busy) = socket.busy_with(&[Task::Connecting, Task::Reading]) {
+        return Ok(Err(refuse(busy)));
     }
     Ok(Ok(link))
 }
@@ -145,6 +143,10 @@ impl Future for Reading {
             match this.link.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {
                     this.is_timed = false;
+                    // What another keeps is read by waiting for it.
+                    if this.link.is_lent() && this.feed() {
+                        break End::Complete;
+                    }
                     match turn(&this.link, &mut this.pattern, this.buffer_size) {
                         Turn::More | Turn::Wait => {}
                         Turn::Over(end) => break end,
@@ -165,6 +167,13 @@ impl Future for Reading {
         log_end(socket, &end, this.log_errors);
         let pattern = std::mem::replace(&mut this.pattern, Pattern::all());
         Poll::Ready(finish(socket, &this.link, pattern, end))
+    }
+}
+
+impl Reading {
+    /// Whether what has come is enough.
+    fn feed(&mut self) -> bool {
+        self.pattern.feed(&mut self.link.input.borrow_mut()) == Verdict::Complete
     }
 }
 
@@ -199,12 +208,8 @@ enum Turn {
     Over(End),
 }
 
-/// Reads what is there. What had come before is known not to be enough, but for what a wait for a
-/// stream of another's has brought.
+/// Reads what is there. All that had come before belongs to the pattern already.
 fn turn(link: &Link, pattern: &mut Pattern, buffer_size: usize) -> Turn {
-    if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
-        return Turn::Over(End::Complete);
-    }
     let wanted = pattern
         .wants()
         .clamp(buffer_size, buffer_size.max(READ_MAX));

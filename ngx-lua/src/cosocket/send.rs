@@ -31,13 +31,13 @@ pub(super) fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Ok(refuse("closed"));
     };
     socket.check_owner(call)?;
-    for task in [Task::Connecting, Task::Writing] {
-        if let Some(busy) = socket.busy_with(task) {
-            return Ok(refuse(busy));
-        }
+    if let Some(busy) = socket.busy_with(&[Task::Connecting, Task::Writing]) {
+        return Ok(refuse(busy));
+    }
+    if let Some(text) = call.text(2) {
+        return give(call, &socket, &link, &text);
     }
     match call.kind(2) {
-        Kind::String => give(call, &socket, &link, &call.want_text(2)?),
         Kind::Function | Kind::Thread | Kind::Other => {
             let got = call.type_name(2);
             let message =

@@ -27,9 +27,8 @@ pub(super) struct Socket {
     /// The pool that counts it, if connecting named one.
     pub(super) slot: RefCell<Option<Slot>>,
     pub(super) timeouts: Timeouts,
-    connecting: Cell<bool>,
-    reading: Cell<bool>,
-    writing: Cell<bool>,
+    /// The [bits](Task::bit) of what it is busy with.
+    busy: Cell<u8>,
     /// Nothing can be read or written any more, after an error or the end.
     pub(super) read_closed: Cell<bool>,
     pub(super) write_closed: Cell<bool>,
@@ -51,19 +50,21 @@ impl Owner {
     /// Makes whoever calls the owner of `thing`.
     pub(super) fn claim(&self, call: &Call<'_>, thing: Weak<dyn Ending>) {
         let endings = call.lane().run().endings();
-        let known = self.0.replace(Rc::downgrade(endings));
-        if !known.ptr_eq(&Rc::downgrade(endings)) {
+        // Who has it already has it among its endings.
+        if self.0.borrow().as_ptr() != Rc::as_ptr(endings) {
+            self.0.replace(Rc::downgrade(endings));
             endings.adopt(thing);
         }
     }
 
     /// Raises if somebody else owns the socket.
     pub(super) fn check(&self, call: &Call<'_>) -> Result<(), Raise> {
-        match self.0.borrow().upgrade() {
-            Some(owner) if !Rc::ptr_eq(&owner, call.lane().run().endings()) => {
-                Err("bad request".into())
-            }
-            _ => Ok(()),
+        let owner = self.0.borrow();
+        let caller = Rc::as_ptr(call.lane().run().endings());
+        if owner.as_ptr() == caller || owner.strong_count() == 0 {
+            Ok(())
+        } else {
+            Err("bad request".into())
         }
     }
 }
@@ -78,9 +79,7 @@ impl Socket {
             pool_name: RefCell::new(None),
             slot: RefCell::new(None),
             timeouts: Timeouts::new(defaults),
-            connecting: Cell::new(false),
-            reading: Cell::new(false),
-            writing: Cell::new(false),
+            busy: Cell::new(0),
             read_closed: Cell::new(false),
             write_closed: Cell::new(false),
         }
@@ -138,19 +137,22 @@ impl Socket {
 
     /// What keeps it from being used as a whole.
     pub(super) fn busy(&self) -> Option<&'static str> {
-        self.busy_with(Task::Connecting)
-            .or_else(|| self.busy_with(Task::Reading))
-            .or_else(|| self.busy_with(Task::Writing))
+        self.busy_with(&[Task::Connecting, Task::Reading, Task::Writing])
     }
 
-    pub(super) fn busy_with(&self, task: Task) -> Option<&'static str> {
-        let (flag, text) = self.flag(task);
-        flag.get().then_some(text)
+    /// The first of `tasks` that it is busy with, as scripts are told.
+    pub(super) fn busy_with(&self, tasks: &[Task]) -> Option<&'static str> {
+        let busy = self.busy.get();
+        if busy == 0 {
+            return None;
+        }
+        let task = tasks.iter().find(|task| busy & task.bit() != 0);
+        task.map(|task| task.text())
     }
 
     /// Marks it busy until the guard is dropped, also when whoever works is killed.
     pub(super) fn begin(self: &Rc<Self>, task: Task) -> Busy {
-        self.flag(task).0.set(true);
+        self.busy.set(self.busy.get() | task.bit());
         Busy {
             socket: Rc::clone(self),
             task,
@@ -184,12 +186,22 @@ impl Socket {
         let slot = self.slot.borrow_mut().take();
         drop(slot);
     }
+}
 
-    fn flag(&self, task: Task) -> (&Cell<bool>, &'static str) {
-        match task {
-            Task::Connecting => (&self.connecting, "socket busy connecting"),
-            Task::Reading => (&self.reading, "socket busy reading"),
-            Task::Writing => (&self.writing, "socket busy writing"),
+impl Task {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Connecting => 1,
+            Self::Reading => 2,
+            Self::Writing => 4,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Connecting => "socket busy connecting",
+            Self::Reading => "socket busy reading",
+            Self::Writing => "socket busy writing",
         }
     }
 }
@@ -220,6 +232,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.socket.flag(self.task).0.set(false);
+        let busy = &self.socket.busy;
+        busy.set(busy.get() & !self.task.bit());
     }
 }

@@ -60,17 +60,20 @@ impl<'a> Target<&'a str> {
             Self::Unix(path, port) => (path, port),
         };
         let mut name = PoolName::from_slice(text.as_bytes());
-        if let Some(port) = port {
-            name.push(b':');
-            let mut unit = 10_000;
-            while unit > 1 && port < unit {
-                unit /= 10;
-            }
-            while unit > 0 {
+        if let Some(mut port) = port {
+            let mut tail = [0; 5];
+            let mut from = tail.len();
+            for (at, place) in tail.iter_mut().enumerate().rev() {
                 // One digit.
-                name.push(b'0' + u8::try_from(port / unit % 10).unwrap_or(0));
-                unit /= 10;
+                *place = b'0' + u8::try_from(port % 10).unwrap_or(0);
+                port /= 10;
+                from = at;
+                if port == 0 {
+                    break;
+                }
             }
+            name.push(b':');
+            name.extend_from_slice(tail.get(from..).unwrap_or_default());
         }
         name
     }

@@ -18,7 +18,7 @@ pub(crate) type Values = SmallVec<[Value; 3]>;
 /// Gathers values.
 #[inline]
 pub(crate) fn values<const N: usize>(list: [Value; N]) -> Values {
-    let mut all = Values::with_capacity(N);
+    let mut all = Values::new();
     for value in list {
         all.push(value);
     }
