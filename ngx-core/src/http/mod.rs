@@ -40,7 +40,7 @@ pub use core::{
     LingeringClose, LocationConf, LocationKind, Root, SERVER, ServerConf, Types, current_location,
     set_handler,
 };
-pub use ctx::CtxSlot;
+pub use ctx::{CtxSlot, Reused};
 pub use downstream::{BodyError, BodyPiece, Downstream, Peer};
 pub use edit::InvalidField;
 pub use explain::{UrlError, explain};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::body::BodyState;
 use super::conf::{HttpConf, Location, Server};
 use super::core::LocationConf;
-use super::ctx::{Contexts, CtxSlot};
+use super::ctx::{Contexts, CtxSlot, Reused};
 use super::downstream::{Downstream, Peer};
 use super::generation::Generation;
 use super::head::Head;
@@ -417,11 +417,29 @@ impl Request {
         self.0.parts.contexts.borrow_mut().insert(slot, value);
     }
 
+    /// What a module keeps for this request in a slot whose values serve again, made when first
+    /// asked for.
+    pub fn ctx_or_default<T: Reused>(&self, slot: &CtxSlot<T>) -> Rc<T> {
+        let known = self.0.parts.contexts.borrow_mut().wake(slot);
+        known.unwrap_or_else(|| {
+            let value = Rc::new(T::default());
+            self.set_ctx(slot, Rc::clone(&value));
+            value
+        })
+    }
+
     /// Nobody asks for what modules have kept any more, some of which may hold the request.
     pub(crate) fn release_ctx(&self) {
-        if !self.0.parts.contexts.borrow().is_empty() {
-            let contexts = self.0.parts.contexts.take();
-            drop(contexts);
+        let contexts = &self.0.parts.contexts;
+        if contexts.borrow().is_empty() {
+            return;
+        }
+        // What lets go of something may ask the request.
+        let mut all = contexts.take();
+        all.rest();
+        let asked_anew = !contexts.borrow().is_empty();
+        if !asked_anew {
+            drop(contexts.replace(all));
         }
     }
 
@@ -580,7 +598,7 @@ impl Parts {
         args.get_mut().clear();
         captures.get_mut().clear();
         if !contexts.get_mut().is_empty() {
-            contexts.get_mut().clear();
+            contexts.get_mut().rest();
         }
         *log_upstream.get_mut() = None;
         response.reset();

@@ -50,7 +50,7 @@ pub(super) fn bind(call: &mut Call<'_>) -> Result<Reply, Raise> {
     ngx_core::debug!("lua tcp socket bind ip: {ip}");
     let port = u16::try_from(whole(port)).unwrap_or(0);
     socket.local.set(Some(SocketAddr::new(ip, port)));
-    Ok(Reply::Values(values([Value::Boolean(true)])))
+    Ok(Reply::Value(Value::Boolean(true)))
 }
 
 /// `ok, err = tcpsock:connect(host, port, options?)`, `tcpsock:connect("unix:/path", options?)`

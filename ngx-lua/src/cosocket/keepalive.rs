@@ -15,7 +15,7 @@ use super::receive::whole;
 use super::socket::Socket;
 use super::timeouts::millis;
 use super::{done, refuse};
-use crate::ffi::{Call, Raise, Reply, Value, values};
+use crate::ffi::{Call, Raise, Reply, Value};
 
 /// The pools of a host, by their names. A pool is there as long as it has connections.
 #[derive(Clone, Default)]
@@ -317,7 +317,7 @@ pub(super) fn reused_times(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Ok(refuse("closed"));
     };
     let times = f64::from(link.reused());
-    Ok(Reply::Values(values([Value::Number(times)])))
+    Ok(Reply::Value(Value::Number(times)))
 }
 
 /// A number that may be left out.

@@ -106,7 +106,7 @@ fn tcp(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let meta: Meta = call.lane().engine().socket_meta().ok_or("no memory")?;
     let socket = Rc::new(Socket::new(call.lane().run().socket_defaults()));
-    Ok(Reply::Values(values([Value::Wrapped(socket, meta)])))
+    Ok(Reply::Value(Value::Wrapped(socket, meta)))
 }
 
 /// `ok, err = tcpsock:close()`
@@ -130,7 +130,7 @@ fn close(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `1`
 fn done() -> Reply {
-    Reply::Values(values([Value::Number(1.0)]))
+    Reply::Value(Value::Number(1.0))
 }
 
 /// `nil, why`

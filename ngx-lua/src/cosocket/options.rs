@@ -10,7 +10,7 @@ use rustix::net::sockopt;
 use super::link::Link;
 use super::socket::Socket;
 use super::{error_text, refuse};
-use crate::ffi::{Call, Kind, Raise, Reply, Value, values};
+use crate::ffi::{Call, Kind, Raise, Reply, Value};
 
 /// `ok, err = tcpsock:setoption(option, value)`
 pub(super) fn set_option(call: &mut Call<'_>) -> Result<Reply, Raise> {
@@ -38,7 +38,7 @@ pub(super) fn set_option(call: &mut Call<'_>) -> Result<Reply, Raise> {
         Err(reply) => return Ok(reply),
     };
     match option.set(&link, value) {
-        Ok(()) => Ok(Reply::Values(values([Value::Boolean(true)]))),
+        Ok(()) => Ok(Reply::Value(Value::Boolean(true))),
         Err(error) => Ok(refuse(error_text(&error.into()))),
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn get_option(call: &mut Call<'_>) -> Result<Reply, Raise> {
         Err(reply) => return Ok(reply),
     };
     Ok(match option.get(&link) {
-        Ok(value) => Reply::Values(values([Value::Number(value)])),
+        Ok(value) => Reply::Value(Value::Number(value)),
         Err(error) => refuse(error_text(&io::Error::from(error))),
     })
 }
@@ -68,7 +68,7 @@ pub(super) fn get_fd(call: &mut Call<'_>) -> Result<Reply, Raise> {
     Ok(match live(call, &socket)? {
         Ok(link) => {
             let fd = link.transport().map_or(-1, |t| t.as_fd().as_raw_fd());
-            Reply::Values(values([Value::Number(fd.into())]))
+            Reply::Value(Value::Number(fd.into()))
         }
         Err(reply) => reply,
     })

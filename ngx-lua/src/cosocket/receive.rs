@@ -35,7 +35,7 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
             return Err(Raise::Argument(2, "bad number argument".into()));
         }
         if size.trunc() == 0.0 {
-            return Ok(Reply::Values(values(["".into()])));
+            return Ok(Reply::Value("".into()));
         }
         Pattern::size(whole(size))
     } else {
@@ -93,7 +93,7 @@ pub(super) fn read(
     let timeout = socket.timeouts.read.get();
     ngx_core::debug!("lua tcp socket read timeout: {timeout}");
     if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
-        return Ok(Reply::Values(values([pattern.into_value(&link)])));
+        return Ok(Reply::Value(pattern.into_value(&link)));
     }
     let defaults = call.lane().run().socket_defaults();
     let (buffer_size, log_errors) = (defaults.buffer_size.max(1), defaults.log_errors);

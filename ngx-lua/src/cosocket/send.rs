@@ -162,7 +162,7 @@ fn failed(socket: &Rc<Socket>, error: &io::Error, log_errors: bool) -> Values {
 }
 
 fn sent(len: usize) -> Reply {
-    Reply::Values(values([number(len)]))
+    Reply::Value(number(len))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no string is longer than 2^53")]

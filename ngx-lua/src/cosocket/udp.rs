@@ -83,7 +83,7 @@ fn udp(call: &mut Call<'_>) -> Result<Reply, Raise> {
         default_timeout: call.lane().run().socket_defaults().read_timeout,
         busy: Cell::new(false),
     });
-    Ok(Reply::Values(values([Value::Wrapped(socket, meta)])))
+    Ok(Reply::Value(Value::Wrapped(socket, meta)))
 }
 
 /// `ok, err = udpsock:bind(address)`
@@ -100,7 +100,7 @@ fn bind(call: &mut Call<'_>) -> Result<Reply, Raise> {
     };
     ngx_core::debug!("lua udp socket bind ip: {ip}");
     socket.local.set(Some(ip));
-    Ok(Reply::Values(values([Value::Boolean(true)])))
+    Ok(Reply::Value(Value::Boolean(true)))
 }
 
 /// `ok, err = udpsock:setpeername(host, port)`, `udpsock:setpeername("unix:/path")`

@@ -44,7 +44,7 @@ pub(super) fn receive_until(call: &mut Call<'_>) -> Result<Reply, Raise> {
         matcher: Rc::new(RefCell::new(Matcher::new(pattern, inclusive))),
     };
     let next = Value::Closure(function(next), Rc::new(iterator));
-    Ok(Reply::Values(values([next])))
+    Ok(Reply::Value(next))
 }
 
 struct Iterator {

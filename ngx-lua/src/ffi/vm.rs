@@ -27,6 +27,8 @@ pub(crate) struct RawVm {
     holder_ref: c_int,
     /// The string `__tostring` in the registry.
     to_string_ref: c_int,
+    /// `run_protected` in the registry.
+    runner_ref: c_int,
     /// The table of globals that threads begin with; for comparison.
     globals: *const c_void,
     /// Threads at rest, empty, with their anchors.
@@ -45,6 +47,7 @@ impl RawVm {
             holder: ptr::null(),
             holder_ref: lua::LUA_NOREF,
             to_string_ref: lua::LUA_NOREF,
+            runner_ref: lua::LUA_NOREF,
             globals: ptr::null(),
             cache: RefCell::new(Vec::new()),
             resting: Cell::new(0),
@@ -67,6 +70,8 @@ impl RawVm {
                 vm.holder_ref = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
                 lua::lua_pushstring(state, c"__tostring".as_ptr());
                 vm.to_string_ref = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
+                lua::lua_pushcclosure(state, run_protected, 0);
+                vm.runner_ref = lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
                 vm.globals = lua::lua_topointer(vm.aux, lua::LUA_GLOBALSINDEX);
             })?;
         }
@@ -170,25 +175,31 @@ impl RawVm {
     /// `body` must own nothing that has to be dropped when it is left by an error, and must not
     /// panic.
     pub(super) fn protect<F: FnMut(*mut lua::lua_State)>(&self, body: F) -> Result<(), Exhausted> {
-        unsafe extern "C-unwind" fn run<F: FnMut(*mut lua::lua_State)>(
+        unsafe fn call<F: FnMut(*mut lua::lua_State)>(
+            body: *mut c_void,
             state: *mut lua::lua_State,
-        ) -> c_int {
+        ) {
             // SAFETY: `protect` passes a pointer to its `F`, which lives until it returns and is
             // borrowed by nobody else.
-            unsafe {
-                let body = lua::lua_touserdata(state, 1).cast::<F>();
-                lua::lua_settop(state, 0);
-                (*body)(state);
-            }
-            0
+            unsafe { (*body.cast::<F>())(state) }
         }
         let mut body = body;
-        let data: *mut F = &raw mut body;
-        // SAFETY: `aux` is alive as long as the VM; a call inside a finalizer nests properly, for
-        // each has its own frame.
+        let task = Task {
+            body: (&raw mut body).cast(),
+            call: call::<F>,
+        };
+        // SAFETY: `aux` is alive as long as the VM, and room is made by a call that does not raise.
+        // What is called is `run_protected`, which takes the task before anything else can leave
+        // one; a call inside a finalizer nests properly, for each has its own frame.
         unsafe {
             let top = lua::lua_gettop(self.aux);
-            let status = lua::lua_cpcall(self.aux, run::<F>, data.cast());
+            if lua::lua_checkstack(self.aux, 4) == 0 {
+                return Err(Exhausted);
+            }
+            lua::lua_rawgeti_(self.aux, lua::LUA_REGISTRYINDEX, self.runner_ref);
+            TASK.set(Some(task));
+            let status = lua::lua_pcall(self.aux, 0, 0, 0);
+            TASK.set(None);
             lua::lua_settop(self.aux, top);
             if status == lua::LUA_OK {
                 Ok(())
@@ -291,6 +302,28 @@ impl RawVm {
             held
         }
     }
+}
+
+/// What [`RawVm::protect`] is to do.
+#[derive(Clone, Copy)]
+struct Task {
+    body: *mut c_void,
+    call: unsafe fn(*mut c_void, *mut lua::lua_State),
+}
+
+thread_local! {
+    /// The task that was begun last and is not taken up yet. It goes this way for no function has to
+    /// be made then, as `lua_cpcall` makes one each time.
+    static TASK: Cell<Option<Task>> = const { Cell::new(None) };
+}
+
+/// What [`RawVm::protect`] calls.
+unsafe extern "C-unwind" fn run_protected(state: *mut lua::lua_State) -> c_int {
+    if let Some(task) = TASK.take() {
+        // SAFETY: `protect` has left it for this call, and waits for its end.
+        unsafe { (task.call)(task.body, state) }
+    }
+    0
 }
 
 /// What a userdata of ours holds, until it is collected.

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, Flags, Flow};
 use ngx_core::debug;
 use ngx_core::http::SendError;
@@ -72,8 +72,8 @@ impl Guest {
         self.checked(r.send_header()).map(drop)
     }
 
-    /// Sends a piece of the body.
-    pub(super) fn send(&self, body: Bytes) -> Result<Flow, Broken> {
+    /// Sends a piece of the body. What is not copied is cut off `body`.
+    pub(super) fn send(&self, body: &mut BytesMut) -> Result<Flow, Broken> {
         self.begin()?;
         let answer = &self.state.answer;
         if answer.has_ended() {
@@ -82,10 +82,15 @@ impl Guest {
         answer.body_seen.set(true);
         if let Some(kept) = &mut *answer.kept.borrow_mut() {
             debug!("lua buffering output bufs for the HTTP 1.0 request");
-            kept.push(Buf::from(body));
+            kept.push(Buf::from(body.split().freeze()));
             return Ok(Flow::Done);
         }
-        self.checked(self.request.output_bytes(&body, Flags::empty()))
+        let r = &self.request;
+        if let Some(flow) = self.checked(r.output_small(body, Flags::empty()))? {
+            return Ok(flow);
+        }
+        let piece = Buf::from(body.split().freeze());
+        self.checked(r.output(Chain::from(piece)))
     }
 
     /// Sends what was kept back on the way.
@@ -146,7 +151,7 @@ impl Guest {
         Ok(())
     }
 
-    fn checked(&self, sent: Result<Flow, SendError>) -> Result<Flow, Broken> {
+    fn checked<T>(&self, sent: Result<T, SendError>) -> Result<T, Broken> {
         sent.map_err(|error| {
             error.log();
             Broken

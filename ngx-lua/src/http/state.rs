@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ngx_buf::Chain;
 use ngx_core::debug;
-use ngx_core::http::{CtxSlot, Request};
+use ngx_core::http::{CtxSlot, Request, Reused};
 
 use super::answer::Answer;
 use super::vm::Vm;
@@ -43,6 +43,12 @@ pub(crate) struct State {
     pub(super) vm: RefCell<Option<Rc<Vm>>>,
 }
 
+impl Reused for State {
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Drop for State {
     fn drop(&mut self) {
         if self.ctx.get_mut().is_some() {
@@ -77,19 +83,14 @@ pub(crate) struct Exec {
     pub(crate) args: Vec<u8>,
 }
 
-static STATE: CtxSlot<State> = CtxSlot::new();
+static STATE: CtxSlot<State> = CtxSlot::reused();
 
 impl Guest {
     /// The request with what Lua keeps for it; made when first asked for.
     pub(super) fn of(request: &Request) -> Self {
-        let state = request.ctx(&STATE).unwrap_or_else(|| {
-            let state = Rc::new(State::default());
-            request.set_ctx(&STATE, Rc::clone(&state));
-            state
-        });
         Self {
             request: request.clone(),
-            state,
+            state: request.ctx_or_default(&STATE),
         }
     }
 }

@@ -79,7 +79,7 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Raise> {
         .ok_or_else(|| Raise::Argument(1, "coroutine expected".into()))?;
     let thread = call.thread(1)?.ok_or("no memory")?;
     let name = name_of(call, id, thread.stage());
-    Ok(Reply::Values(values([name.into()])))
+    Ok(Reply::Value(name.into()))
 }
 
 /// Notes that a script has the thread that runs.

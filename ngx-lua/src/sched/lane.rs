@@ -245,9 +245,14 @@ impl Lane {
 
     /// Ends the lane wherever it stands.
     pub(super) fn close(&self) {
-        while self.pop() {}
-        let op = self.op.borrow_mut().take();
-        drop(op);
+        let depth = self.stack.borrow().len();
+        for _ in 0..depth {
+            self.pop();
+        }
+        if self.op.borrow().is_some() {
+            let op = self.op.borrow_mut().take();
+            drop(op);
+        }
     }
 
     fn top(&self) -> Option<Rc<Thread>> {
@@ -262,14 +267,13 @@ impl Lane {
         self.stack.borrow_mut().push(thread);
     }
 
-    /// Takes the top away, if there is one.
-    fn pop(&self) -> bool {
+    fn pop(&self) {
         let popped = self.stack.borrow_mut().pop();
-        let Some(thread) = popped else { return false };
-        if thread.is_shown() {
+        if let Some(thread) = popped
+            && thread.is_shown()
+        {
             self.engine().release(thread.id());
         }
-        true
     }
 
     /// Goes on in a coroutine that `top` resumes.

@@ -293,7 +293,7 @@ fn kill(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let state = light.state.get();
     light.end();
     match state {
-        State::Running => Ok(Reply::Values(values([Value::Number(1.0)]))),
+        State::Running => Ok(Reply::Value(Value::Number(1.0))),
         State::Zombie => refuse("already terminated"),
         State::Dead => refuse("already waited or killed"),
     }

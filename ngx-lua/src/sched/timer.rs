@@ -83,7 +83,7 @@ fn begin(call: &mut Call<'_>, again: Again) -> Result<Reply, Raise> {
         Again::No => drop(tokio::task::spawn_local(timer.run(delay, pending))),
         Again::Yes => drop(tokio::task::spawn_local(timer.run_again(delay, pending))),
     }
-    Ok(Reply::Values(values([Value::Number(1.0)])))
+    Ok(Reply::Value(Value::Number(1.0)))
 }
 
 fn running_count(call: &mut Call<'_>) -> Result<Reply, Raise> {
@@ -235,7 +235,7 @@ impl Drop for Counted {
 fn count(n: usize) -> Reply {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let n = n as f64;
-    Reply::Values(values([Value::Number(n)]))
+    Reply::Value(Value::Number(n))
 }
 
 fn refuse(why: &'static str) -> Result<Reply, Raise> {

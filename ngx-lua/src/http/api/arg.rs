@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::guest;
-use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, function, values};
+use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, function};
 use crate::http::state::Arg;
 use crate::sched::Engine;
 
@@ -35,7 +35,7 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
             _ => Value::Nil,
         },
     };
-    Ok(Reply::Values(values([value])))
+    Ok(Reply::Value(value))
 }
 
 /// `ngx.arg[i] = value`

@@ -9,7 +9,7 @@ use ngx_core::{error, warn};
 
 use super::{WAITING, allowed, done, live, nothing, refuse};
 use crate::api::encode::encode_args_table;
-use crate::ffi::{Call, Kind, Raise, Reply, function, values};
+use crate::ffi::{Call, Kind, Raise, Reply, function};
 use crate::http::conf::LUA;
 use crate::http::state::Exec;
 use crate::phase::Phase;
@@ -266,5 +266,5 @@ fn on_abort(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// `ngx.get_phase()`
 fn get_phase(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let name = call.lane().run().phase().name();
-    Ok(Reply::Values(values([name.into()])))
+    Ok(Reply::Value(name.into()))
 }

@@ -7,7 +7,7 @@ use ngx_core::error;
 use ngx_core::http::parse::Version;
 
 use super::{header_is_out, live, nothing};
-use crate::ffi::{Call, Kept, Kind, Raise, Reply, Value, function, values};
+use crate::ffi::{Call, Kept, Kind, Raise, Reply, Value, function};
 use crate::http::Guest;
 use crate::phase::Phase;
 use crate::sched::Engine;
@@ -36,7 +36,7 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         _ => Value::Nil,
     };
-    Ok(Reply::Values(values([value])))
+    Ok(Reply::Value(value))
 }
 
 /// `ngx.KEY = value` of a key that is no field.

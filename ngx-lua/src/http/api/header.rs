@@ -84,7 +84,7 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         .into(),
     };
-    Ok(Reply::Values(values([value])))
+    Ok(Reply::Value(value))
 }
 
 fn lines(response: &Response, name: &[u8]) -> Texts {

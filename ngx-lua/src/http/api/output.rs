@@ -1,9 +1,9 @@
 //! `ngx.print`, `ngx.say`, `ngx.flush`, `ngx.eof`, `ngx.send_headers`.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::rc::Rc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use ngx_buf::Flow;
 use ngx_core::debug;
 
@@ -39,12 +39,17 @@ fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
     if let Some(why) = is_over(&guest) {
         return refuse(why);
     }
-    let body = gather(call, newline)?;
-    let sent = if body.is_empty() {
-        guest.send_header().map(|()| Flow::Done)
-    } else {
-        guest.send(body)
-    };
+    // Taken out: the header may have Lua of its own run.
+    let mut block = BLOCK.take();
+    let gathered = gather(call, newline, &mut block);
+    let sent = gathered.map(|own| match own {
+        Some(mut own) => guest.send(&mut own),
+        None if block.is_empty() => guest.send_header().map(|()| Flow::Done),
+        None => guest.send(&mut block),
+    });
+    block.clear();
+    BLOCK.set(block);
+    let sent = sent?;
     match sent {
         Ok(flow) => {
             keep_moving(call, flow);
@@ -76,34 +81,28 @@ fn keep_moving(call: &Call<'_>, flow: Flow) {
 }
 
 thread_local! {
-    /// Small pieces of output are cut from one block, which serves again when all are sent.
-    static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_SIZE));
+    /// Small pieces of output are made here. What cannot be copied on at once is cut off; the block
+    /// serves again when all of that is sent.
+    static BLOCK: Cell<BytesMut> = Cell::new(BytesMut::with_capacity(BLOCK_SIZE));
 }
 const BLOCK_SIZE: usize = 16 * 1024;
 /// What is larger has memory of its own.
 const PIECE_MAX: usize = 4 * 1024;
 
-/// The arguments as one piece of output.
-fn gather(call: &Call<'_>, newline: bool) -> Result<Bytes, Raise> {
+/// Puts the arguments into `block`, or into memory of their own, which is the answer then.
+fn gather(call: &Call<'_>, newline: bool, block: &mut BytesMut) -> Result<Option<BytesMut>, Raise> {
     let expected = call.text_len() + usize::from(newline);
     if expected > PIECE_MAX {
-        let mut own = Vec::with_capacity(expected);
+        let mut own = BytesMut::with_capacity(expected);
         append_all(call, newline, &mut own)?;
-        return Ok(Bytes::from(own));
+        return Ok(Some(own));
     }
-    BLOCK.with_borrow_mut(|block| {
-        block.reserve(expected.max(PIECE_MAX / 8));
-        match append_all(call, newline, block) {
-            Ok(()) => Ok(block.split().freeze()),
-            Err(raise) => {
-                block.clear();
-                Err(raise)
-            }
-        }
-    })
+    block.reserve(expected.max(PIECE_MAX / 8));
+    append_all(call, newline, block)?;
+    Ok(None)
 }
 
-fn append_all(call: &Call<'_>, newline: bool, out: &mut impl BufMut) -> Result<(), Raise> {
+fn append_all(call: &Call<'_>, newline: bool, out: &mut BytesMut) -> Result<(), Raise> {
     for at in 1..=call.count() {
         call.append_output(at, out)?;
     }

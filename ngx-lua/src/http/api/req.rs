@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ngx_core::http::parse::{Method, Version};
 
 use super::{allowed, live, req_args, req_body, req_headers, req_socket};
-use crate::ffi::{Call, Function, Kind, Raise, Reply, Value, Values, function, values};
+use crate::ffi::{Call, Function, Kind, Raise, Reply, Value, Values, function};
 use crate::phase::Phase;
 use crate::sched::{self, Engine};
 
@@ -184,7 +184,7 @@ fn escape_for_log(text: &[u8]) -> String {
 }
 
 pub(super) fn one(value: Value) -> Reply {
-    Reply::Values(values([value]))
+    Reply::Value(value)
 }
 
 pub(super) fn nothing() -> Reply {

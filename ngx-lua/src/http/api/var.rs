@@ -7,7 +7,7 @@ use ngx_core::script::{Context as _, VarId};
 use ngx_core::warn;
 
 use super::live;
-use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, function, values};
+use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, function};
 use crate::sched::Engine;
 
 pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
@@ -34,9 +34,7 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         _ => return Err("bad variable name".into()),
     };
-    Ok(Reply::Values(values([
-        value.map_or(Value::Nil, Value::from)
-    ])))
+    Ok(Reply::Value(value.map_or(Value::Nil, Value::from)))
 }
 
 #[expect(
