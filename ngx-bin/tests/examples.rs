@@ -154,6 +154,9 @@ fn the_gateway_wants_a_key_and_limits_it() {
         "{\"status\":\"up\"}\n"
     );
     server.get("/users/1").expect(401);
+    server
+        .request("TRACK /users/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect(405);
     server.get("/nothing/1").expect(404);
     let ask = |server: &Server, key: &str, uri: &str| {
         server.get_with(uri, &format!("X-Api-Key: {key}\r\n"))
@@ -194,6 +197,7 @@ fn websockets_go_through_beside_plain_requests() {
         "GET /socket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     );
     assert_eq!(client.head().status, 101);
+    server.get("/socket").expect(426);
     assert_eq!(client.send("frame").exact(5), b"frame");
 }
 

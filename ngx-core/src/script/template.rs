@@ -77,7 +77,7 @@ pub enum TemplateError {
 const VALUE_GUESS: usize = 24;
 
 impl Template {
-    /// Compiles a string; the variables in it are marked as used.
+    /// Compiles a string, of any bytes; the variables in it are marked as used.
     ///
     /// `$1` to `$9` are captures; a name is made of letters, digits and `_`, in brackets if one of
     /// these follows.
@@ -86,24 +86,26 @@ impl Template {
     ///
     /// A `$` that begins no variable: there is no way to escape it, as in nginx.
     pub fn compile<C: ?Sized + 'static>(
-        text: &str,
+        text: impl AsRef<[u8]>,
         variables: &mut Variables<C>,
     ) -> Result<Self, TemplateError> {
+        let text = text.as_ref();
         let mut parts = Vec::new();
         let mut rest = text;
 
-        while let Some((literal, after)) = rest.split_once('$') {
+        while let Some(dollar) = rest.iter().position(|byte| *byte == b'$') {
+            let (literal, after) = rest.split_at(dollar);
             push_literal(&mut parts, literal);
-            let (name, tail) = split_name(text, after)?;
-            parts.push(match name.as_bytes() {
+            let (name, tail) = split_name(text, after.get(1..).unwrap_or_default())?;
+            parts.push(match name {
                 [digit @ b'1'..=b'9'] => Part::Capture(digit - b'0'),
-                _ => Part::Variable(variables.index(name)),
+                _ => Part::Variable(variables.index(&String::from_utf8_lossy(name))),
             });
             rest = tail;
         }
 
         if parts.is_empty() {
-            return Ok(Self::from_literal(text.to_owned()));
+            return Ok(Self::from_literal(text.to_vec()));
         }
         push_literal(&mut parts, rest);
 
@@ -185,27 +187,28 @@ impl Template {
     }
 }
 
-fn push_literal(parts: &mut Vec<Part>, text: &str) {
+fn push_literal(parts: &mut Vec<Part>, text: &[u8]) {
     if !text.is_empty() {
-        parts.push(Part::Literal(Bytes::copy_from_slice(text.as_bytes())));
+        parts.push(Part::Literal(Bytes::copy_from_slice(text)));
     }
 }
 
 /// The name that follows a `$`, and what follows the name.
-fn split_name<'a>(text: &str, after: &'a str) -> Result<(&'a str, &'a str), TemplateError> {
-    let invalid = || TemplateError::InvalidName(text.to_owned());
+fn split_name<'a>(text: &[u8], after: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), TemplateError> {
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let invalid = || TemplateError::InvalidName(shown(text));
 
-    if let Some(bracketed) = after.strip_prefix('{') {
+    if let Some(bracketed) = after.strip_prefix(b"{") {
         let (name, tail) = bracketed.split_at(name_len(bracketed));
-        return match tail.strip_prefix('}') {
+        return match tail.strip_prefix(b"}") {
             Some(_) if name.is_empty() => Err(invalid()),
             Some(tail) => Ok((name, tail)),
             None if bracketed.is_empty() => Err(invalid()),
-            None => Err(TemplateError::MissingBracket(name.to_owned())),
+            None => Err(TemplateError::MissingBracket(shown(name))),
         };
     }
 
-    let len = match after.as_bytes().first() {
+    let len = match after.first() {
         Some(b'1'..=b'9') => 1,
         _ => name_len(after),
     };
@@ -217,9 +220,9 @@ fn split_name<'a>(text: &str, after: &'a str) -> Result<(&'a str, &'a str), Temp
 }
 
 /// How many bytes at the front of `text` may stand in a name; all of them are ASCII.
-fn name_len(text: &str) -> usize {
-    text.bytes()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+fn name_len(text: &[u8]) -> usize {
+    text.iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
         .count()
 }
 
@@ -238,16 +241,13 @@ pub fn fuzz_template(data: &[u8]) {
         }
     }
 
-    let Ok(text) = str::from_utf8(data) else {
-        return;
-    };
     let mut variables = Variables::<Nothing>::new();
-    if let Ok(template) = Template::compile(text, &mut variables) {
+    if let Ok(template) = Template::compile(data, &mut variables) {
         let literals = template.parts().map(|part| match part {
             Part::Literal(bytes) => bytes.len(),
             Part::Variable(_) | Part::Capture(_) => 0,
         });
         assert_eq!(template.eval_bytes(&Nothing).len(), literals.sum::<usize>());
-        assert_eq!(template.literal().is_some(), !text.contains('$'));
+        assert_eq!(template.literal().is_some(), !data.contains(&b'$'));
     }
 }

@@ -147,7 +147,7 @@ fn bad_templates_are_refused() {
 fn values_are_kept_as_their_flags_say() {
     let mut variables = variables();
     let twice = |name: &str, variables: &mut Variables<Request>| {
-        Template::compile(&format!("${name},${name}"), variables).unwrap()
+        Template::compile(format!("${name},${name}"), variables).unwrap()
     };
     let count = twice("count", &mut variables);
     let fresh = twice("fresh", &mut variables);

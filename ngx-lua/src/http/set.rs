@@ -45,7 +45,7 @@ pub(super) fn set_by(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let code = code::of_directive(cx, args, 1)?;
     let mut arguments = Vec::new();
     for (at, word) in args.values().iter().enumerate().skip(2) {
-        let argument = Template::compile(word.as_str(), cx.part::<Variables<Request>>())
+        let argument = Template::compile(word.as_bytes(), cx.part::<Variables<Request>>())
             .map_err(|error| args.problem_at(at, error.to_string()))?;
         arguments.push(argument);
     }

@@ -354,7 +354,7 @@ pub(super) fn place_defaults(cx: &mut Cx<'_>) -> Result<(), Problem> {
 }
 
 fn template(cx: &mut Cx<'_>, args: &Args<'_>, i: usize) -> Result<Template, Problem> {
-    Template::compile(args.arg(i).as_str(), cx.part::<Variables<Request>>())
+    Template::compile(args.arg(i).as_bytes(), cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(i, error.to_string()))
 }
 

@@ -56,7 +56,7 @@ pub(super) fn set_error_page(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Pro
         name @ [b'@', ..] => ErrorTarget::Named(Bytes::copy_from_slice(name)),
         _ => {
             let variables = cx.part::<Variables<Request>>();
-            let template = Template::compile(target.as_str(), variables)
+            let template = Template::compile(target.as_bytes(), variables)
                 .map_err(|error| args.problem_at(args.values().len() - 1, error.to_string()))?;
             ErrorTarget::Uri(Arc::new(template))
         }

@@ -125,7 +125,8 @@ fn set(cx: &mut Cx<'_>, args: &Args<'_>, alias: Alias) -> Result<(), Problem> {
         }
     }
     // A slash at the end of a root would be doubled; that of an alias counts.
-    let text = match text.strip_suffix('/') {
+    let text = args.arg(0).as_bytes();
+    let text = match text.strip_suffix(b"/") {
         Some(rest) if alias == Alias::None => rest,
         _ => text,
     };

@@ -272,7 +272,7 @@ fn invalid(args: &Args<'_>, at: usize, message: &str) -> Problem {
 }
 
 fn compile(cx: &mut Cx<'_>, args: &Args<'_>, at: usize) -> Result<Template, Problem> {
-    Template::compile(args.arg(at).as_str(), cx.part::<Variables<Request>>())
+    Template::compile(args.arg(at).as_bytes(), cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(at, error.to_string()))
 }
 

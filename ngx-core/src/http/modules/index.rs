@@ -64,7 +64,7 @@ fn set_index(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
             let message = "only the last index in \"index\" directive should be absolute";
             cx.report(Problem::warn(word.span(), message));
         }
-        let name = Template::compile(text, cx.part::<Variables<Request>>())
+        let name = Template::compile(word.as_bytes(), cx.part::<Variables<Request>>())
             .map_err(|error| args.problem_at(i, error.to_string()))?;
         names.push(name);
     }

@@ -367,7 +367,7 @@ fn set_set(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let variable = variables
         .define(name)
         .map_err(|error| args.problem_at(0, error.to_string()))?;
-    let value = compile(cx, args, 1, args.arg(1).as_str())?;
+    let value = compile(cx, args, 1, args.arg(1).as_bytes())?;
     push(cx, Instruction::Set { variable, value });
     Ok(())
 }
@@ -390,7 +390,7 @@ fn set_rewrite(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let text = args.arg(0).as_str();
     let pattern = Pattern::compile(text, false, cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(0, error.to_string()))?;
-    let target = args.arg(1).as_str();
+    let target = args.arg(1).as_bytes();
     if target.is_empty() {
         return Err(args.problem_at(1, "empty replacement"));
     }
@@ -428,13 +428,13 @@ fn set_rewrite(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
 }
 
 /// Whether a target names another server rather than a path of this one.
-fn is_elsewhere(target: &str) -> bool {
+fn is_elsewhere(target: &[u8]) -> bool {
     ["http://", "https://", "$scheme"]
         .iter()
-        .any(|scheme| target.starts_with(scheme))
+        .any(|scheme| target.starts_with(scheme.as_bytes()))
 }
 
-fn compile(cx: &mut Cx<'_>, args: &Args<'_>, at: usize, text: &str) -> Result<Template, Problem> {
+fn compile(cx: &mut Cx<'_>, args: &Args<'_>, at: usize, text: &[u8]) -> Result<Template, Problem> {
     Template::compile(text, cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(at, error.to_string()))
 }

@@ -82,8 +82,8 @@ fn set_try_files(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
     let last = args.values().len() - 1;
     let mut tries = Vec::with_capacity(last);
     for i in 0..last {
-        let text = args.arg(i).as_str();
-        let (text, folder) = match text.strip_suffix('/') {
+        let text = args.arg(i).as_bytes();
+        let (text, folder) = match text.strip_suffix(b"/") {
             Some(rest) => (rest, true),
             None => (text, false),
         };
@@ -98,7 +98,7 @@ fn set_try_files(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
             Ok(status @ 0..=999) if !digits.starts_with('+') => Fallback::Status(status),
             _ => return Err(args.problem_at(last, format!("invalid code \"{text}\""))),
         },
-        None => Fallback::Target(template(cx, args, (last, text))?),
+        None => Fallback::Target(template(cx, args, (last, args.arg(last).as_bytes()))?),
     };
     cx.conf(&CONF)
         .0
@@ -108,7 +108,7 @@ fn set_try_files(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
 fn template(
     cx: &mut Cx<'_>,
     args: &Args<'_>,
-    (i, text): (usize, &str),
+    (i, text): (usize, &[u8]),
 ) -> Result<Template, Problem> {
     Template::compile(text, cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(i, error.to_string()))

@@ -228,7 +228,7 @@ fn destination(
     if options.buffer > 0 {
         return Err(args.problem_at(0, "buffered logs cannot have variables in name"));
     }
-    let template = Template::compile(path.as_str(), cx.part::<Variables<Request>>())
+    let template = Template::compile(path.as_bytes(), cx.part::<Variables<Request>>())
         .map_err(|error| args.problem_at(0, error.to_string()))?;
     let mut prefix = Vec::new();
     if !path.as_str().starts_with('/') {

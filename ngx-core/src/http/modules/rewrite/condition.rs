@@ -94,7 +94,7 @@ impl Condition {
             let problem = invalid(args, first.at, first.text);
             return Err(problem.with_help(format!("\"{}\" takes one name of a file", first.text)));
         };
-        let name = compile(cx, args, name.at, name.text)?;
+        let name = compile(cx, args, name.at, name.bytes)?;
         let test = Test::File { kind, name };
         Ok(Self { test, negated })
     }
@@ -105,6 +105,8 @@ struct Inside<'a> {
     /// Its number among the arguments.
     at: usize,
     text: &'a str,
+    /// The same, byte by byte.
+    bytes: &'a [u8],
 }
 
 /// The words between the parentheses, which may stand alone.
@@ -124,18 +126,20 @@ fn inside<'a>(args: &Args<'a>) -> Result<Vec<Inside<'a>>, Problem> {
     }
     let mut words = Vec::with_capacity(last + 1);
     for (at, word) in args.values().iter().enumerate() {
-        let mut text = Word::as_str(word);
+        let (mut text, mut bytes) = (Word::as_str(word), word.as_bytes());
         let mut bare = false;
         if at == 0 {
             text = text.strip_prefix('(').unwrap_or(text);
+            bytes = bytes.strip_prefix(b"(").unwrap_or(bytes);
             bare = text.is_empty();
         }
         if at == last && !bare {
             text = text.strip_suffix(')').unwrap_or(text);
+            bytes = bytes.strip_suffix(b")").unwrap_or(bytes);
             bare = text.is_empty();
         }
         if !bare {
-            words.push(Inside { at, text });
+            words.push(Inside { at, text, bytes });
         }
     }
     Ok(words)
@@ -173,7 +177,7 @@ fn of_variable(
     let test = match bare {
         "=" => Test::Equal {
             variable,
-            value: compile(cx, args, value.at, value.text)?,
+            value: compile(cx, args, value.at, value.bytes)?,
         },
         "~" | "~*" => {
             let variables = cx.part::<Variables<Request>>();

@@ -24,16 +24,18 @@ impl Replacement {
     /// # Errors
     /// A `$` begins no variable.
     pub(super) fn parse(
-        text: &str,
+        text: impl AsRef<[u8]>,
         whole: bool,
         variables: &mut Variables<Request>,
     ) -> Result<Self, TemplateError> {
-        let stripped = text.strip_suffix('?');
+        let text = text.as_ref();
+        let stripped = text.strip_suffix(b"?");
         let keep_args = stripped.is_none();
         let text = stripped.unwrap_or(text);
-        let has_question = text.contains('?');
-        let (path, args) = match text.split_once('?') {
-            Some((path, args)) if !whole => (path, Some(args)),
+        let question = text.iter().position(|byte| *byte == b'?');
+        let has_question = question.is_some();
+        let (path, args) = match question {
+            Some(at) if !whole => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
             _ => (text, None),
         };
         let path = Template::compile(path, variables)?;

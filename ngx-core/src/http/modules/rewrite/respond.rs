@@ -34,8 +34,8 @@ impl Return {
     pub(super) fn parse(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<Self, Problem> {
         let word = args.arg(0);
         let Ok(status) = values::number(word.as_bytes()) else {
-            if args.values().len() == 1 && is_elsewhere(word.as_str()) {
-                let target = compile(cx, args, 0, word.as_str())?;
+            if args.values().len() == 1 && is_elsewhere(word.as_bytes()) {
+                let target = compile(cx, args, 0, word.as_bytes())?;
                 return Ok(Self::Redirect {
                     status: 302,
                     target,
@@ -47,7 +47,7 @@ impl Return {
             .ok()
             .filter(|status| (100..=999).contains(status));
         let status = status.ok_or_else(|| invalid(args))?;
-        let text = compile(cx, args, 1, args.arg(1).as_str())?;
+        let text = compile(cx, args, 1, args.arg(1).as_bytes())?;
         let is_empty = text.literal().is_some_and(Bytes::is_empty);
         Ok(match status {
             301 | 302 | 303 | 307 | 308 => Self::Redirect {
