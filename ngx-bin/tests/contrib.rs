@@ -99,6 +99,35 @@ fn the_image_has_a_configuration_that_serves() {
     server.expect_in("stderr", "start worker");
 }
 
+/// The unit's configuration, with the paths of the unit and of the rules for logs.
+#[test]
+fn the_unit_has_a_configuration_that_serves() {
+    if !ours("the configuration beside the unit") {
+        return;
+    }
+    let mime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/mime.types");
+    let text = with(
+        contrib("systemd/nginx.conf"),
+        &[
+            ("user              ngx;", ""),
+            ("/etc/ngx/mime.types", "{mime}"),
+            ("/etc/ngx/conf.d", "{dir}/conf.d"),
+            ("/run/ngx.pid", "{dir}/nginx.pid"),
+            ("/var/log/ngx/", "{dir}/"),
+            ("/var/lib/ngx/", "{dir}/"),
+            ("listen       80;", "listen 127.0.0.1:{port};"),
+            ("/srv/html", "{dir}/html"),
+        ],
+    );
+    let server = Setup::raw(&format!("daemon off; {text}"))
+        .set("mime", mime.display())
+        .file("html/index.html", "<p>hello")
+        .start();
+    assert_eq!(server.get("/").expect(200).text(), "<p>hello");
+    server.expect_access_log("GET / HTTP/1.1");
+    assert_eq!(server.control(&["-s", "reload"]).code, Some(0));
+}
+
 /// What the unit and the image call exists: options and signals.
 #[test]
 fn the_commands_of_the_unit_and_of_the_image_are_right() {
@@ -107,6 +136,7 @@ fn the_commands_of_the_unit_and_of_the_image_are_right() {
         "Type=notify",
         "ExecStartPre=/usr/sbin/ngx -t -q",
         "ExecStart=/usr/sbin/ngx -g \"daemon off;\"",
+        "ExecReload=/usr/sbin/ngx -s reload",
         "KillSignal=SIGQUIT",
     ] {
         assert!(unit.contains(line), "no {line}");

@@ -227,7 +227,9 @@ impl Setup {
 
     fn write(&mut self, template: &str) {
         let text = self.fill(template);
-        fs::write(self.path("nginx.conf"), text).unwrap();
+        // In one go: a server that still has a signal to look into may read it now.
+        fs::write(self.path("nginx.conf.new"), text).unwrap();
+        fs::rename(self.path("nginx.conf.new"), self.path("nginx.conf")).unwrap();
     }
 
     fn command(&self, program: &Path, args: &[&str]) -> Command {

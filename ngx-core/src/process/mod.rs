@@ -112,7 +112,7 @@ pub enum Command {
     /// Accept nothing any more, and end when the last connection does, which need not hurry: the
     /// others serve on.
     Leave,
-    /// Accept nothing any more, and end when the last connection does.
+    /// Accept nothing any more, and end when the last connection does; idle ones end in a moment.
     Quit,
     /// End now.
     Terminate,

@@ -184,12 +184,17 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
     };
     notice!("gracefully shutting down");
     accepting.close().await;
-    let hurried = !slowly || {
-        service.leave();
-        tokio::select! {
-            () = idle(&*service, serving.patience) => false,
-            command = post.inbox.recv() => matches!(command, Some(Command::Quit)),
-        }
+    // Who is about to ask on an idle connection is answered; a connection that is closed under a
+    // request would be an error of the client's.
+    service.leave();
+    let patience = if slowly {
+        serving.patience
+    } else {
+        Some(GRACE)
+    };
+    let hurried = tokio::select! {
+        () = idle(&*service, patience) => !slowly,
+        command = post.inbox.recv() => matches!(command, Some(Command::Quit)),
     };
     if hurried {
         service.close_gracefully();
@@ -264,6 +269,9 @@ async fn terminated(inbox: &mut UnboundedReceiver<Command>) {
     }
 }
 
+/// How long idle connections stay when the server ends: those in use have a response by then that
+/// says so.
+const GRACE: Duration = Duration::from_millis(200);
 /// How long connections that are cut off have to say so in the log.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How often a thread that is ending looks whether its connections are gone.

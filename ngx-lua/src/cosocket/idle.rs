@@ -73,7 +73,9 @@ impl Idle {
                 watcher.wake_by_ref();
             }
         }
-        self.kept.borrow_mut().push_back(Kept { link, since, until });
+        self.kept
+            .borrow_mut()
+            .push_back(Kept { link, since, until });
     }
 
     /// Since when the one that idles for longest does.
