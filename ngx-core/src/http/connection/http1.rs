@@ -12,7 +12,7 @@ use ngx_buf::{Buf, Chain, Flags, Flow, Limit, WriteError};
 
 use super::framing::Body;
 use super::writers::{self, Out, Turn};
-use crate::http::core::{self, LocationConf};
+use crate::http::core::LocationConf;
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
 use crate::http::output::TIMED_OUT;
@@ -131,7 +131,7 @@ impl Http1 {
         self.told.set(ptr::null());
         self.chunked.set(false);
         self.sent_before.set(self.written());
-        self.set_location(r.conf(&core::LOCATION));
+        self.set_location(r.core());
     }
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
@@ -292,20 +292,22 @@ impl Http1 {
         self.write_out(out)
     }
 
-    /// Writes what the client takes.
+    /// Writes what the client takes, if it is time for that.
+    #[inline]
     fn write_out(&self, out: &mut Out) -> Result<Flow, WriteError> {
-        let mut turn = self.turn.get();
-        let mut flow = Flow::Done;
         if !out.may_wait() {
-            let before = out.sent();
-            flow = out.try_write(&self.transport)?;
-            turn.written += out.sent() - before;
-            self.turn.set(turn);
+            return self.write_now(out);
         }
-        if turn.is_over() {
-            flow = Flow::Again;
-        }
-        Ok(flow)
+        Ok(self.turn.get().flow(Flow::Done))
+    }
+
+    fn write_now(&self, out: &mut Out) -> Result<Flow, WriteError> {
+        let before = out.sent();
+        let flow = out.try_write(&self.transport)?;
+        let mut turn = self.turn.get();
+        turn.written += out.sent() - before;
+        self.turn.set(turn);
+        Ok(turn.flow(flow))
     }
 }
 
@@ -315,7 +317,7 @@ impl Downstream for Http1 {
     }
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
-        let conf = r.conf(&core::LOCATION);
+        let conf = r.core();
         let rate = r.limit_rate_at(conf);
         let limit = (rate > 0).then(|| {
             let now = Instant::now();

@@ -1,6 +1,5 @@
 //! Whether a body goes out in chunks (RFC 9112 §7.1). The connection cuts them.
 
-use crate::http::core;
 use crate::http::module::{HttpModule, Ordered};
 use crate::http::parse::{Method, Version};
 use crate::http::request::Request;
@@ -39,7 +38,7 @@ fn header(r: &Request) -> Step<()> {
         return Step::Next(());
     }
     if response.content_length().is_none() {
-        let allowed = *r.conf(&core::LOCATION).chunked_transfer_encoding;
+        let allowed = *r.core().chunked_transfer_encoding;
         if allowed && r.head().version() >= Version::HTTP_11 {
             response.set_chunked(true);
         } else if let Some(downstream) = r.downstream() {

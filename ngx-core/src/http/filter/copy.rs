@@ -9,7 +9,7 @@ const TAG: Tag = Tag::new(&"copy filter");
 
 /// The output chain of a response, as `sendfile`, `output_buffers` and `aio` say.
 pub(crate) fn output_chain(r: &Request) -> OutputChain {
-    let conf = r.conf(&core::LOCATION);
+    let conf = r.core();
     let (num, size) = *conf.output_buffers;
     let mut context = OutputContext::new(TAG);
     context.sendfile = *conf.sendfile && !r.parts().output.needs_memory();

@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::http::core::{self, IfModifiedSince};
+use crate::http::core::IfModifiedSince;
 use crate::http::module::{HttpModule, Ordered};
 use crate::http::parse::{Known, parse_date};
 use crate::http::request::Request;
@@ -39,7 +39,7 @@ fn header(r: &Request) -> Step<()> {
             if_match: head.get(Known::IfMatch),
             if_none_match: head.get(Known::IfNoneMatch),
         };
-        let mode = *r.conf(&core::LOCATION).if_modified_since;
+        let mode = *r.core().if_modified_since;
         conditions.check(response.last_modified(), etag.as_deref(), mode)
     };
     match outcome {

@@ -72,7 +72,7 @@ fn header(r: &Request) -> Step<()> {
     if r.head().version() < Version::HTTP_10 {
         return Step::Next(());
     }
-    let max = *r.conf(&core::LOCATION).max_ranges;
+    let max = *r.core().max_ranges;
     match asked(r, length, max) {
         Asked::Whole => {
             response.push_field("Accept-Ranges", "bytes");
