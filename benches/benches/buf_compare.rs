@@ -99,10 +99,10 @@ impl Sink for Drain {
 // === the four ways ===
 
 fn by_chain(writer: &mut ChainWriter, parts: &[Bytes], sink: &mut Drain) {
-    for part in parts {
-        writer.push_buf(part.clone());
+    let mut flow = writer.try_write_bytes(sink, parts).unwrap();
+    while flow != Flow::Done {
+        flow = writer.try_write(sink).unwrap();
     }
-    while writer.try_write(sink).unwrap() != Flow::Done {}
 }
 
 fn by_buf_chain(parts: &[Bytes], sink: &mut Drain) {

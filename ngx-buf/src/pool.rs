@@ -40,7 +40,7 @@ pub struct BufPool {
     alignment: usize,
     /// `free.len() <= allocated`
     free: Vec<BytesMut>,
-    /// `allocated <= num`
+    /// `allocated <= num`, but for those from before an alignment.
     allocated: usize,
     peak: usize,
     reused: u64,
@@ -70,9 +70,11 @@ impl BufPool {
     }
 
     /// A pool whose buffers begin at an address that is a multiple of `alignment`, and whose size
-    /// is one too, as direct I/O wants them: `size` is rounded down, but not to nothing, and
-    /// `alignment` up to a power of two. Each buffer costs up to `alignment` bytes more than its
-    /// size, which are skipped at its front.
+    /// is one too, as direct I/O wants them; `alignment` is rounded up to a power of two.
+    ///
+    /// What is skipped at the front of a buffer to get there, up to `alignment` bytes, is taken
+    /// from its size, so that the pool takes no more memory than `num` times `size`; if a buffer is
+    /// too small for that there are fewer, and if there is but one it takes up to `alignment` more.
     #[must_use]
     pub fn aligned(num: usize, size: usize, alignment: usize) -> Self {
         let mut pool = Self {
@@ -148,7 +150,7 @@ impl BufPool {
 
     /// A buffer of another size, that counts as one of the pool's while it is in use.
     pub(crate) fn take_new(&mut self, size: usize) -> Option<BytesMut> {
-        if self.allocated == self.num {
+        if self.allocated >= self.num {
             return None;
         }
         self.allocated += 1;
@@ -164,8 +166,14 @@ impl BufPool {
         if alignment <= self.alignment {
             return;
         }
+        // Without alignment a buffer costs its size, with it as much less as may be skipped.
+        let cost = self.size + (self.alignment - 1);
         self.alignment = alignment;
-        self.size = (self.size & !(alignment - 1)).max(alignment);
+        self.size = (cost.saturating_sub(alignment - 1) & !(alignment - 1)).max(alignment);
+        let aligned = self.size + (alignment - 1);
+        if aligned > cost {
+            self.num = (self.num.saturating_mul(cost) / aligned).max(1);
+        }
         let before = self.free.len();
         self.free
             .retain(|buffer| buffer.len() == self.size && is_aligned(buffer, alignment));
@@ -179,7 +187,12 @@ impl BufPool {
 
     /// Whether none is free and none may be made.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.free.is_empty() && self.allocated == self.num
+        self.free.is_empty() && self.allocated >= self.num
+    }
+
+    /// None of the buffers that are in use will come back.
+    pub(crate) fn forget_used(&mut self) {
+        self.allocated = self.free.len();
     }
 
     /// `n` buffers that are in use will not come back.
@@ -266,7 +279,9 @@ mod tests {
     fn aligned_buffers_come_back_aligned() {
         for alignment in [1, 2, 512, 4096] {
             let mut pool = BufPool::aligned(2, 10_000, alignment);
-            assert_eq!(pool.size(), 10_000 / alignment * alignment);
+            assert_eq!(pool.size() % alignment, 0);
+            assert!(pool.size() + alignment <= 10_000 + 1, "{}", pool.size());
+            assert!(pool.size() + 2 * alignment > 10_000);
             for _ in 0..3 {
                 let (a, b) = (pool.take().unwrap(), pool.take().unwrap());
                 for buffer in [a, b] {
@@ -281,6 +296,11 @@ mod tests {
             assert_eq!(pool.stats().reused, 4);
         }
         assert_eq!(BufPool::aligned(1, 100, 512).size(), 512);
+        for (num, size) in [(2, 512), (4, 600), (3, 1024), (8, 1023), (1, 1)] {
+            let pool = BufPool::aligned(num, size, 512);
+            let cost = pool.num() * (pool.size() + 511);
+            assert!(cost <= (num * size).max(1023), "{num} x {size}: {cost}");
+        }
         assert_eq!(BufPool::aligned(1, 3000, 1000).alignment(), 1024);
     }
 

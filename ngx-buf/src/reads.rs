@@ -148,6 +148,14 @@ impl Reads {
         self.reader = reader;
     }
 
+    /// What is being read is of no interest any more.
+    pub(crate) fn reset(&mut self) {
+        if self.busy {
+            self.busy = false;
+            self.slot = None;
+        }
+    }
+
     /// Reads, or has somebody read, and then there is no outcome yet.
     pub(crate) fn begin(
         &mut self,

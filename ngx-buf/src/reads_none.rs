@@ -18,6 +18,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Reads {}
 
 impl Reads {
+    pub(crate) fn reset(&mut self) {}
+
     pub(crate) fn begin(
         &mut self,
         file: &Arc<FileBuf>,

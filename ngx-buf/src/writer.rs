@@ -1,16 +1,20 @@
 //! The chain writer: the unsent rest of a chain on its way into a sink.
 
-use std::io::{self, IoSlice};
-use std::sync::Arc;
+mod direct;
+mod offer;
+mod tail;
+
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use smallvec::{Array, SmallVec};
 
 use crate::output::align::Plan;
 use crate::pool::{block, is_aligned};
 use crate::{Allowance, Buf, Chain, Flags, Flow, Limit, Sink, WriteError};
+use offer::{Offer, file_run};
+use tail::{SMALL, Tail};
 
 /// Keeps what was not sent yet, and sends it as the sink takes it.
 ///
@@ -20,8 +24,10 @@ use crate::{Allowance, Buf, Chain, Flags, Flow, Limit, Sink, WriteError};
 ///                          (more follows)                --> Sink
 /// ```
 ///
-/// Memory goes out in one vectored write of up to 1024 pieces (`IOV_MAX`), files by `sendfile` where the sink can do
-/// it, and head and file without a small packet between them. One call writes 2 MiB at most
+/// Memory goes out in one vectored write of up to 1024 pieces (`IOV_MAX`), files by `sendfile`
+/// where the sink can do it, and head and file without a small packet between them. Parts of the
+/// same memory that follow each other are one piece, and many small pieces are copied together,
+/// which costs less than to count and to gather each. One call writes 2 MiB at most
 /// ([`set_turn`](Self::set_turn)), so that a fast peer cannot starve the others on its thread.
 ///
 /// The first error is the end: what is left is dropped, and every later call is
@@ -44,7 +50,9 @@ use crate::{Allowance, Buf, Chain, Flags, Flow, Limit, Sink, WriteError};
 #[derive(Debug)]
 pub struct ChainWriter {
     out: Chain,
-    /// `pending == out.size()`
+    /// What was copied together; it comes behind `out`.
+    tail: Tail,
+    /// `pending == out.size() + tail.len()`
     pending: u64,
     sent: u64,
     turn: u64,
@@ -89,6 +97,7 @@ impl Default for ChainWriter {
     fn default() -> Self {
         Self {
             out: Chain::new(),
+            tail: Tail::default(),
             pending: 0,
             sent: 0,
             turn: TURN,
@@ -145,10 +154,16 @@ impl ChainWriter {
         if self.ended {
             return;
         }
+        let mut small = 0;
         for buf in &chain {
             self.count(buf);
+            small += u32::from((1..=SMALL as u64).contains(&buf.len()) && buf.is_memory());
         }
-        self.out.append(chain);
+        if small > FEW_SMALL || !self.tail.is_empty() {
+            self.place_all(chain);
+        } else {
+            self.out.append(chain);
+        }
     }
 
     /// Appends one buf, without a chain around it.
@@ -159,7 +174,34 @@ impl ChainWriter {
         }
         let buf = buf.into();
         self.count(&buf);
-        self.out.push(buf);
+        if self.tail.is_empty() {
+            self.out.push(buf);
+        } else {
+            self.place_all(buf.into());
+        }
+    }
+
+    /// Appends `bytes`, which the caller keeps: if they are few they are copied, into memory that
+    /// is used again and again, else they are shared.
+    #[inline]
+    pub fn push_bytes(&mut self, bytes: &Bytes) {
+        if bytes.len() <= SMALL {
+            self.push_slice(bytes);
+        } else {
+            self.push_buf(bytes.clone());
+        }
+    }
+
+    /// Appends a copy of `bytes`: if they are few in memory that is used again and again, else in
+    /// memory of their own. Many small pieces are best given in this way.
+    #[inline]
+    pub fn push_slice(&mut self, bytes: &[u8]) {
+        if bytes.len() > SMALL {
+            self.push_buf(Bytes::copy_from_slice(bytes));
+        } else if !self.ended && !bytes.is_empty() {
+            self.pending += bytes.len() as u64;
+            self.copy(bytes);
+        }
     }
 
     /// Ends the postponing of what is kept now: the next call writes it.
@@ -229,7 +271,7 @@ impl ChainWriter {
     /// Whether nothing is kept, neither here nor, as far as it says, in the sink.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.out.is_empty() && !self.unflushed
+        self.out.is_empty() && self.tail.is_empty() && !self.unflushed
     }
 
     /// How many bytes the sink has taken since the beginning.
@@ -244,7 +286,8 @@ impl ChainWriter {
         self.ended
     }
 
-    /// What is kept, in order.
+    /// What is kept as it was given, in order. Behind it there may be bytes that were copied
+    /// together: only [`pending`](Self::pending) counts all.
     #[must_use]
     pub fn chain(&self) -> &Chain {
         &self.out
@@ -254,6 +297,40 @@ impl ChainWriter {
     fn count(&mut self, buf: &Buf) {
         self.pending += buf.len();
         self.hurry |= buf.flags().intersects(HURRY);
+    }
+
+    /// Appends bufs that were counted: the small ones are copied together, as long as one block has
+    /// room for them.
+    fn place_all(&mut self, chain: Chain) {
+        let mut full = false;
+        for buf in chain {
+            match buf.as_slice() {
+                // Its marks were counted too.
+                Some([]) => {}
+                None if buf.is_empty() && !self.tail.is_empty() => {}
+                Some(bytes) if !full && bytes.len() <= SMALL && self.tail.push(bytes) => {}
+                small => {
+                    full |= small.is_some_and(|bytes| bytes.len() <= SMALL);
+                    self.seal();
+                    self.out.push(buf);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn copy(&mut self, bytes: &[u8]) {
+        if !self.tail.push(bytes) {
+            self.seal();
+            self.tail.push(bytes);
+        }
+    }
+
+    /// Makes a buf of what was copied, for something else comes behind it.
+    fn seal(&mut self) {
+        if let Some(bytes) = self.tail.seal() {
+            self.out.push(bytes);
+        }
     }
 
     fn run<S: Sink + ?Sized>(&mut self, sink: &mut S, left: &mut u64) -> Result<Flow, WriteError> {
@@ -281,14 +358,14 @@ impl ChainWriter {
         left: &mut u64,
     ) -> Result<Option<Pause>, WriteError> {
         if !self.hurry && self.pending < self.postpone {
-            return Ok((!self.out.is_empty()).then_some(Pause::Postponed));
+            let nothing = self.out.is_empty() && self.tail.is_empty();
+            return Ok((!nothing).then_some(Pause::Postponed));
         }
-        loop {
-            // Specials have their turn when everything before them has gone.
+        // Specials have their turn when everything before them has gone.
+        if !self.out.is_empty() {
             self.out.advance(0);
-            if self.out.is_empty() {
-                return self.flush_sink(sink);
-            }
+        }
+        while self.pending > 0 {
             let most = match self.allowance() {
                 Allowance::Wait(at) => return Ok(Some(Pause::Until(at))),
                 Allowance::Bytes(_) if *left == 0 => return Ok(Some(Pause::Turn)),
@@ -296,15 +373,8 @@ impl ChainWriter {
             };
             match self.write_front(sink, most) {
                 Ok(n) => {
-                    self.pending -= n;
-                    if self.pending == 0 {
-                        self.out.clear();
-                    } else {
-                        self.out.advance(n);
-                    }
-                    self.sent += n;
+                    self.consume(n);
                     *left -= n;
-                    self.unflushed |= n > 0;
                 }
                 Err(WriteError::Io(e)) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(WriteError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -313,6 +383,24 @@ impl ChainWriter {
                 Err(error) => return Err(error),
             }
         }
+        self.flush_sink(sink)
+    }
+
+    /// `n` bytes were sent, or none.
+    #[inline]
+    fn consume(&mut self, n: u64) {
+        self.pending -= n;
+        if self.pending == 0 {
+            self.out.clear();
+            self.tail.clear();
+        } else {
+            let over = self.out.advance(n);
+            if over > 0 {
+                self.tail.advance(over);
+            }
+        }
+        self.sent += n;
+        self.unflushed |= n > 0;
     }
 
     fn flush_sink<S: Sink + ?Sized>(&mut self, sink: &mut S) -> Result<Option<Pause>, WriteError> {
@@ -347,12 +435,13 @@ impl ChainWriter {
             }
             self.read_file(most)?;
         }
-        let limit = most.min(self.offer);
-        let taken = if self.out.len() > FEW {
-            offer_many(&self.out, limit, most, sink)?
-        } else {
-            offer::<[IoSlice<'_>; FEW], S>(&self.out, limit, most, sink)?
+        let offer = Offer {
+            out: &self.out,
+            tail: self.tail.as_slice(),
+            limit: most.min(self.offer),
+            most,
         };
+        let taken = offer.make(sink)?;
         // What took a part takes little again, as a rule: to gather everything for every small
         // portion would cost more than the portion.
         self.offer = if taken.all {
@@ -364,21 +453,13 @@ impl ChainWriter {
     }
 
     fn send_file<S: Sink + ?Sized>(&mut self, sink: &mut S, most: u64) -> Result<u64, WriteError> {
-        let mut ranges = self.out.iter().map_while(Buf::file_parts);
-        let Some((file, first)) = ranges.next() else {
+        let len = file_run(&self.out, most);
+        let Some((file, range)) = self.out.front().and_then(Buf::file_parts) else {
             return Ok(0);
         };
-        let mut end = first.end;
-        for (other, range) in ranges {
-            if !Arc::ptr_eq(file, other) || range.start != end || end - first.start >= most {
-                break;
-            }
-            end = range.end;
-        }
-        let len = (end - first.start).min(most);
         let count = usize::try_from(len).unwrap_or(usize::MAX);
-        match sink.try_send_file(file.file(), first.start, count) {
-            Ok(0) => Err(file.truncated(first.start, len).into()),
+        match sink.try_send_file(file.file(), range.start, count) {
+            Ok(0) => Err(file.truncated(range.start, len).into()),
             Ok(n) => Ok(n as u64),
             Err(e) if refuses_file(e.kind()) => {
                 self.reads_files = true;
@@ -421,92 +502,13 @@ impl ChainWriter {
     fn end(&mut self, error: WriteError) -> WriteError {
         self.ended = true;
         self.out.clear();
+        self.tail.clear();
         self.pending = 0;
         self.unflushed = false;
         self.pause = None;
         self.scratch = None;
         error
     }
-}
-
-/// What became of an offer.
-struct Taken {
-    bytes: u64,
-    all: bool,
-}
-
-/// [`offer`] with room for as many pieces as the system takes, which is not needed often and too
-/// much for every stack frame.
-#[inline(never)]
-fn offer_many<S: Sink + ?Sized>(
-    out: &Chain,
-    limit: u64,
-    most: u64,
-    sink: &mut S,
-) -> Result<Taken, WriteError> {
-    offer::<[IoSlice<'_>; MANY], S>(out, limit, most, sink)
-}
-
-/// Offers the memory at the front, up to `limit` bytes, and says whether the next thing to be sent
-/// is there already, so that what goes now had better wait for it. What lies behind `most` bytes is
-/// not to be sent now.
-fn offer<'a, A: Array<Item = IoSlice<'a>>, S: Sink + ?Sized>(
-    out: &'a Chain,
-    limit: u64,
-    most: u64,
-    sink: &mut S,
-) -> Result<Taken, WriteError> {
-    let mut pieces = SmallVec::<A>::new();
-    let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
-    let before = left;
-    let mut more = false;
-    // The memory that the last piece is a part of, from its beginning, and how long the piece is.
-    let (mut whole, mut used): (&[u8], usize) = (&[], 0);
-    for buf in out {
-        let Some((memory, spare)) = buf.whole() else {
-            // A special is no piece; a file comes next.
-            more = !buf.is_empty();
-            if more {
-                break;
-            }
-            continue;
-        };
-        let len = memory.len() - spare;
-        if len == 0 {
-            continue;
-        }
-        let goes_on = goes_on(whole, used, memory, len);
-        if left == 0 || !goes_on && pieces.len() == pieces.inline_size() {
-            more = left > 0 || limit < most;
-            break;
-        }
-        let len = len.min(left);
-        left -= len;
-        if goes_on {
-            pieces.pop();
-            used += len;
-        } else {
-            (whole, used) = (memory, len);
-        }
-        pieces.push(IoSlice::new(whole.get(..used).unwrap_or_default()));
-    }
-    match sink.try_write_vectored(&pieces, more)? {
-        0 => Err(WriteError::Closed(io::ErrorKind::WriteZero.into())),
-        n => Ok(Taken {
-            bytes: n as u64,
-            all: n == before - left,
-        }),
-    }
-}
-
-/// Whether the first `len` bytes of `next` are what `whole` has behind its first `used` ones. What
-/// is within `whole` by its address is a part of `whole`, for both are alive.
-#[inline]
-fn goes_on(whole: &[u8], used: usize, next: &[u8], len: usize) -> bool {
-    whole.len() - used >= len
-        && whole
-            .get(used..)
-            .is_some_and(|behind| std::ptr::eq(behind.as_ptr(), next.as_ptr()))
 }
 
 fn refuses_file(kind: io::ErrorKind) -> bool {
@@ -520,10 +522,8 @@ fn refuses_file(kind: io::ErrorKind) -> bool {
 const HURRY: Flags = Flags::FLUSH.union(Flags::LAST_BUF).union(Flags::RECYCLED);
 /// How much a turn writes.
 const TURN: u64 = 2 * 1024 * 1024;
-/// Pieces in one vectored write of a chain of no more links.
-const FEW: usize = 64;
-/// Pieces in one vectored write of a longer chain: the system takes no more (`IOV_MAX`).
-const MANY: usize = 1024;
+/// A chain with more bufs that are small has them copied together.
+const FEW_SMALL: u32 = 4;
 /// How much is offered at least to a sink that takes little.
 const LEAST_OFFER: u64 = 4 * 1024;
 /// How much of a file is read at once when the sink cannot send files.

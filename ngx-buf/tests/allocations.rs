@@ -169,6 +169,26 @@ fn a_file_that_is_copied() {
 }
 
 #[test]
+fn an_output_chain_that_starts_over() {
+    let file = file(5000);
+    let mut connection = Connection::new(context(false), Slow::new(1000));
+    for _ in 0..3 {
+        connection.respond(file_response(&file, 5000));
+        connection.output.reset(context(false));
+    }
+    let made = measure(|| {
+        connection.respond(file_response(&file, 5000));
+        connection.output.reset(context(false));
+        connection.respond(file_response(&file, 5000));
+    });
+    assert_eq!(made.count_total, 0);
+    assert_eq!(
+        measure(|| drop(OutputChain::new(context(true)))).count_total,
+        0
+    );
+}
+
+#[test]
 fn a_file_that_somebody_else_reads() {
     let file = file(50_000);
     let mut connection = Connection::new(context(false), Slow::new(3000));

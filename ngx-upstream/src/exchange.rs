@@ -27,10 +27,6 @@ impl Default for Limits {
 
 /// What an exchange has to tell.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large variant is the frequent one: boxing would allocate for every piece of a body"
-)]
 pub enum Event<H> {
     /// Nothing until more bytes are fed.
     Again,

@@ -28,7 +28,8 @@ pub(crate) fn since(begun: u64) -> Duration {
 /// Whole milliseconds, at most a few years: an `Instant` must be able to hold them.
 pub(crate) fn millis(duration: Duration) -> u64 {
     const LONG: u64 = 1 << 38;
-    u64::try_from(duration.as_millis())
-        .unwrap_or(LONG)
+    let seconds = duration.as_secs().saturating_mul(1000);
+    seconds
+        .saturating_add(u64::from(duration.subsec_millis()))
         .min(LONG)
 }

@@ -108,8 +108,16 @@ impl Run {
         if setting.sink_sends_files {
             sink = sink.with_files();
         }
-        let size = setting.size.max(setting.alignment);
-        let quarter = if setting.num == 1 { size / 4 } else { 0 };
+        let quarter = if setting.num == 1 {
+            setting.size / 4
+        } else {
+            0
+        };
+        let aligned = if setting.alignment > 1 {
+            setting.alignment
+        } else {
+            0
+        };
         Self {
             output,
             way: Way {
@@ -126,7 +134,7 @@ impl Run {
             expected: Model::default(),
             sources: Vec::new(),
             file_last: 0,
-            bound: (setting.num * (size + quarter)) as u64,
+            bound: (setting.num * setting.size + quarter + aligned) as u64,
             sink_fails,
         }
     }

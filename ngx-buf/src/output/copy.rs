@@ -166,6 +166,11 @@ impl Filling {
         self.size
     }
 
+    /// The buffer, unless somebody else has it.
+    pub(super) fn into_memory(self) -> Option<BytesMut> {
+        self.plan.is_none().then_some(self.memory)
+    }
+
     /// How much of the input it has.
     pub(super) fn filled(&self) -> usize {
         self.window.len()

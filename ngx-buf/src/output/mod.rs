@@ -57,17 +57,28 @@ use decide::{Decision, decide};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// To make one costs next to nothing, and one that never copies has nothing on the heap. One that
+/// copies keeps its buffers: whoever sends one response after the other has it
+/// [`reset`](Self::reset) between them.
 #[derive(Debug)]
 pub struct OutputChain {
     cx: OutputContext,
     input: Chain,
+    reads: Reads,
+    alerts: u64,
+    /// Made with the first copy.
+    copying: Option<Box<Copying>>,
+}
+
+/// What it takes to copy.
+#[derive(Debug)]
+struct Copying {
     free: BufPool,
     /// The whole memory of every copy that was handed on and is still held.
     busy: Chain,
     /// The buffer for the front of the input, while somebody else reads into it.
     filling: Option<Filling>,
-    reads: Reads,
-    alerts: u64,
 }
 
 /// What the filter behind an [`OutputChain`] can use, and the memory that may be spent for it.
@@ -94,8 +105,9 @@ pub struct OutputContext {
     /// With the size of a page every page of a file is read once, wherever its range begins. What
     /// direct I/O needs is a matter of the file (`FileBuf::make_direct`).
     pub alignment: usize,
-    /// How much memory copies may take (nginx: `output_buffers`). Under direct I/O a buffer has
-    /// up to one alignment more, and of its size only whole multiples are used.
+    /// How much memory copies may take (nginx: `output_buffers`). Under direct I/O what alignment
+    /// costs is taken from it: there are fewer bytes in a buffer, or fewer buffers. Only a single
+    /// buffer too small for that may take up to one alignment more.
     pub bufs: Bufs,
     /// Marks the copies as the output chain's own.
     pub tag: Tag,
@@ -131,16 +143,29 @@ impl OutputContext {
 impl OutputChain {
     /// An output chain with nothing in it. No memory is taken before something must be copied.
     #[must_use]
+    #[inline]
     pub fn new(cx: OutputContext) -> Self {
         Self {
             cx,
             input: Chain::new(),
-            free: BufPool::new(cx.bufs.num, cx.bufs.size),
-            busy: Chain::new(),
-            filling: None,
             reads: Reads::default(),
             alerts: 0,
+            copying: None,
         }
+    }
+
+    /// Makes it ready for another response: as if it were new, but its buffers, if `cx` wants the
+    /// same number and size of them, are used again, those that somebody holds not. Whoever reads
+    /// files stays the same.
+    pub fn reset(&mut self, cx: OutputContext) {
+        self.input.clear();
+        self.reads.reset();
+        self.alerts = 0;
+        match &mut self.copying {
+            Some(copying) if self.cx.bufs == cx.bufs => copying.reset(self.cx.tag),
+            _ => self.copying = None,
+        }
+        self.cx = cx;
     }
 
     /// Has files read by `reader` from now on, or, with `None`, where [`send`](Self::send) is
@@ -198,8 +223,8 @@ impl OutputChain {
     /// How many bytes wait.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        let filled = self.filling.as_ref().map_or(0, Filling::filled);
-        self.input.size() + filled as u64
+        let filling = self.copying.as_ref().and_then(|c| c.filling.as_ref());
+        self.input.size() + filling.map_or(0, Filling::filled) as u64
     }
 
     /// Whether somebody reads a file for this, or has read it and [`send`](Self::send) was not
@@ -229,18 +254,21 @@ impl OutputChain {
     }
 
     /// How much memory copies take now, in bytes: what is free, what is handed on and still held,
-    /// what is being filled. Up to `num` times `size`, with a single buffer a quarter more; under
-    /// direct I/O a buffer counts up to one alignment less than it takes.
+    /// what is being filled. Up to `num` times `size`, with a single buffer a quarter more.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        let filling = self.filling.as_ref().map_or(0, Filling::size);
-        self.free.free_bytes() as u64 + self.busy.size() + filling as u64
+        self.copying.as_ref().map_or(0, |copying| {
+            let filling = copying.filling.as_ref().map_or(0, Filling::size);
+            copying.free.free_bytes() as u64 + copying.busy.size() + filling as u64
+        })
     }
 
     /// The counters of the copies.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        self.free.stats()
+        self.copying
+            .as_ref()
+            .map_or_else(PoolStats::default, |copying| copying.free.stats())
     }
 
     /// Whether `input` can go straight on: nothing is before it, and nothing is to be done to it.
@@ -257,7 +285,8 @@ impl OutputChain {
         let mut run = Chain::new();
         let mut given_away = 0;
         while let Some(front) = self.input.front() {
-            let filling = match self.filling.take() {
+            let filling = self.copying.as_mut().and_then(|c| c.filling.take());
+            let filling = match filling {
                 Some(filling) => filling,
                 None => match decide(&self.cx, front) {
                     Decision::AsIs => {
@@ -272,7 +301,8 @@ impl OutputChain {
                         // A new buffer is made only if there is nothing to hand on yet: the filter
                         // may be done with an old one at once. What is given away never comes back.
                         let may_make = run.is_empty() || self.cx.need_in_temp;
-                        let target = copy::target(&self.cx, &mut self.free, &self.input, may_make);
+                        let free = &mut copying(&mut self.copying, &self.cx).free;
+                        let target = copy::target(&self.cx, free, &self.input, may_make);
                         let Some(filling) = target else { break };
                         filling
                     }
@@ -284,12 +314,14 @@ impl OutputChain {
                     self.hand_on(copied, &mut run, copies);
                 }
                 Filled::Reading(filling) => {
-                    self.filling = Some(filling);
+                    copying(&mut self.copying, &self.cx).filling = Some(filling);
                     break;
                 }
             }
         }
-        self.free.forget(given_away);
+        if given_away > 0 {
+            copying(&mut self.copying, &self.cx).free.forget(given_away);
+        }
         Ok(run)
     }
 
@@ -322,12 +354,41 @@ impl OutputChain {
         buf.with_flags(flags).with_tag(self.cx.tag)
     }
 
+    #[inline]
     fn recycle(&mut self, copies: &mut Chain) {
-        if self.busy.is_empty() && copies.is_empty() {
-            return;
+        if let Some(copying) = &mut self.copying
+            && !(copying.busy.is_empty() && copies.is_empty())
+        {
+            copying.recycle(copies, self.cx.tag);
         }
-        update_chains(&mut self.free, &mut self.busy, copies, self.cx.tag);
     }
+}
+
+impl Copying {
+    fn recycle(&mut self, copies: &mut Chain, tag: Tag) {
+        update_chains(&mut self.free, &mut self.busy, copies, tag);
+    }
+
+    /// Takes back what nobody holds, and forgets the rest.
+    fn reset(&mut self, tag: Tag) {
+        self.recycle(&mut Chain::new(), tag);
+        self.busy.clear();
+        if let Some(memory) = self.filling.take().and_then(Filling::into_memory) {
+            self.free.give(memory);
+        }
+        self.free.forget_used();
+    }
+}
+
+/// What it takes to copy, made now if it was not.
+fn copying<'a>(slot: &'a mut Option<Box<Copying>>, cx: &OutputContext) -> &'a mut Copying {
+    slot.get_or_insert_with(|| {
+        Box::new(Copying {
+            free: BufPool::new(cx.bufs.num, cx.bufs.size),
+            busy: Chain::new(),
+            filling: None,
+        })
+    })
 }
 
 #[cfg(test)]

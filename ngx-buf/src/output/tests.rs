@@ -39,6 +39,31 @@ fn the_short_path_hands_on_the_same_links() {
 }
 
 #[test]
+fn a_chain_that_starts_over_keeps_its_buffers() {
+    let cx = context(2, 4);
+    let mut output = OutputChain::new(cx);
+    assert!(size_of::<OutputChain>() <= 160);
+    output.reset(cx);
+    // Two buffers, one of which comes back.
+    let free = &mut copying(&mut output.copying, &cx).free;
+    let (a, b) = (free.take().unwrap(), free.take().unwrap());
+    free.give(a);
+    let held = b.freeze();
+    let mut copies = Chain::from(Buf::from(held.clone()).with_tag(TAG));
+    output.recycle(&mut copies);
+    output.input.push("waits");
+    output.alerts = 3;
+    assert_eq!((output.stats().in_use, output.memory()), (1, 8));
+    output.reset(cx);
+    assert!(output.is_empty() && output.alerts() == 0);
+    assert_eq!((output.stats().in_use, output.memory()), (0, 4));
+    drop(held);
+    output.reset(context(2, 5));
+    assert_eq!((output.stats().allocated, output.memory()), (0, 0));
+    assert_eq!(output.context().bufs.size, 5);
+}
+
+#[test]
 fn an_empty_send_reaches_the_filter() {
     let mut output = OutputChain::new(context(1, 1));
     let mut runs = Vec::new();

@@ -2,6 +2,7 @@ use super::*;
 use crate::Limit;
 use crate::testing::{Call, Step, TestSink};
 use proptest::prelude::*;
+use std::io::IoSlice;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -94,13 +95,14 @@ fn the_end_is_told_once() {
 
 #[test]
 fn many_pieces_go_in_batches() {
+    let large = Bytes::from(vec![b'x'; SMALL + 1]);
     let mut writer = ChainWriter::new();
-    writer.push((0..2058).map(|_| Buf::from("x")).collect());
+    writer.push((0..2058).map(|_| Buf::from(large.clone())).collect());
     let mut sink = TestSink::new();
     assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
-    let write = |taken, more| Call::Write {
-        pieces: taken,
-        taken,
+    let write = |pieces, more| Call::Write {
+        pieces,
+        taken: pieces * large.len(),
         more,
     };
     assert_eq!(
@@ -275,6 +277,26 @@ fn done_means_flushed() {
     assert!(writer.is_empty());
 }
 
+/// How a part is given to the writer.
+#[derive(Debug, Clone)]
+enum How {
+    Chain,
+    Pieces,
+    Buf,
+    Slice,
+    Large,
+}
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![
+        4 => Just(How::Chain),
+        4 => Just(How::Pieces),
+        4 => Just(How::Buf),
+        8 => Just(How::Slice),
+        1 => Just(How::Large),
+    ]
+}
+
 proptest! {
     #[test]
     fn what_goes_in_comes_out(
@@ -283,6 +305,7 @@ proptest! {
             prop_oneof![(1..30usize).prop_map(Step::Accept), Just(Step::WouldBlock)],
             0..100,
         ),
+        how in proptest::collection::vec(how(), 1..7),
         portion in 1..40usize,
         turn in 1..200u64,
     ) {
@@ -290,16 +313,28 @@ proptest! {
         writer.set_turn(turn);
         let mut sink = TestSink::new().script(script).portion(portion);
         let mut model = Vec::new();
-        for part in parts {
+        for (n, part) in parts.into_iter().enumerate() {
             model.extend_from_slice(&part);
-            writer.push(Buf::from(part).into());
+            match how[n % how.len()] {
+                How::Chain => writer.push(Buf::from(part).into()),
+                How::Pieces => writer.push(part.chunks(2).map(|part| part.to_vec().into()).collect()),
+                How::Buf => writer.push_buf(part),
+                How::Slice => writer.push_slice(&part),
+                How::Large => {
+                    let large = part.repeat(SMALL);
+                    model.truncate(model.len() - part.len());
+                    model.extend_from_slice(&large);
+                    writer.push_slice(&large);
+                }
+            }
             if writer.try_write(&mut sink).unwrap() == Flow::Again {
                 prop_assert!(writer.pending() > 0);
             }
             prop_assert_eq!(writer.sent() + writer.pending(), model.len() as u64);
-            prop_assert_eq!(writer.chain().size(), writer.pending());
+            let kept = writer.chain().size() + writer.tail.as_slice().len() as u64;
+            prop_assert_eq!(kept, writer.pending());
         }
-        for _ in 0..5000 {
+        for _ in 0..2_000_000 {
             if writer.try_write(&mut sink).unwrap() == Flow::Done {
                 break;
             }
@@ -311,3 +346,4 @@ proptest! {
 
 #[cfg(feature = "file")]
 mod file;
+mod small;

@@ -237,6 +237,13 @@ impl Request {
         self.0.downstream.borrow().clone()
     }
 
+    /// Looks at who gets the response where it is; `f` must not end that.
+    pub(crate) fn with_downstream(&self, f: impl FnOnce(&dyn Downstream)) {
+        if let Some(downstream) = &*self.0.downstream.borrow() {
+            f(&**downstream);
+        }
+    }
+
     /// Whether there is no downstream any more.
     pub(crate) fn is_detached(&self) -> bool {
         self.0.downstream.borrow().is_none()

@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use ngx_buf::{Buf, Chain};
 
-use super::core;
 use super::parse::reason;
 use super::phases::status::HEADER_TOO_LARGE;
 use super::request::Request;
@@ -57,7 +56,7 @@ static PAGES: LazyLock<HashMap<u16, Page>> = LazyLock::new(|| {
 /// The page of a status, which may be one of nginx's own that are sent as another; none for statuses without a body of their own.
 pub(crate) fn body(r: &Request, status: u16) -> Option<Chain> {
     let page = PAGES.get(&status)?;
-    let tokens = *r.conf(&core::LOCATION).server_tokens;
+    let tokens = *r.core().server_tokens;
     let bytes = if tokens { &page.full } else { &page.short };
     Some(Chain::from(Buf::from(bytes.clone())))
 }

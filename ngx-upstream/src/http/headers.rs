@@ -28,6 +28,11 @@ impl Names {
         }
     }
 
+    /// Whether it is a well-known name of the set.
+    fn contains_known(&self, known: Known) -> bool {
+        self.known.contains(known)
+    }
+
     pub(super) fn contains(&self, known: Known, name: &[u8]) -> bool {
         match known {
             Known::Other => self.others.iter().any(|own| own.eq_ignore_ascii_case(name)),
@@ -71,8 +76,9 @@ impl Passing {
             response.set_reason(Some(head.status()));
         }
         let mut seen = KnownSet::EMPTY;
-        for field in head.fields() {
-            // The length is known all the same, so hiding it would not keep it from the client.
+        // The length is known all the same, so hiding it would not keep it from the client.
+        let wanted = |known| known == Known::ContentLength || !self.hidden.contains_known(known);
+        for field in head.fields_of(wanted) {
             if field.known == Known::ContentLength {
                 response.set_content_length(match head.framing() {
                     ResponseFraming::Length(length) => Some(length),
@@ -80,7 +86,7 @@ impl Passing {
                 });
                 continue;
             }
-            if self.hidden.contains(field.known, field.name) {
+            if field.known == Known::Other && self.hidden.contains(field.known, field.name) {
                 continue;
             }
             if SINGLE.contains(field.known) && !seen.insert(field.known) {

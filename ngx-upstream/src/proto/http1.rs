@@ -43,7 +43,6 @@ pub struct Request {
 
 /// The body of a request.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::large_enum_variant, reason = "one value for a whole exchange")]
 pub enum Body {
     /// There is none.
     #[default]

@@ -138,7 +138,8 @@ fn buffers_are_aligned_and_come_back() {
     assert_eq!(collect(&mut output, input, &mut runs), Flow::Again);
     let copies: Vec<&Buf> = runs.iter().flatten().skip(1).collect();
     let lens: Vec<u64> = copies.iter().map(|buf| buf.len()).collect();
-    assert_eq!(lens, [182, 192], "the first begins behind the alignment");
+    // What alignment costs is taken from the 200 bytes; the first begins behind it.
+    assert_eq!(lens, [118, 128]);
     for (buf, skipped) in copies.iter().zip([10, 0]) {
         let whole = buf.as_slice().unwrap().as_ptr().addr() - skipped;
         assert_eq!(whole % 64, 0);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{FileBuf, FileError};
 use std::io::Write;
+use std::sync::Arc;
 
 fn file(content: &[u8]) -> Arc<FileBuf> {
     let mut file = tempfile::tempfile().unwrap();

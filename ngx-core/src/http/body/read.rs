@@ -8,7 +8,7 @@ use ngx_buf::{Buf, Chain};
 
 use super::build::Collected;
 use super::{BodyFraming, Stage};
-use crate::http::core::{self, InFileOnly};
+use crate::http::core::InFileOnly;
 use crate::http::downstream::{BodyError, BodyPiece};
 use crate::http::request::Request;
 use crate::{error, info};
@@ -39,7 +39,7 @@ impl Request {
             body.stage.set(Stage::Read);
             return Ok(());
         }
-        let conf = self.conf(&core::LOCATION);
+        let conf = self.core();
         let in_memory = match *conf.client_body_in_file_only {
             InFileOnly::Off => *conf.client_body_buffer_size,
             InFileOnly::On | InFileOnly::Clean => 0,
@@ -72,7 +72,7 @@ impl Request {
 
     fn read_at_hand(&self, cx: &mut Context<'_>) -> Result<bool, u16> {
         let body = &self.parts().body;
-        let most = *self.conf(&core::LOCATION).client_body_buffer_size;
+        let most = *self.core().client_body_buffer_size;
         let mut read = BytesMut::new();
         while read.len() < most {
             match self.poll_body_piece(cx)? {
@@ -134,7 +134,7 @@ impl Request {
     fn count_body(&self, more: u64) -> Result<(), u16> {
         let received = &self.parts().body.received;
         received.set(received.get() + more);
-        let max = *self.conf(&core::LOCATION).client_max_body_size;
+        let max = *self.core().client_max_body_size;
         if max != 0 && received.get() > max {
             error!(
                 "client intended to send too large chunked body: {} bytes",

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ngx_buf::{Buf, Chain, FileBuf, Flags};
 
 use crate::error::errno;
-use crate::http::core::{self, InFileOnly};
+use crate::http::core::InFileOnly;
 use crate::http::request::Request;
 use crate::{crit, notice, warn};
 
@@ -48,7 +48,7 @@ impl Drop for NamedFile {
 impl Spool {
     /// Creates the file under `client_body_temp_path`.
     pub(super) fn create(r: &Request) -> Result<Self, u16> {
-        let conf = r.conf(&core::LOCATION);
+        let conf = r.core();
         let failed = |(path, error): (PathBuf, io::Error)| {
             crit!("open() \"{}\" failed {}", path.display(), errno(&error));
             500_u16

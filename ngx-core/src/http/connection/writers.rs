@@ -260,7 +260,7 @@ impl Out {
     }
 
     fn takes_small(&self) -> bool {
-        !self.limited && !self.has_ended() && self.writer.chain().is_empty()
+        !self.limited && !self.has_ended() && self.writer.pending() == 0
     }
 
     /// Gives the writer what lies in `small`.

@@ -27,7 +27,7 @@ pub enum Aio {
 /// Who reads files for this request, if it is not the serving thread. That has to do it too when
 /// there is no pool with the name that variables give, which is logged.
 pub(in crate::http) fn reader(r: &Request) -> Option<Arc<dyn FileReader>> {
-    let pool = match &*r.conf(&LOCATION).aio {
+    let pool = match &*r.core().aio {
         Aio::Off => return None,
         Aio::Threads(pool) => Arc::clone(pool),
         Aio::Named(template) => {
@@ -48,7 +48,7 @@ pub(in crate::http) fn reader(r: &Request) -> Option<Arc<dyn FileReader>> {
 /// Turns direct I/O on for a file of `size` bytes, if the location wants that; says whether it is
 /// on. A file system that cannot do it is worth an alert, and no error.
 pub(in crate::http) fn direct(r: &Request, file: &mut FileBuf, size: u64) -> bool {
-    let conf = r.conf(&LOCATION);
+    let conf = r.core();
     if size < *conf.directio {
         return false;
     }

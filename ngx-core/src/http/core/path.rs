@@ -222,7 +222,7 @@ impl Request {
 
     /// The bytes of [`document_root`](Self::document_root), in place of what `name` holds.
     pub(crate) fn write_document_root(&self, name: &mut Vec<u8>) {
-        self.conf(&LOCATION).root.eval(self, name);
+        self.core().root.eval(self, name);
     }
 
     /// Whether the location has an `alias`.
@@ -231,7 +231,7 @@ impl Request {
     }
 
     pub(crate) fn alias(&self) -> Alias {
-        self.conf(&LOCATION).root.alias
+        self.core().root.alias
     }
 }
 

@@ -7,7 +7,6 @@ use rustix::io::Errno;
 
 use crate::conf::{Args, Problem};
 use crate::error::errno;
-use crate::http::core;
 use crate::http::module::{HttpModule, Ordered, Phase};
 use crate::http::parse::Method;
 use crate::http::request::Request;
@@ -160,7 +159,7 @@ fn refuse(r: &Request, file: &[u8], error: Errno) -> PhaseStep {
         error!("\"{file}\" is forbidden {text}");
         return Step::Finish(403);
     }
-    if *r.conf(&core::LOCATION).log_not_found {
+    if *r.core().log_not_found {
         error!("\"{file}\" is not found {text}");
     }
     Step::Finish(404)

@@ -94,7 +94,7 @@ fn cannot_open(r: &Request, name: &[u8], call: &str, error: Errno) -> PhaseStep 
     let error = error.into();
     let text = errno(&error);
     match status {
-        404 if !*r.conf(&core::LOCATION).log_not_found => {}
+        404 if !*r.core().log_not_found => {}
         403 | 404 => error!("{call} \"{name}\" failed {text}"),
         _ => crit!("{call} \"{name}\" failed {text}"),
     }
@@ -174,7 +174,7 @@ fn respond(r: &Request, facts: &Facts<'_>, body: Buf) -> PhaseStep {
     response.set_status(200);
     response.set_content_length(Some(facts.size));
     response.set_last_modified(Some(facts.modified));
-    if *r.conf(&core::LOCATION).etag {
+    if *r.core().etag {
         response.set_etag(Some(facts.etag.clone()));
     }
     response.set_content_type(Some(r.media_type()));

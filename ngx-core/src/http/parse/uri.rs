@@ -87,7 +87,7 @@ pub fn normalize(path: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<
 /// ```
 #[must_use]
 pub fn exten(uri: &[u8]) -> Option<&[u8]> {
-    // Extensions are short: a loop is there before a search has begun.
+    // Endings are short: there is nothing to be gained by searching many bytes at once.
     let at = uri.iter().rposition(|byte| matches!(byte, b'.' | b'/'))?;
     let before = uri.get(at.checked_sub(1)?)?;
     (uri.get(at) == Some(&b'.') && *before != b'/').then(|| uri.get(at + 1..))?

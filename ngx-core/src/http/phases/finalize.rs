@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::http::core::{self, ErrorPage, ErrorTarget};
+use crate::http::core::{ErrorPage, ErrorTarget};
 use crate::http::parse::Method;
 use crate::http::request::Request;
 use crate::http::special;
@@ -67,7 +67,7 @@ fn close(r: &Request, status: u16) -> PhaseStep {
 /// The redirect that the location's `error_page` has for this status.
 fn error_page(r: &Request, status: u16) -> Option<PhaseStep> {
     let engine = &r.parts().engine;
-    let conf = r.conf(&core::LOCATION);
+    let conf = r.core();
     // A request that was redirected too often is not redirected to a page that says so.
     if engine.in_error_page.get() || !engine.may_change_uri() {
         return None;

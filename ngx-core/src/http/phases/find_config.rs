@@ -36,13 +36,13 @@ impl Request {
 
     /// Tells the downstream what the current location says of it.
     pub(in crate::http) fn tell_location(&self) {
-        if let Some(downstream) = self.downstream() {
-            let conf = self.core();
+        let conf = self.core();
+        self.with_downstream(|downstream| {
             downstream.set_location(conf);
             if conf.keepalive_disable.applies_to(self) {
                 downstream.forbid_keepalive();
             }
-        }
+        });
     }
 
     /// Goes back to the look-up when a handler of the rewrite phase has changed the path.
@@ -87,7 +87,10 @@ impl Request {
             Found::Prefix { id, no_regex } => {
                 seen(Seen::Prefix { id, no_regex });
                 self.set_location(id);
-                let nested = self.look_up(seen);
+                let nested = match &self.location().tree {
+                    Some(_) => self.look_up(seen),
+                    None => LookUp::Unchanged,
+                };
                 if matches!(nested, LookUp::Final | LookUp::SlashMissing) {
                     return nested;
                 }

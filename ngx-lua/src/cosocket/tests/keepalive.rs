@@ -1,4 +1,10 @@
-use super::{block_on, echo, line, line_on, says};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::{block_on, echo, line, line_on, says, server};
 use crate::Host;
 
 #[test]
@@ -89,5 +95,108 @@ fn a_backlog_queues_connects() {
             line_on(&host, source, port).await,
             "too many waiting connect operations|timeout|1"
         );
+    });
+}
+
+/// A server that answers a line, ends its side after `patience`, and counts the connections that the
+/// other side has closed too, by how many lines came on them.
+async fn fleeting(patience: Duration) -> (u16, Rc<Cell<[usize; 3]>>) {
+    let closed = Rc::new(Cell::new([0; 3]));
+    let count = Rc::clone(&closed);
+    let port = server(move |mut stream| {
+        let count = Rc::clone(&count);
+        async move {
+            let (mut bytes, mut lines) = ([0; 16], 0);
+            loop {
+                match tokio::time::timeout(patience, stream.read(&mut bytes)).await {
+                    Ok(Ok(0)) => break,
+                    Ok(_) => {
+                        lines += 1;
+                        stream.write_all(b"pong\n").await.unwrap();
+                    }
+                    Err(_) => stream.shutdown().await.unwrap(),
+                }
+            }
+            let mut counts = count.get();
+            counts[lines] += 1;
+            count.set(counts);
+        }
+    })
+    .await;
+    (port, closed)
+}
+
+/// Uses a connection and keeps it for so many milliseconds; how often it was used before.
+async fn use_and_keep(host: &Host, port: u16, millis: u32) -> String {
+    let source = format!(
+        "local sock = ngx.socket.tcp()
+         assert(sock:connect('127.0.0.1', ...))
+         local times = sock:getreusedtimes()
+         sock:send({{ 'pi', {{ 'ng\\n' }} }})
+         assert(sock:receive() == 'pong')
+         assert(sock:setkeepalive({millis}))
+         return times"
+    );
+    line_on(host, &source, port).await
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !what() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "it never happens"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn idle_connections_are_closed_when_their_peers_do() {
+    block_on(async {
+        let (port, closed) = fleeting(Duration::from_millis(30)).await;
+        let host = Host::new().unwrap();
+        for n in 1..=2 {
+            assert_eq!(use_and_keep(&host, port, 0).await, "0");
+            until(|| closed.get() == [0, n, 0]).await;
+        }
+    });
+}
+
+#[test]
+fn idle_connections_are_closed_when_their_time_is_over() {
+    block_on(async {
+        let (port, closed) = fleeting(Duration::from_secs(60)).await;
+        let host = Host::new().unwrap();
+        // The later, shorter time counts.
+        assert_eq!(use_and_keep(&host, port, 60_000).await, "0");
+        assert_eq!(use_and_keep(&host, port, 50).await, "1");
+        until(|| closed.get() == [0, 0, 1]).await;
+    });
+}
+
+#[test]
+fn a_kept_connection_waits_as_long_as_its_new_user_says() {
+    block_on(async {
+        let port = echo().await;
+        let host = Host::new().unwrap();
+        let source = "local port = ...
+            local function use(millis, word)
+                local sock = ngx.socket.tcp()
+                assert(sock:connect('127.0.0.1', port))
+                sock:settimeout(millis)
+                if word then sock:send(word) end
+                local data, err, partial = sock:receive()
+                if data then sock:setkeepalive() end
+                return table.concat({ data or err, sock:getreusedtimes() or '-', partial or '-' }, ',')
+            end
+            return use(60000, 'one\\n'), use(60000, 'two\\n'), use(30), use(40, 'half'),
+                use(60000, 'three\\r\\n')";
+        let begun = Instant::now();
+        assert_eq!(
+            line_on(&host, source, port).await,
+            "one,-,-|two,-,-|timeout,2,|timeout,0,half|three,-,-"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(20));
     });
 }

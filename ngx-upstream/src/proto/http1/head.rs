@@ -100,12 +100,23 @@ impl Head {
 
     /// The fields, in the order they were sent.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
-        self.0.fields.iter().map(|&range| Field {
-            name: range.name.of(&self.0.bytes),
-            value: range.value.of(&self.0.bytes),
-            known: range.known,
-            range,
-        })
+        self.fields_of(|_| true)
+    }
+
+    /// The fields whose names are wanted, which is cheaper to ask before they are looked at.
+    pub(crate) fn fields_of(
+        &self,
+        wanted: impl Fn(Known) -> bool,
+    ) -> impl Iterator<Item = Field<'_>> {
+        let ranges = self.0.fields.iter();
+        ranges
+            .filter(move |range| wanted(range.known))
+            .map(|&range| Field {
+                name: range.name.of(&self.0.bytes),
+                value: range.value.of(&self.0.bytes),
+                known: range.known,
+                range,
+            })
     }
 
     /// The first field of this name.
@@ -113,7 +124,7 @@ impl Head {
         if known != Known::Other && !self.0.parsed.seen.contains(known) {
             return None;
         }
-        self.fields().find(|field| field.known == known)
+        self.fields_of(|own| own == known).next()
     }
 
     /// The name of a field of this head, sharing its memory.
@@ -150,8 +161,7 @@ impl Head {
     }
 
     fn says_close(&self) -> bool {
-        self.fields()
-            .filter(|field| field.known == Known::Connection)
+        self.fields_of(|known| known == Known::Connection)
             .filter(|field| !field.value.eq_ignore_ascii_case(b"keep-alive"))
             .flat_map(|field| field.value.split(|&b| b == b','))
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
