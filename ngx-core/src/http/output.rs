@@ -502,9 +502,9 @@ impl Request {
         let output = &self.parts().output;
         output.header.set(Header::Sent);
         let filters = &self.http().filters;
-        let body = filters.body_of(self, self.location().filters);
+        let (body, plain) = filters.body_of(self, self.location().filters);
         output.body.set(body);
-        output.straight.set(filters.is_plain(body));
+        output.straight.set(plain);
     }
 
     fn write_header(&self) -> Result<Flow, SendError> {

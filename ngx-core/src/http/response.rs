@@ -221,10 +221,28 @@ impl Response {
         self.content_type.borrow().clone()
     }
 
-    /// Looks at media type and charset where they are, if there is a media type.
-    pub(crate) fn with_content_type(&self, f: impl FnOnce(&[u8], Option<&[u8]>)) {
-        if let Some(media) = &*self.content_type.borrow() {
-            f(media, self.charset.borrow().as_deref());
+    /// Looks at media type and charset where they are.
+    pub(crate) fn with_content_type<R>(
+        &self,
+        f: impl FnOnce(Option<&[u8]>, Option<&[u8]>) -> R,
+    ) -> R {
+        f(
+            self.content_type.borrow().as_deref(),
+            self.charset.borrow().as_deref(),
+        )
+    }
+
+    /// Looks at the target of a redirect where it is, if there is one.
+    pub(crate) fn with_location(&self, f: impl FnOnce(&[u8])) {
+        if let Some(location) = &*self.location.borrow() {
+            f(location);
+        }
+    }
+
+    /// Looks at the entity tag where it is, if there is one.
+    pub(crate) fn with_etag(&self, f: impl FnOnce(&[u8])) {
+        if let Some(etag) = &*self.etag.borrow() {
+            f(etag);
         }
     }
 

@@ -292,20 +292,22 @@ impl Http1 {
         self.write_out(out)
     }
 
-    /// Writes what the client takes.
+    /// Writes what the client takes, if it is time for that.
+    #[inline]
     fn write_out(&self, out: &mut Out) -> Result<Flow, WriteError> {
-        let mut turn = self.turn.get();
-        let mut flow = Flow::Done;
         if !out.may_wait() {
-            let before = out.sent();
-            flow = out.try_write(&self.transport)?;
-            turn.written += out.sent() - before;
-            self.turn.set(turn);
+            return self.write_now(out);
         }
-        if turn.is_over() {
-            flow = Flow::Again;
-        }
-        Ok(flow)
+        Ok(self.turn.get().flow(Flow::Done))
+    }
+
+    fn write_now(&self, out: &mut Out) -> Result<Flow, WriteError> {
+        let before = out.sent();
+        let flow = out.try_write(&self.transport)?;
+        let mut turn = self.turn.get();
+        turn.written += out.sent() - before;
+        self.turn.set(turn);
+        Ok(turn.flow(flow))
     }
 }
 

@@ -375,6 +375,11 @@ impl Turn {
     pub(super) fn is_over(self) -> bool {
         self.written > 0 && self.written >= self.most
     }
+
+    /// What writing has come to: others are due when the turn is over.
+    pub(super) fn flow(self, flow: Flow) -> Flow {
+        if self.is_over() { Flow::Again } else { flow }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The response header as HTTP/1 bytes.
 
-use std::cell::RefCell;
+mod start;
+
 use std::io::Write as _;
 
 use bytes::BufMut;
@@ -15,15 +16,23 @@ use crate::time;
 
 /// Appends status line and fields of the response of `r` to `out`.
 pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
-    let response = r.response();
-    let conf = r.core();
     if r.head().version() == Version::HTTP_09 {
         // HTTP/0.9 knows nothing but bodies.
         return;
     }
+    let (response, conf) = (r.response(), r.core());
     let status = response.status();
-    write_start(response, status, *conf.server_tokens, out);
-    write_content(response, out);
+    if !write_start(response, *conf.server_tokens, out) {
+        write_status(response, status, out);
+        write_own(response, *conf.server_tokens, out);
+        write_type(response, out);
+    }
+    if let Some(length) = response.content_length() {
+        write_length(length, out);
+    }
+    if response.is_chunked() {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
     // An error page that is a file is not the resource that was asked for.
     let own = matches!(status, 200 | 206 | 304);
     if let Some(at) = response.last_modified()
@@ -32,15 +41,13 @@ pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
     {
         field(out, b"Last-Modified: ", time::http_date_of(at).as_bytes());
     }
-    if let Some(location) = response.location() {
+    response.with_location(|location| {
         out.extend_from_slice(b"Location: ");
-        write_location(r, &location, out);
+        write_location(r, location, out);
         out.extend_from_slice(b"\r\n");
-    }
+    });
     write_connection(r, conf, out);
-    if let Some(etag) = response.etag() {
-        field(out, b"ETag: ", &etag);
-    }
+    response.with_etag(|etag| field(out, b"ETag: ", etag));
     for line in response.fields().iter() {
         out.extend_from_slice(&line.name);
         out.extend_from_slice(b": ");
@@ -57,12 +64,18 @@ fn field<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Status line, `Server` and `Date`, the lines unless somebody has set others.
-fn write_start(response: &Response, status: u16, tokens: bool, out: &mut Vec<u8>) {
-    let usual = !response.has_server() && !response.has_date();
-    if status == 200 && usual && response.with_reason(|reason| reason.is_none()) {
-        return Start::with(tokens, |start| out.extend_from_slice(start.whole()));
-    }
+/// Status line, `Server`, `Date` and `Content-Type` at once, if they are the usual ones.
+fn write_start(response: &Response, tokens: bool, out: &mut Vec<u8>) -> bool {
+    response.status() == 200
+        && !response.has_server()
+        && !response.has_date()
+        && response.with_reason(|reason| reason.is_none())
+        && response.with_content_type(|media, charset| {
+            charset.is_none() && start::append(tokens, media, out)
+        })
+}
+
+fn write_status(response: &Response, status: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     response.with_reason(|reason| match (reason, status_line(status)) {
         (Some(reason), _) => out.extend_from_slice(reason),
@@ -72,9 +85,10 @@ fn write_start(response: &Response, status: u16, tokens: bool, out: &mut Vec<u8>
         }
     });
     out.extend_from_slice(b"\r\n");
-    if usual {
-        return Start::with(tokens, |start| out.extend_from_slice(start.lines()));
-    }
+}
+
+/// `Server` and `Date`, unless somebody has set others.
+fn write_own(response: &Response, tokens: bool, out: &mut Vec<u8>) {
     if !response.has_server() {
         out.extend_from_slice(server_line(tokens));
     }
@@ -88,76 +102,9 @@ fn server_line(tokens: bool) -> &'static [u8] {
     if tokens { full } else { short }
 }
 
-/// What most responses of one second start with.
-struct Start {
-    /// When that second began, in milliseconds since 1970.
-    since: u64,
-    len: usize,
-    bytes: [u8; START_MAX],
-}
-
-const STATUS_OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
-/// Bytes for [`STATUS_OK`], `Server` and `Date`.
-const START_MAX: usize = 128;
-
-thread_local! {
-    /// Without a version of the server, and with it.
-    static STARTS: RefCell<[Start; 2]> = const {
-        RefCell::new([Start::NONE, Start::NONE])
-    };
-}
-
-impl Start {
-    const NONE: Self = Self {
-        since: 0,
-        len: 0,
-        bytes: [0; START_MAX],
-    };
-
-    /// Hands the start of this second to `f`.
-    #[inline]
-    fn with(tokens: bool, f: impl FnOnce(&Self)) {
-        let now = time::unix_ms();
-        STARTS.with_borrow_mut(|[short, full]| {
-            let start = if tokens { full } else { short };
-            if now.wrapping_sub(start.since) >= 1000 {
-                start.render(now, tokens);
-            }
-            f(start);
-        });
-    }
-
-    #[cold]
-    fn render(&mut self, now: u64, tokens: bool) {
-        let second = now / 1000;
-        self.since = second * 1000;
-        let date = time::http_date_of(i64::try_from(second).unwrap_or(i64::MAX));
-        let mut rest = self.bytes.as_mut_slice();
-        for part in [
-            STATUS_OK,
-            server_line(tokens),
-            b"Date: ",
-            date.as_bytes(),
-            b"\r\n",
-        ] {
-            // All of it fits: a test looks.
-            let _ = rest.write_all(part);
-        }
-        self.len = START_MAX - rest.len();
-    }
-
-    fn whole(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    /// The lines behind the status line.
-    fn lines(&self) -> &[u8] {
-        self.whole().get(STATUS_OK.len()..).unwrap_or_default()
-    }
-}
-
-fn write_content(response: &Response, out: &mut Vec<u8>) {
+fn write_type(response: &Response, out: &mut Vec<u8>) {
     response.with_content_type(|media, charset| {
+        let Some(media) = media else { return };
         out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(media);
         if let Some(charset) = charset {
@@ -166,12 +113,24 @@ fn write_content(response: &Response, out: &mut Vec<u8>) {
         }
         out.extend_from_slice(b"\r\n");
     });
-    if let Some(length) = response.content_length() {
-        let mut digits = [0; 20];
-        field(out, b"Content-Length: ", decimal(length, &mut digits));
-    }
-    if response.is_chunked() {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+}
+
+fn write_length(length: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    field(out, b"Content-Length: ", decimal(length, &mut digits));
+}
+
+/// `value` in decimal digits, in `digits`.
+#[inline]
+pub(crate) fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return &digits[at..];
+        }
     }
 }
 
@@ -221,47 +180,56 @@ pub(crate) fn write_location(r: &Request, location: &[u8], out: &mut impl BufMut
     out.put_slice(location);
 }
 
-/// `value` in decimal digits, in `digits`.
-pub(crate) fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return &digits[at..];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_start_is_that_of_its_second() {
-        let _still = time::hold();
-        for tokens in [true, false] {
-            let mut want = STATUS_OK.to_vec();
-            want.extend_from_slice(server_line(tokens));
-            field(&mut want, b"Date: ", time::http_date().as_bytes());
-            Start::with(tokens, |start| {
-                assert_eq!(start.whole(), want);
-                assert!(start.len < START_MAX, "nothing was cut");
-                assert_eq!(start.lines(), &want[STATUS_OK.len()..]);
-            });
+    fn numbers_are_decimal() {
+        for value in [0, 9, 10, 12_345_678, u64::MAX] {
+            let mut out = Vec::new();
+            write_length(value, &mut out);
+            assert_eq!(out, format!("Content-Length: {value}\r\n").as_bytes());
         }
-        let mut start = Start::NONE;
-        start.render(784_111_777_999, true);
-        assert_eq!(start.since, 784_111_777_000);
-        let end = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-        assert!(start.whole().ends_with(end));
     }
 
     #[test]
-    fn numbers_are_decimal() {
-        for value in [0, 9, 10, 12_345_678, u64::MAX] {
-            assert_eq!(decimal(value, &mut [0; 20]), value.to_string().as_bytes());
+    fn what_is_written_at_once_is_what_is_written_in_parts() {
+        let _still = time::hold();
+        let response = Response::default();
+        response.set_status(200);
+        let media = [None, Some("text/plain"), Some("text/html"), Some("a/b")];
+        for media in media.into_iter().cycle().take(12) {
+            response.set_content_type(media.map(Into::into));
+            for tokens in [true, false] {
+                let (mut whole, mut parts) = (Vec::new(), Vec::new());
+                assert!(write_start(&response, tokens, &mut whole));
+                write_status(&response, 200, &mut parts);
+                write_own(&response, tokens, &mut parts);
+                write_type(&response, &mut parts);
+                assert_eq!(whole, parts);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_usual_is_written_in_parts() {
+        let changes: [fn(&Response); 6] = [
+            |response| response.set_status(404),
+            |response| response.set_reason(Some("200 Fine".into())),
+            |response| response.push_field("Server", "mine"),
+            |response| response.suppress_field(b"Date"),
+            |response| response.set_charset(Some("utf-8".into())),
+            |response| response.set_content_type(Some("x/".repeat(200).into())),
+        ];
+        for change in changes {
+            let response = Response::default();
+            response.set_status(200);
+            response.set_content_type(Some("text/plain".into()));
+            assert!(write_start(&response, true, &mut Vec::new()));
+            change(&response);
+            let mut out = Vec::new();
+            assert!(!write_start(&response, true, &mut out) && out.is_empty());
         }
     }
 }

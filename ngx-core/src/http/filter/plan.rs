@@ -21,6 +21,8 @@ pub(crate) struct FilterPlan {
     pub(crate) body: FilterSet,
     /// Those of `body` that want to be asked about each response.
     pub(crate) asked: FilterSet,
+    /// Nobody but the copy filter is in `body`, besides those that are asked.
+    pub(crate) plain: bool,
 }
 
 /// A place in the list of body filters.
@@ -106,28 +108,32 @@ impl Filters {
             header: at_work(&self.owners.0),
             body,
             asked,
+            plain: self.is_plain(body.without(asked)),
         }
     }
 
     /// Those of `plan` that want to see the body of the response of `r`, whose header filters have
-    /// run.
-    pub(crate) fn body_of(&self, r: &Request, plan: FilterPlan) -> FilterSet {
-        let (mut body, mut asked) = (plan.body, plan.asked);
+    /// run, and whether they are nobody but the copy filter.
+    #[inline]
+    pub(crate) fn body_of(&self, r: &Request, plan: FilterPlan) -> (FilterSet, bool) {
+        let mut body = plan.body.without(plan.asked);
+        let (mut plain, mut asked) = (plan.plain, plan.asked);
         while let Some(at) = asked.pop_first() {
             if let Some(BodyStage::Filter {
                 wanted: Some(wanted),
                 ..
             }) = self.body.get(at)
-                && !wanted(r)
+                && wanted(r)
             {
-                body.remove(at);
+                body.insert(at);
+                plain = false;
             }
         }
-        body
+        (body, plain)
     }
 
     /// Whether nobody but the copy filter is in `set`.
-    pub(crate) fn is_plain(&self, mut set: FilterSet) -> bool {
+    fn is_plain(&self, mut set: FilterSet) -> bool {
         let is_copy = |at: usize| matches!(self.body.get(at), Some(BodyStage::Copy));
         set.pop_first().is_none_or(is_copy) && set.pop_first().is_none()
     }
@@ -152,8 +158,8 @@ impl FilterSet {
         self.0 |= 1 << at;
     }
 
-    fn remove(&mut self, at: usize) {
-        self.0 &= !(1 << at);
+    fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// Takes the one that runs first.
@@ -195,8 +201,7 @@ mod tests {
         assert_eq!(indices(set.from(5)), [5, 7, 63]);
         assert_eq!(indices(set.from(6)), [7, 63]);
         assert_eq!(indices(set.from(64)), []);
-        set.remove(5);
-        assert_eq!(indices(set), [0, 7, 63]);
+        assert_eq!(indices(set.without(set.from(7))), [0, 5]);
     }
 
     #[test]
@@ -210,7 +215,7 @@ mod tests {
         );
         assert_eq!(indices(plan.body).len(), 2, "range, copy");
         assert_eq!(indices(plan.asked), [0], "range");
-        assert!(!filters.is_plain(plan.body));
+        assert!(plan.plain && !filters.is_plain(plan.body));
         assert!(filters.is_plain(plan.body.from(1)));
         assert!(filters.is_plain(FilterSet::default()));
     }

@@ -1,0 +1,117 @@
+//! What most responses of one second begin with, kept as it goes out.
+
+use std::cell::RefCell;
+use std::io::Write as _;
+
+use super::server_line;
+use crate::time;
+
+/// Status line, `Server`, `Date` and `Content-Type` of a response that has nothing of its own in
+/// them.
+struct Start {
+    /// When its second began, in milliseconds since 1970.
+    since: u64,
+    tokens: bool,
+    len: usize,
+    /// Where the media type begins, and how long it is.
+    media: (usize, usize),
+    bytes: [u8; START_MAX],
+}
+
+const START_MAX: usize = 240;
+/// The longest media type that a start is kept of; all else that is in one has a known length.
+const MEDIA_MAX: usize = 96;
+/// How many starts are kept: a page and what belongs to it have a few types.
+const STARTS: usize = 8;
+
+thread_local! {
+    static KEPT: RefCell<[Start; STARTS]> = const {
+        RefCell::new([const { Start::NONE }; STARTS])
+    };
+}
+
+/// Appends the start of responses of this second with this media type, or none; `false` if that
+/// is not kept.
+#[inline]
+pub(super) fn append(tokens: bool, media: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+    let media = match media {
+        None => &[],
+        Some(media @ [_, ..]) if media.len() <= MEDIA_MAX => media,
+        Some(_) => return false,
+    };
+    let now = time::unix_ms();
+    let place = media.len() ^ usize::from(media.last().copied().unwrap_or(0));
+    KEPT.with_borrow_mut(|kept| {
+        let start = &mut kept[place % STARTS];
+        let known = now.wrapping_sub(start.since) < 1000
+            && start.tokens == tokens
+            && start.media() == media;
+        if !known {
+            start.render(now, tokens, media);
+        }
+        out.extend_from_slice(start.bytes.get(..start.len).unwrap_or_default());
+    });
+    true
+}
+
+impl Start {
+    const NONE: Self = Self {
+        since: 0,
+        tokens: false,
+        len: 0,
+        media: (0, 0),
+        bytes: [0; START_MAX],
+    };
+
+    fn media(&self) -> &[u8] {
+        let (at, len) = self.media;
+        self.bytes.get(at..at + len).unwrap_or_default()
+    }
+
+    #[cold]
+    fn render(&mut self, now: u64, tokens: bool, media: &[u8]) {
+        let second = now / 1000;
+        (self.since, self.tokens) = (second * 1000, tokens);
+        let date = time::http_date_of(i64::try_from(second).unwrap_or(i64::MAX));
+        let mut rest = self.bytes.as_mut_slice();
+        // It all fits: a test looks.
+        let mut put = |part: &[u8]| {
+            let _ = rest.write_all(part);
+            START_MAX - rest.len()
+        };
+        put(b"HTTP/1.1 200 OK\r\n");
+        put(server_line(tokens));
+        put(b"Date: ");
+        put(date.as_bytes());
+        self.len = put(b"\r\n");
+        self.media = (self.len, 0);
+        if !media.is_empty() {
+            self.media = (put(b"Content-Type: "), media.len());
+            put(media);
+            self.len = put(b"\r\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_that_of_its_second() {
+        let mut start = Start::NONE;
+        start.render(784_111_777_999, true, b"text/plain");
+        assert_eq!(start.since, 784_111_777_000);
+        assert_eq!(start.media(), b"text/plain");
+        let end = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\n";
+        assert!(start.bytes[..start.len].ends_with(end.as_bytes()));
+    }
+
+    #[test]
+    fn the_longest_start_fits() {
+        let mut start = Start::NONE;
+        start.render(0, true, &[b'm'; MEDIA_MAX]);
+        assert!(start.len < START_MAX);
+        assert!(!append(true, Some(&[b'm'; MEDIA_MAX + 1]), &mut Vec::new()));
+    }
+}
