@@ -1,6 +1,8 @@
 //! The language of configurations, compared with nginx where it is installed: which values and
 //! quotings are accepted, what is said of the others, and what the accepted ones mean.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::fs;

@@ -124,6 +124,7 @@ impl<P: Protocol, T> Parts<P, T> {
     }
 
     /// The protocol, to be set up for another exchange.
+    #[cfg(feature = "http")]
     pub(crate) fn renew(&mut self, settings: &Settings) -> &mut P {
         self.exchange.renew(settings.limits)
     }
@@ -175,6 +176,7 @@ where
     }
 
     /// The parts of a driver that has run, at rest: they hold nothing of the exchange but memory.
+    #[cfg(feature = "http")]
     pub(crate) fn into_parts(self) -> Box<Parts<P, C::Stream>> {
         let mut parts = self.parts;
         parts.exchange.rest();

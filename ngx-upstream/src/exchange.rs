@@ -422,6 +422,7 @@ impl<P: Protocol> Exchange<P> {
 
     /// Lets go of what belonged to an exchange that is over, and is as new but for the memory.
     /// What the protocol keeps is its own business.
+    #[cfg(feature = "http")]
     pub(crate) fn rest(&mut self) {
         self.finalize();
         self.state = State::new();
@@ -432,6 +433,7 @@ impl<P: Protocol> Exchange<P> {
     }
 
     /// The protocol and the limits of the next exchange, between two of them.
+    #[cfg(feature = "http")]
     pub(crate) fn renew(&mut self, limits: Limits) -> &mut P {
         self.limits = limits;
         &mut self.protocol

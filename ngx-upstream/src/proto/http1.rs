@@ -110,6 +110,7 @@ impl Http1 {
 
 impl Http1 {
     /// Sets up another exchange in the place of one that is over, or has not begun.
+    #[cfg(feature = "http")]
     pub(crate) fn renew(&mut self, head: Bytes, body: Body, is_head: bool, upgrade: bool) {
         let inner = &mut *self.0;
         inner.parser = parser();
