@@ -1,5 +1,7 @@
 //! The request: a cheap handle to state in small cells.
 
+mod recycle;
+
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
@@ -97,12 +99,6 @@ pub(crate) struct Parts {
     pub(crate) body: BodyState,
 }
 
-thread_local! {
-    /// Storage of requests that have ended. Bounded: a burst must not be kept for ever.
-    static SPARE: RefCell<Vec<Rc<Inner>>> = const { RefCell::new(Vec::new()) };
-}
-const SPARE_MAX: usize = 64;
-
 // === impl Request ===
 
 impl Request {
@@ -119,8 +115,9 @@ impl Request {
             monotonic: crate::time::now_ms(),
             unix: crate::time::unix_ms(),
         };
-        let mut spare = SPARE.with_borrow_mut(Vec::pop);
-        if let Some(inner) = spare.as_mut().and_then(Rc::get_mut) {
+        if let Some(mut used) = recycle::take()
+            && let Some(inner) = Rc::get_mut(&mut used)
+        {
             inner.generation = Some(generation);
             inner.peer = peer;
             *inner.downstream.get_mut() = Some(downstream);
@@ -129,29 +126,25 @@ impl Request {
             inner.content.set(location);
             inner.started = started;
             inner.parts.cells.reset(variables);
-        } else {
-            let mut parts = Parts::default();
-            parts.cells.reset(variables);
-            spare = Some(Rc::new(Inner {
-                generation: Some(generation),
-                peer,
-                downstream: RefCell::new(Some(downstream)),
-                server: Cell::new(server),
-                location: Cell::new(location),
-                content: Cell::new(location),
-                internal: Cell::new(false),
-                started,
-                sent: Sent::default(),
-                limit_rate: Cell::new(None),
-                pipelined: Cell::new(false),
-                uri: Cell::default(),
-                parts,
-            }));
+            return Self(used);
         }
-        match spare {
-            Some(inner) => Self(inner),
-            None => unreachable!("it was made if there was none"),
-        }
+        let mut parts = Parts::default();
+        parts.cells.reset(variables);
+        Self(Rc::new(Inner {
+            generation: Some(generation),
+            peer,
+            downstream: RefCell::new(Some(downstream)),
+            server: Cell::new(server),
+            location: Cell::new(location),
+            content: Cell::new(location),
+            internal: Cell::new(false),
+            started,
+            sent: Sent::default(),
+            limit_rate: Cell::new(None),
+            pipelined: Cell::new(false),
+            uri: Cell::default(),
+            parts,
+        }))
     }
 
     pub(crate) fn parts(&self) -> &Parts {
@@ -517,93 +510,5 @@ impl Context for Request {
 
     fn capture(&self, n: usize, out: &mut Vec<u8>) -> bool {
         self.0.parts.captures.borrow().append(n, out)
-    }
-}
-
-impl Drop for Request {
-    #[inline]
-    fn drop(&mut self) {
-        if Rc::strong_count(&self.0) == 1 {
-            recycle(&mut self.0);
-        }
-    }
-}
-
-/// Keeps the memory of a request that has ended for the next one.
-fn recycle(inner: &mut Rc<Inner>) {
-    let Some(own) = Rc::get_mut(inner) else {
-        return;
-    };
-    own.reset();
-    // The thread may be ending, and its storage gone.
-    let _ = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        if spare.len() < SPARE_MAX {
-            spare.push(Rc::clone(inner));
-        }
-    });
-}
-
-impl Inner {
-    /// Forgets everything: the next request must not seem to have anything of this one.
-    fn reset(&mut self) {
-        let Self {
-            generation,
-            // A few facts about a client; the next request has its own.
-            peer: _,
-            downstream,
-            // Given to each request when it begins.
-            server: _,
-            location: _,
-            content: _,
-            internal,
-            started: _,
-            sent,
-            limit_rate,
-            pipelined,
-            uri,
-            parts,
-        } = self;
-        parts.reset();
-        *downstream.get_mut() = None;
-        internal.set(false);
-        *sent = Sent::default();
-        limit_rate.set(None);
-        pipelined.set(false);
-        uri.set(UriIs::default());
-        // Last: what modules have kept may still look at it.
-        *generation = None;
-    }
-}
-
-impl Parts {
-    /// Forgets everything.
-    fn reset(&mut self) {
-        let Self {
-            head,
-            path,
-            args,
-            captures,
-            contexts,
-            log_upstream,
-            // Emptied when it is known how many there are.
-            cells: _,
-            response,
-            engine,
-            output,
-            body,
-        } = self;
-        head.get_mut().clear();
-        path.get_mut().clear();
-        args.get_mut().clear();
-        captures.get_mut().clear();
-        if !contexts.get_mut().is_empty() {
-            contexts.get_mut().rest();
-        }
-        *log_upstream.get_mut() = None;
-        response.reset();
-        engine.reset();
-        output.reset();
-        body.reset();
     }
 }

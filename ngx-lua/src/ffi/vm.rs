@@ -242,6 +242,7 @@ impl RawVm {
     }
 
     /// Counts a thread that somebody keeps at rest; false if there are enough of them.
+    #[cfg(feature = "http")]
     pub(super) fn rests(&self) -> bool {
         let has_room = self.has_room();
         if has_room {
