@@ -13,11 +13,11 @@ use ngx_upstream::connect::{Bound, Connect as _, Connection, Sockets};
 use ngx_upstream::peer::Peer;
 use rustix::net::sockopt::set_tcp_nodelay;
 
-use super::keepalive::{NamedPool, Slot, Waiting};
+use super::keepalive::{NamedPool, Pools, Slot, Waiting};
 use super::link::Link;
 use super::receive::whole;
 use super::socket::{Socket, Task};
-use super::target::Target;
+use super::target::{PoolName, Target};
 use super::{done, error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Scalar, Value, values};
 use crate::sched::{Run, may_wait, wait};
@@ -85,24 +85,19 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         ngx_core::debug!("lua tcp socket reconnect without shutting down");
         socket.close();
     }
-    let name = match options.pool {
-        Some(name) => name.into(),
-        None => target.pool_name(),
-    };
     socket.claim(call);
-
     let pools = run.engine().pools();
-    let pool = match (pools.find(&name), options.pool_size) {
-        (Some(pool), _) => Some(pool),
-        (None, Some(size)) => Some(pools.make(&name, size, options.backlog)),
-        (None, None) => None,
-    };
-    if let Some(pool) = &pool
+    let is_named = options.pool.is_some();
+    let pool = options.pool(pools, target);
+    if let Ok(pool) = &pool
         && let Some(link) = pool.take()
     {
         // Most pools are those of one target.
         let known = link.target().filter(|known| known.borrowed() == target);
         let target = known.map_or_else(|| Rc::new(target.into_owned()), Rc::clone);
+        if !is_named {
+            pools.remember(&target, pool);
+        }
         socket.aim(target);
         socket.connected(link, Some(pool.place()));
         return Ok(done());
@@ -110,11 +105,11 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let target = Rc::new(target.into_owned());
     socket.aim(Rc::clone(&target));
     let place = match pool {
-        None => {
+        Err(name) => {
             *socket.pool_name.borrow_mut() = Some(name);
             Place::Free
         }
-        Some(pool) => match pool.wait() {
+        Ok(pool) => match pool.wait() {
             Ok(None) => Place::Taken(pool.place()),
             Ok(Some(waiting)) => Place::Queued(pool, waiting),
             Err(why) => return Ok(refuse(why)),
@@ -174,6 +169,23 @@ impl Options {
             other => return Err(bad("pool", "type", other.type_name())),
         }
         Ok(options)
+    }
+
+    /// The pool of a connection, made if its size is given. The error is the name of one that is not
+    /// there.
+    fn pool(self, pools: &Pools, target: Target<&str>) -> Result<Rc<NamedPool>, PoolName> {
+        let name = match self.pool {
+            Some(name) => name.into(),
+            None => match pools.last(target) {
+                Some(pool) => return Ok(pool),
+                None => target.pool_name(),
+            },
+        };
+        match (pools.find(&name), self.pool_size) {
+            (Some(pool), _) => Ok(pool),
+            (None, Some(size)) => Ok(pools.make(&name, size, self.backlog)),
+            (None, None) => Err(name),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::pattern::{Pattern, Verdict};
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
-use crate::sched::{may_wait, wait};
+use crate::sched::{may_wait, wait_here};
 
 /// `data, err, partial = tcpsock:receive(size | pattern?)`
 pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
@@ -108,18 +108,16 @@ pub(super) fn read(
         }
     }
     let busy = socket.begin(Task::Reading);
-    wait(
-        call,
-        Reading {
-            pattern,
-            buffer_size,
-            timeout,
-            log_errors,
-            is_timed: false,
-            link,
-            busy,
-        },
-    )
+    let reading = Reading {
+        pattern,
+        buffer_size,
+        timeout,
+        log_errors,
+        is_timed: false,
+        link,
+        busy,
+    };
+    Ok(wait_here(call, reading))
 }
 
 /// A receive that waits. The peer has `timeout` milliseconds for each part.

@@ -51,12 +51,21 @@ pub(crate) fn wait(
     future: impl Future<Output = Values> + 'static,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
+    Ok(wait_here(call, future))
+}
+
+/// [`wait`], where the call has asked [`may_wait`] already.
+pub(crate) fn wait_here(call: &Call<'_>, future: impl Future<Output = Values> + 'static) -> Reply {
     call.lane().ask(Op::Wait(Box::pin(future)));
-    Ok(Reply::Yield)
+    Reply::Yield
 }
 
 /// Whether the call may wait here.
+#[inline]
 pub(crate) fn may_wait(call: &Call<'_>) -> Result<(), Raise> {
+    if call.lane().run().kind() == RunKind::Waiting && is_top(call) {
+        return Ok(());
+    }
     may_ever_wait(call)?;
     may_yield(call)
 }
@@ -81,10 +90,16 @@ pub(crate) fn exit(call: &Call<'_>) -> Result<Reply, Raise> {
 
 /// Whether the call may hand control to the scheduler.
 fn may_yield(call: &Call<'_>) -> Result<(), Raise> {
-    if !call.can_yield() || call.lane().top_id() != Some(call.thread_id()) {
-        return Err("attempt to yield across C-call boundary".into());
+    if is_top(call) {
+        Ok(())
+    } else {
+        Err("attempt to yield across C-call boundary".into())
     }
-    Ok(())
+}
+
+/// Whether the scheduler itself has resumed who calls.
+fn is_top(call: &Call<'_>) -> bool {
+    call.can_yield() && call.lane().top_id() == Some(call.thread_id())
 }
 
 #[cfg(test)]
