@@ -49,12 +49,21 @@ impl Pools {
         self.0.all.borrow().get(name).cloned()
     }
 
-    /// The pool of a target if it is the one of [`remember`](Self::remember): most scripts connect
-    /// to the same one time and again.
-    pub(super) fn last(&self, target: Target<&str>) -> Option<Rc<NamedPool>> {
+    /// The host (or path) of that name and its pool, if they are those of [`remember`](Self::remember): most
+    /// scripts connect to the same one time and again.
+    pub(super) fn last(
+        &self,
+        host: &[u8],
+        port: Option<f64>,
+    ) -> Option<(Rc<Target>, Rc<NamedPool>)> {
         let last = self.0.last.borrow();
-        let (known, pool) = last.as_ref()?;
-        (known.borrowed() == target).then(|| Rc::clone(pool))
+        let (target, pool) = last.as_ref()?;
+        let (name, at) = match &**target {
+            Target::Host(name, at) => (name, Some(*at)),
+            Target::Unix(path, at) => (path, *at),
+        };
+        let is_it = at.map(f64::from) == port && name.as_bytes() == host;
+        is_it.then(|| (Rc::clone(target), Rc::clone(pool)))
     }
 
     /// A pool was found by the name of `target`.

@@ -9,6 +9,7 @@ use ngx_core::net::Addr;
 use super::defaults::Defaults;
 use super::keepalive::{NamedPool, Pools, Slot};
 use super::link::Link;
+use super::receive::Reading;
 use super::target::{PoolName, Target, Upstream};
 use super::timeouts::Timeouts;
 use crate::ffi::{Call, Raise};
@@ -27,6 +28,8 @@ pub(super) struct Socket {
     /// The pool that counts it, if connecting named one.
     pub(super) slot: RefCell<Option<Slot>>,
     pub(super) timeouts: Timeouts,
+    /// The receive that waits.
+    pub(super) reading: RefCell<Option<Reading>>,
     /// The [bits](Task::bit) of what it is busy with.
     busy: Cell<u8>,
     /// Nothing can be read or written any more, after an error or the end.
@@ -88,6 +91,7 @@ impl Socket {
             pool_name: RefCell::new(None),
             slot: RefCell::new(None),
             timeouts: Timeouts::new(defaults),
+            reading: RefCell::new(None),
             busy: Cell::new(0),
             read_closed: Cell::new(false),
             write_closed: Cell::new(false),

@@ -123,7 +123,9 @@ unsafe fn reply(
             Ok(Reply::Stack(n)) => c_int::try_from(n).unwrap_or(0),
             Ok(Reply::Yield) => lua::lua_yield(state, lua::lua_gettop(state)),
             Ok(Reply::Value(value)) => {
-                if let Some(lane) = lane {
+                if !value.push_plain(state)
+                    && let Some(lane) = lane
+                {
                     value.push(lane.vm(), state);
                 }
                 1

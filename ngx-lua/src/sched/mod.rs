@@ -30,7 +30,8 @@ pub(crate) use self::engine::Engine;
 #[cfg(feature = "http")]
 pub(crate) use self::entry::{Begun, Ended, Waiting};
 pub(crate) use self::entry::{Entry, Failure};
-pub(crate) use self::lane::{Lane, Op};
+use self::lane::Stay;
+pub(crate) use self::lane::{Lane, Op, Waits};
 pub(crate) use self::run::{Ending, Endings, Purpose, Run, RunKind};
 #[cfg(feature = "http")]
 pub(crate) use self::spare::Spare;
@@ -51,12 +52,13 @@ pub(crate) fn wait(
     future: impl Future<Output = Values> + 'static,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
-    Ok(wait_here(call, future))
+    call.lane().ask(Op::Wait(Box::pin(future)));
+    Ok(Reply::Yield)
 }
 
-/// [`wait`], where the call has asked [`may_wait`] already.
-pub(crate) fn wait_here(call: &Call<'_>, future: impl Future<Output = Values> + 'static) -> Reply {
-    call.lane().ask(Op::Wait(Box::pin(future)));
+/// As [`wait`], for what `what` waits for. The call has asked [`may_wait`] already.
+pub(crate) fn stay(call: &Call<'_>, what: Rc<dyn Waits>) -> Reply {
+    call.lane().ask(Op::Stay(Stay::with(what)));
     Reply::Yield
 }
 
