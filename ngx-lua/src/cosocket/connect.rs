@@ -13,11 +13,11 @@ use ngx_upstream::connect::{Bound, Connect as _, Connection, Sockets};
 use ngx_upstream::peer::Peer;
 use rustix::net::sockopt::set_tcp_nodelay;
 
-use super::keepalive::{NamedPool, Slot, Waiting};
+use super::keepalive::{NamedPool, Pools, Slot, Waiting};
 use super::link::Link;
 use super::receive::whole;
 use super::socket::{Socket, Task};
-use super::target::Target;
+use super::target::{PoolName, Target};
 use super::{done, error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Scalar, Value, values};
 use crate::sched::{Run, may_wait, wait};
@@ -66,8 +66,19 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let socket = call.object::<Socket>(1)?;
     let host = call.want_text(2)?;
     may_wait(call)?;
-    let run = call.lane().run();
     let options = Options::read(call, count)?;
+    let pools = call.lane().engine().pools();
+    if options.pool.is_none()
+        && let Some((target, pool)) = pools.last(&host, call.number(3))
+    {
+        if let Some(busy) = make_ready(call, &socket)? {
+            return Ok(refuse(busy));
+        }
+        return match reuse(&socket, &pool, target.borrowed()) {
+            Some(_) => Ok(done()),
+            None => open(call, socket, target, Ok(pool)),
+        };
+    }
     // Nearly all hosts are text; the other way is slower to say so.
     let host = match std::str::from_utf8(&host) {
         Ok(host) => Cow::Borrowed(host),
@@ -77,44 +88,61 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         Ok(target) => target,
         Err(why) => return Ok(refuse(why)),
     };
-    socket.check_owner(call)?;
-    if let Some(busy) = socket.busy() {
+    if let Some(busy) = make_ready(call, &socket)? {
         return Ok(refuse(busy));
     }
-    if socket.link().is_some() {
-        ngx_core::debug!("lua tcp socket reconnect without shutting down");
-        socket.close();
-    }
-    let name = match options.pool {
-        Some(name) => name.into(),
-        None => target.pool_name(),
-    };
-    socket.claim(call);
-
-    let pools = run.engine().pools();
-    let pool = match (pools.find(&name), options.pool_size) {
-        (Some(pool), _) => Some(pool),
-        (None, Some(size)) => Some(pools.make(&name, size, options.backlog)),
-        (None, None) => None,
-    };
-    if let Some(pool) = &pool
-        && let Some(link) = pool.take()
+    let is_named = options.pool.is_some();
+    let pool = options.pool(pools, target);
+    if let Ok(pool) = &pool
+        && let Some(target) = reuse(&socket, pool, target)
     {
-        // Most pools are those of one target.
-        let known = link.target().filter(|known| known.borrowed() == target);
-        let target = known.map_or_else(|| Rc::new(target.into_owned()), Rc::clone);
-        socket.aim(target);
-        socket.connected(link, Some(pool.place()));
+        if !is_named {
+            pools.remember(&target, pool);
+        }
         return Ok(done());
     }
-    let target = Rc::new(target.into_owned());
+    open(call, socket, Rc::new(target.into_owned()), pool)
+}
+
+/// Readies a socket for a connection of the caller's, or says why it cannot be.
+fn make_ready(call: &Call<'_>, socket: &Rc<Socket>) -> Result<Option<&'static str>, Raise> {
+    socket.check_owner(call)?;
+    let busy = socket.busy();
+    if busy.is_none() {
+        if socket.link().is_some() {
+            ngx_core::debug!("lua tcp socket reconnect without shutting down");
+            socket.close();
+        }
+        socket.claim(call);
+    }
+    Ok(busy)
+}
+
+/// Takes a connection that `pool` keeps, if there is one; says whom it is to.
+fn reuse(socket: &Socket, pool: &Rc<NamedPool>, target: Target<&str>) -> Option<Rc<Target>> {
+    let link = pool.take()?;
+    // Most pools are those of one target.
+    let known = link.target().filter(|known| known.borrowed() == target);
+    let target = known.map_or_else(|| Rc::new(target.into_owned()), Rc::clone);
+    socket.aim(Rc::clone(&target));
+    socket.connected(link, Some(pool.place()));
+    Some(target)
+}
+
+/// Makes a connection. In the place of a pool there may be the name of one to be made later.
+fn open(
+    call: &Call<'_>,
+    socket: Rc<Socket>,
+    target: Rc<Target>,
+    pool: Result<Rc<NamedPool>, PoolName>,
+) -> Result<Reply, Raise> {
     socket.aim(Rc::clone(&target));
     let place = match pool {
-        None => {
+        Err(name) => {
             *socket.pool_name.borrow_mut() = Some(name);
             Place::Free
         }
-        Some(pool) => match pool.wait() {
+        Ok(pool) => match pool.wait() {
             Ok(None) => Place::Taken(pool.place()),
             Ok(Some(waiting)) => Place::Queued(pool, waiting),
             Err(why) => return Ok(refuse(why)),
@@ -123,7 +151,7 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let opening = Opening {
         socket,
         target,
-        run: Rc::clone(run),
+        run: Rc::clone(call.lane().run()),
     };
     wait(call, async move {
         let _busy = opening.socket.begin(Task::Connecting);
@@ -174,6 +202,20 @@ impl Options {
             other => return Err(bad("pool", "type", other.type_name())),
         }
         Ok(options)
+    }
+
+    /// The pool of a connection, made if its size is given. The error is the name of one that is not
+    /// there.
+    fn pool(self, pools: &Pools, target: Target<&str>) -> Result<Rc<NamedPool>, PoolName> {
+        let name = match self.pool {
+            Some(name) => name.into(),
+            None => target.pool_name(),
+        };
+        match (pools.find(&name), self.pool_size) {
+            (Some(pool), _) => Ok(pool),
+            (None, Some(size)) => Ok(pools.make(&name, size, self.backlog)),
+            (None, None) => Err(name),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::idle::{Closed, Idle, watch};
 use super::link::Link;
 use super::receive::whole;
 use super::socket::Socket;
+use super::target::Target;
 use super::timeouts::millis;
 use super::{done, refuse};
 use crate::ffi::{Call, Raise, Reply, Value};
@@ -21,7 +22,12 @@ use crate::ffi::{Call, Raise, Reply, Value};
 #[derive(Clone, Default)]
 pub(crate) struct Pools(Rc<Named>);
 
-type Named = RefCell<FxHashMap<Box<[u8]>, Rc<NamedPool>>>;
+#[derive(Default)]
+struct Named {
+    all: RefCell<FxHashMap<Box<[u8]>, Rc<NamedPool>>>,
+    /// The one that was found last by the name of its target. Invariant: it is among `all`.
+    last: RefCell<Option<(Rc<Target>, Rc<NamedPool>)>>,
+}
 
 /// A pool: connections to whatever its name stands for.
 pub(super) struct NamedPool {
@@ -40,7 +46,33 @@ pub(super) struct NamedPool {
 
 impl Pools {
     pub(super) fn find(&self, name: &[u8]) -> Option<Rc<NamedPool>> {
-        self.0.borrow().get(name).cloned()
+        self.0.all.borrow().get(name).cloned()
+    }
+
+    /// The host (or path) of that name and its pool, if they are those of [`remember`](Self::remember): most
+    /// scripts connect to the same one time and again.
+    pub(super) fn last(
+        &self,
+        host: &[u8],
+        port: Option<f64>,
+    ) -> Option<(Rc<Target>, Rc<NamedPool>)> {
+        let last = self.0.last.borrow();
+        let (target, pool) = last.as_ref()?;
+        let (name, at) = match &**target {
+            Target::Host(name, at) => (name, Some(*at)),
+            Target::Unix(path, at) => (path, *at),
+        };
+        let is_it = at.map(f64::from) == port && name.as_bytes() == host;
+        is_it.then(|| (Rc::clone(target), Rc::clone(pool)))
+    }
+
+    /// A pool was found by the name of `target`.
+    pub(super) fn remember(&self, target: &Rc<Target>, pool: &Rc<NamedPool>) {
+        let mut last = self.0.last.borrow_mut();
+        let is_last = |(_, last): &(_, Rc<NamedPool>)| Rc::ptr_eq(last, pool);
+        if !last.as_ref().is_some_and(is_last) && self.0.has(pool) {
+            *last = Some((Rc::clone(target), Rc::clone(pool)));
+        }
     }
 
     pub(super) fn make(&self, name: &[u8], size: usize, backlog: Option<usize>) -> Rc<NamedPool> {
@@ -53,9 +85,22 @@ impl Pools {
             backlog.map_or_else(|| "-1".to_owned(), |backlog| backlog.to_string())
         );
         let made = NamedPool::new(&self.0, name, size, backlog);
-        let old = self.0.borrow_mut().insert(name.into(), Rc::clone(&made));
-        drop(old);
+        let old = self
+            .0
+            .all
+            .borrow_mut()
+            .insert(name.into(), Rc::clone(&made));
+        let last = self.0.last.take();
+        drop((old, last));
         made
+    }
+}
+
+impl Named {
+    fn has(&self, pool: &Rc<NamedPool>) -> bool {
+        let all = self.all.borrow();
+        all.get(&pool.name)
+            .is_some_and(|known| Rc::ptr_eq(known, pool))
     }
 }
 
@@ -99,18 +144,14 @@ impl NamedPool {
         let Some(pools) = self.pools.upgrade() else {
             return;
         };
-        let mut pools = pools.borrow_mut();
-        if !pools
-            .get(&self.name)
-            .is_some_and(|known| Rc::ptr_eq(known, self))
-        {
+        if !pools.has(self) {
             return;
         }
-        let gone = pools.remove(&self.name);
-        drop(pools);
+        let gone = pools.all.borrow_mut().remove(&self.name);
+        let last = pools.last.take();
         let name = String::from_utf8_lossy(&self.name);
         ngx_core::debug!("lua tcp socket keepalive: free connection pool for \"{name}\"");
-        drop(gone);
+        drop((gone, last));
     }
 
     /// A connection that was kept and is still good.

@@ -1,8 +1,6 @@
 //! `receive` and `receiveany`.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -13,7 +11,7 @@ use super::pattern::{Pattern, Verdict};
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
-use crate::sched::{may_wait, wait};
+use crate::sched::{Waits, may_wait, stay};
 
 /// `data, err, partial = tcpsock:receive(size | pattern?)`
 pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
@@ -108,22 +106,22 @@ pub(super) fn read(
         }
     }
     let busy = socket.begin(Task::Reading);
-    wait(
-        call,
-        Reading {
-            pattern,
-            buffer_size,
-            timeout,
-            log_errors,
-            is_timed: false,
-            link,
-            busy,
-        },
-    )
+    let reading = Reading {
+        pattern,
+        buffer_size,
+        timeout,
+        log_errors,
+        is_timed: false,
+        link,
+        busy,
+    };
+    *socket.reading.borrow_mut() = Some(reading);
+    let socket: Rc<Socket> = Rc::clone(socket);
+    Ok(stay(call, socket))
 }
 
 /// A receive that waits. The peer has `timeout` milliseconds for each part.
-struct Reading {
+pub(super) struct Reading {
     pattern: Pattern,
     buffer_size: usize,
     timeout: u64,
@@ -134,43 +132,58 @@ struct Reading {
     busy: Busy,
 }
 
-impl Future for Reading {
-    type Output = Values;
+/// A receive waits in its socket.
+impl Waits for Socket {
+    fn poll_values(&self, cx: &mut Context<'_>) -> Poll<Values> {
+        let mut reading = self.reading.borrow_mut();
+        let Some(waits) = &mut *reading else {
+            return Poll::Pending;
+        };
+        let values = ready!(waits.poll(cx));
+        let ended = reading.take();
+        drop(reading);
+        drop(ended);
+        Poll::Ready(values)
+    }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Values> {
-        let this = self.get_mut();
+    fn leave(&self) {
+        let left = self.reading.borrow_mut().take();
+        drop(left);
+    }
+}
+
+impl Reading {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Values> {
         let end = loop {
-            match this.link.poll_readable(cx) {
+            match self.link.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {
-                    this.is_timed = false;
+                    self.is_timed = false;
                     // What another keeps is read by waiting for it.
-                    if this.link.is_lent() && this.feed() {
+                    if self.link.is_lent() && self.feed() {
                         break End::Complete;
                     }
-                    match turn(&this.link, &mut this.pattern, this.buffer_size) {
+                    match turn(&self.link, &mut self.pattern, self.buffer_size) {
                         Turn::More | Turn::Wait => {}
                         Turn::Over(end) => break end,
                     }
                 }
                 Poll::Ready(Err(error)) => break End::Failed(error),
                 Poll::Pending => {
-                    if !this.is_timed {
-                        this.is_timed = true;
-                        this.link.set_deadline(Way::Reading, this.timeout);
+                    if !self.is_timed {
+                        self.is_timed = true;
+                        self.link.set_deadline(Way::Reading, self.timeout);
                     }
-                    ready!(this.link.poll_expired(Way::Reading, cx));
+                    ready!(self.link.poll_expired(Way::Reading, cx));
                     break End::Failed(io::ErrorKind::TimedOut.into());
                 }
             }
         };
-        let socket = this.busy.socket();
-        log_end(socket, &end, this.log_errors);
-        let pattern = std::mem::replace(&mut this.pattern, Pattern::all());
-        Poll::Ready(finish(socket, &this.link, pattern, end))
+        let socket = self.busy.socket();
+        log_end(socket, &end, self.log_errors);
+        let pattern = std::mem::replace(&mut self.pattern, Pattern::all());
+        Poll::Ready(finish(socket, &self.link, pattern, end))
     }
-}
 
-impl Reading {
     /// Whether what has come is enough.
     fn feed(&mut self) -> bool {
         self.pattern.feed(&mut self.link.input.borrow_mut()) == Verdict::Complete

@@ -9,6 +9,7 @@ use ngx_core::net::Addr;
 use super::defaults::Defaults;
 use super::keepalive::{NamedPool, Pools, Slot};
 use super::link::Link;
+use super::receive::Reading;
 use super::target::{PoolName, Target, Upstream};
 use super::timeouts::Timeouts;
 use crate::ffi::{Call, Raise};
@@ -27,6 +28,8 @@ pub(super) struct Socket {
     /// The pool that counts it, if connecting named one.
     pub(super) slot: RefCell<Option<Slot>>,
     pub(super) timeouts: Timeouts,
+    /// The receive that waits.
+    pub(super) reading: RefCell<Option<Reading>>,
     /// The [bits](Task::bit) of what it is busy with.
     busy: Cell<u8>,
     /// Nothing can be read or written any more, after an error or the end.
@@ -44,27 +47,36 @@ pub(super) enum Task {
 
 /// The request or run that a socket belongs to since it was connected: it ends with it.
 #[derive(Default)]
-pub(super) struct Owner(RefCell<Weak<Endings>>);
+pub(super) struct Owner {
+    endings: RefCell<Weak<Endings>>,
+    /// Whose turn it was with them.
+    turn: Cell<u64>,
+}
 
 impl Owner {
     /// Makes whoever calls the owner of `thing`.
     pub(super) fn claim(&self, call: &Call<'_>, thing: Weak<dyn Ending>) {
         let endings = call.lane().run().endings();
         // Who has it already has it among its endings.
-        if self.0.borrow().as_ptr() != Rc::as_ptr(endings) {
-            self.0.replace(Rc::downgrade(endings));
+        if self.endings.borrow().as_ptr() != Rc::as_ptr(endings)
+            || self.turn.get() != endings.turn()
+        {
+            self.endings.replace(Rc::downgrade(endings));
+            self.turn.set(endings.turn());
             endings.adopt(thing);
         }
     }
 
     /// Raises if somebody else owns the socket.
     pub(super) fn check(&self, call: &Call<'_>) -> Result<(), Raise> {
-        let owner = self.0.borrow();
-        let caller = Rc::as_ptr(call.lane().run().endings());
-        if owner.as_ptr() == caller || owner.strong_count() == 0 {
-            Ok(())
-        } else {
-            Err("bad request".into())
+        let owner = self.endings.borrow();
+        if owner.as_ptr() == Rc::as_ptr(call.lane().run().endings()) {
+            return Ok(());
+        }
+        // Who has owned it may be gone.
+        match owner.upgrade() {
+            Some(owner) if owner.turn() == self.turn.get() => Err("bad request".into()),
+            _ => Ok(()),
         }
     }
 }
@@ -79,6 +91,7 @@ impl Socket {
             pool_name: RefCell::new(None),
             slot: RefCell::new(None),
             timeouts: Timeouts::new(defaults),
+            reading: RefCell::new(None),
             busy: Cell::new(0),
             read_closed: Cell::new(false),
             write_closed: Cell::new(false),

@@ -9,6 +9,7 @@ use mlua::ffi as lua;
 
 use super::current::current;
 use super::value::push_text;
+use super::vm::held;
 use super::{RawVm, Scalar, Thread, Value, Values, number_text};
 use crate::sched::Lane;
 
@@ -122,7 +123,9 @@ unsafe fn reply(
             Ok(Reply::Stack(n)) => c_int::try_from(n).unwrap_or(0),
             Ok(Reply::Yield) => lua::lua_yield(state, lua::lua_gettop(state)),
             Ok(Reply::Value(value)) => {
-                if let Some(lane) = lane {
+                if !value.push_plain(state)
+                    && let Some(lane) = lane
+                {
                     value.push(lane.vm(), state);
                 }
                 1
@@ -242,13 +245,10 @@ impl Call<'_> {
 
     /// A number, or a string that reads as one.
     pub(crate) fn number(&self, at: usize) -> Option<f64> {
-        // SAFETY: neither call changes the value or allocates.
-        unsafe {
-            if lua::lua_isnumber(self.state, index(at)) == 0 {
-                return None;
-            }
-            Some(lua::lua_tonumber(self.state, index(at)))
-        }
+        let mut is_number = 0;
+        // SAFETY: the call neither changes the value nor allocates.
+        let number = unsafe { lua_tonumberx(self.state, index(at), &raw mut is_number) };
+        (is_number != 0).then_some(number)
     }
 
     /// A number that has to be there.
@@ -284,11 +284,13 @@ impl Call<'_> {
         if self.kind(at) != Kind::Table {
             return Err(self.expected(at, "table"));
         }
-        // SAFETY: raw access to a table; two free slots are in every C function's 20, and of these
-        // `held` takes one back.
+        // SAFETY: raw access to a table; a free slot is among every C function's 20, and is given
+        // back.
         let held = unsafe {
             lua::lua_rawgeti_(self.state, index(at), 1);
-            self.vm().held(self.state)
+            let held = held(self.state, -1);
+            lua::lua_settop(self.state, -2);
+            held
         };
         held.and_then(|held| held.downcast().ok())
             .ok_or_else(|| Raise::Argument(at, "socket expected".into()))
@@ -296,16 +298,8 @@ impl Call<'_> {
 
     /// The Rust value of a closure that was pushed with one.
     pub(crate) fn own<T: 'static>(&self) -> Option<Rc<T>> {
-        // SAFETY: as in `object`; an index beyond the upvalues is a none, which no other value is
-        // pushed for.
-        let held = unsafe {
-            let at = lua::lua_upvalueindex(1);
-            if lua::lua_type(self.state, at) != lua::LUA_TUSERDATA {
-                return None;
-            }
-            lua::lua_pushvalue(self.state, at);
-            self.vm().held(self.state)
-        };
+        // SAFETY: the state is in the middle of this call; an index beyond the upvalues is a none.
+        let held = unsafe { held(self.state, lua::lua_upvalueindex(1)) };
         held.and_then(|held| held.downcast().ok())
     }
 
@@ -590,6 +584,11 @@ pub(super) fn type_name(kind: c_int) -> &'static str {
 }
 
 unsafe extern "C-unwind" {
-    /// LuaJIT's own; the bindings do not name it.
+    // LuaJIT's own; the bindings do not name them.
     fn lua_isyieldable(state: *mut lua::lua_State) -> c_int;
+    fn lua_tonumberx(
+        state: *mut lua::lua_State,
+        index: c_int,
+        is_number: *mut c_int,
+    ) -> lua::lua_Number;
 }

@@ -108,6 +108,7 @@ impl Value {
     ///
     /// # Safety
     /// `state` has a free slot.
+    #[inline]
     pub(super) unsafe fn push_plain(&self, state: *mut lua::lua_State) -> bool {
         // SAFETY: as the caller promises; these allocate nothing.
         unsafe {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use mlua::ffi as lua;
@@ -22,8 +22,7 @@ pub(crate) struct RawVm {
     lua: Lua,
     /// A thread that runs no Lua: values are made on its stack, under protection.
     aux: *mut lua::lua_State,
-    /// The metatable of Rust values; for comparison, and its place in the registry.
-    holder: *const c_void,
+    /// The registry's place of the metatable of Rust values.
     holder_ref: c_int,
     /// The string `__tostring` in the registry.
     to_string_ref: c_int,
@@ -44,7 +43,6 @@ impl RawVm {
         let mut vm = Self {
             lua,
             aux: ptr::null_mut(),
-            holder: ptr::null(),
             holder_ref: lua::LUA_NOREF,
             to_string_ref: lua::LUA_NOREF,
             runner_ref: lua::LUA_NOREF,
@@ -60,9 +58,7 @@ impl RawVm {
                 vm.aux = lua::lua_newthread(state);
                 lua::luaL_ref(state, lua::LUA_REGISTRYINDEX);
                 lua::lua_createtable(state, 0, 2);
-                vm.holder = lua::lua_topointer(state, -1);
-                lua::lua_pushvalue(state, -1);
-                lua::lua_pushcclosure(state, drop_holder, 1);
+                lua::lua_pushcclosure(state, drop_holder, 0);
                 lua::lua_setfield(state, -2, c"__gc".as_ptr());
                 // What getmetatable shows of it to scripts.
                 lua::lua_pushboolean(state, 0);
@@ -275,33 +271,38 @@ impl RawVm {
         // written before it gets the metatable whose finalizer reads it.
         unsafe {
             let place = lua::lua_newuserdata(state, size_of::<Holder>()).cast::<Holder>();
-            place.write(Some(Rc::clone(value)));
+            place.write(Holder {
+                tag: tag_of(place),
+                value: Some(Rc::clone(value)),
+            });
             lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, self.holder_ref);
             lua::lua_setmetatable(state, -2);
         }
     }
+}
 
-    /// Pops the value on top: what it holds if it is a userdata of ours. Never raises.
-    ///
-    /// # Safety
-    /// `state` belongs to this VM and has a free slot, and there is a value.
-    pub(super) unsafe fn held(&self, state: *mut lua::lua_State) -> Option<Rc<dyn Any>> {
-        // SAFETY: only userdata made by `push_holder` have this metatable, which scripts cannot
-        // get; so the memory is a `Holder`. Copied before the value is popped, it is ours as well.
-        unsafe {
-            if lua::lua_getmetatable(state, -1) == 0 {
-                lua::lua_settop(state, -2);
-                return None;
-            }
-            let held = if lua::lua_topointer(state, -1) == self.holder {
-                let place = lua::lua_touserdata(state, -2).cast::<Holder>();
-                place.as_ref().and_then(Clone::clone)
-            } else {
-                None
-            };
-            lua::lua_settop(state, -3);
-            held
-        }
+/// What the value at `index` holds if it is a userdata of ours. Never raises.
+///
+/// # Safety
+/// `state` is alive.
+pub(super) unsafe fn held(state: *mut lua::lua_State, index: c_int) -> Option<Rc<dyn Any>> {
+    // SAFETY: the value is on the stack or an upvalue, so that its memory stays while it is looked
+    // at; what is copied is ours as well.
+    unsafe { holder(state, index)?.as_ref().value.clone() }
+}
+
+/// The memory of the value at `index` if it is a userdata of ours. Never raises.
+///
+/// # Safety
+/// As for [`held`]. What is returned lives as long as the value does.
+unsafe fn holder(state: *mut lua::lua_State, index: c_int) -> Option<NonNull<Holder>> {
+    // SAFETY: both calls look only, as the length is that of a userdata: one of another kind than
+    // ours is read as a number at most, if it is of the same size, and a light one has no length.
+    unsafe {
+        let place = NonNull::new(lua::lua_touserdata(state, index).cast::<Holder>())?;
+        let is_ours = lua::lua_objlen(state, index) == size_of::<Holder>()
+            && (&raw const (*place.as_ptr()).tag).read() == tag_of(place.as_ptr());
+        is_ours.then_some(place)
     }
 }
 
@@ -327,25 +328,32 @@ unsafe extern "C-unwind" fn run_protected(state: *mut lua::lua_State) -> c_int {
     0
 }
 
-/// What a userdata of ours holds, until it is collected.
-type Holder = Option<Rc<dyn Any>>;
+/// What a userdata of ours holds. It is told by its tag: no look at its metatable is as quick, and
+/// `debug` lets scripts change that of any value.
+#[repr(C)]
+struct Holder {
+    /// [`tag_of`] its place.
+    tag: usize,
+    /// Until it is collected.
+    value: Option<Rc<dyn Any>>,
+}
 
 const _: () = assert!(align_of::<Holder>() <= 8);
 
-/// `__gc` of the holders; their metatable is its upvalue.
+/// What stands at the beginning of a holder at `place`, and nowhere else: scripts cannot write to
+/// the memory of userdata, nor see where it is and bring anything of theirs there.
+fn tag_of(place: *const Holder) -> usize {
+    place.addr() ^ TAG
+}
+
+/// No address, nor near one.
+const TAG: usize = 0x9d3f_71c6_b5a8_42e7;
+
+/// `__gc` of the holders.
 unsafe extern "C-unwind" fn drop_holder(state: *mut lua::lua_State) -> c_int {
     // SAFETY: `debug` lets scripts call this with anything, so that it looks whether it was given a
-    // holder; one that is empty already stays so. Two of the slots of a C function are used.
-    let value = unsafe {
-        let is_holder = lua::lua_type(state, 1) == lua::LUA_TUSERDATA
-            && lua::lua_getmetatable(state, 1) != 0
-            && lua::lua_rawequal(state, -1, lua::lua_upvalueindex(1)) != 0;
-        if is_holder {
-            (*lua::lua_touserdata(state, 1).cast::<Holder>()).take()
-        } else {
-            None
-        }
-    };
+    // holder; one that is empty already stays so.
+    let value = unsafe { holder(state, 1).and_then(|mut holder| holder.as_mut().value.take()) };
     // A panic must not go through the collector; its message has been printed already.
     let _ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(value)));
     0

@@ -45,7 +45,12 @@ pub(crate) struct State {
 
 impl Reused for State {
     fn forget(&mut self) {
+        let endings = std::mem::take(&mut self.endings);
+        if let Some(endings) = endings.get() {
+            endings.end();
+        }
         *self = Self::default();
+        self.endings = endings;
     }
 }
 

@@ -21,6 +21,30 @@ const MAX_NESTED: usize = 8192;
 /// A future of this thread.
 pub(crate) type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
+/// Something that waits where it is, with no memory but its own.
+pub(crate) trait Waits {
+    /// Ready with what the call returns; not asked again then.
+    fn poll_values(&self, cx: &mut Context<'_>) -> Poll<Values>;
+
+    /// Nobody waits any more.
+    fn leave(&self);
+}
+
+/// A stay with something that waits; it is left when this is dropped.
+pub(crate) struct Stay(Rc<dyn Waits>);
+
+impl Stay {
+    pub(super) fn with(what: Rc<dyn Waits>) -> Self {
+        Self(what)
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// What a coroutine asks the scheduler for when it yields.
 pub(crate) enum Op {
     /// `coroutine.resume`: run this one; its arguments are on the stack, behind itself.
@@ -29,6 +53,8 @@ pub(crate) enum Op {
     Yield,
     /// Wait, and return what comes.
     Wait(LocalFuture<Values>),
+    /// The same.
+    Stay(Stay),
     /// Start a light thread, and return it.
     Spawn(Rc<Light>),
     /// Wait for one of these, and return what it left.
@@ -52,6 +78,7 @@ pub(crate) struct Lane {
 /// What a lane needs before it can go on.
 pub(super) enum Step {
     Wait(LocalFuture<Values>),
+    Stay(Stay),
     /// `coroutine.yield` at the bottom: others may run.
     Pause,
     Spawn(Rc<Light>),
@@ -173,6 +200,16 @@ impl Lane {
                         return Poll::Pending;
                     }
                 },
+                Step::Stay(stay) => match stay.0.poll_values(cx) {
+                    Poll::Ready(list) => {
+                        drop(stay);
+                        self.answer(list)
+                    }
+                    Poll::Pending => {
+                        *step = Some(Step::Stay(stay));
+                        return Poll::Pending;
+                    }
+                },
                 Step::Pause => {
                     *step = Some(Step::Wait(Box::pin(async {
                         tokio::task::yield_now().await;
@@ -211,6 +248,7 @@ impl Lane {
             let went_on = match (resumed, op) {
                 (Resumed::Yielded, Some(Op::Resume(inner))) => self.descend(&top, inner),
                 (Resumed::Yielded, Some(Op::Wait(future))) => return Step::Wait(future),
+                (Resumed::Yielded, Some(Op::Stay(stay))) => return Step::Stay(stay),
                 (Resumed::Yielded, Some(Op::Spawn(light))) => return Step::Spawn(light),
                 (Resumed::Yielded, Some(Op::Join(lights))) => return Step::Join(lights),
                 (Resumed::Yielded, Some(Op::Exit)) => {

@@ -30,7 +30,8 @@ pub(crate) use self::engine::Engine;
 #[cfg(feature = "http")]
 pub(crate) use self::entry::{Begun, Ended, Waiting};
 pub(crate) use self::entry::{Entry, Failure};
-pub(crate) use self::lane::{Lane, Op};
+use self::lane::Stay;
+pub(crate) use self::lane::{Lane, Op, Waits};
 pub(crate) use self::run::{Ending, Endings, Purpose, Run, RunKind};
 #[cfg(feature = "http")]
 pub(crate) use self::spare::Spare;
@@ -55,8 +56,18 @@ pub(crate) fn wait(
     Ok(Reply::Yield)
 }
 
+/// As [`wait`], for what `what` waits for. The call has asked [`may_wait`] already.
+pub(crate) fn stay(call: &Call<'_>, what: Rc<dyn Waits>) -> Reply {
+    call.lane().ask(Op::Stay(Stay::with(what)));
+    Reply::Yield
+}
+
 /// Whether the call may wait here.
+#[inline]
 pub(crate) fn may_wait(call: &Call<'_>) -> Result<(), Raise> {
+    if call.lane().run().kind() == RunKind::Waiting && is_top(call) {
+        return Ok(());
+    }
     may_ever_wait(call)?;
     may_yield(call)
 }
@@ -81,10 +92,16 @@ pub(crate) fn exit(call: &Call<'_>) -> Result<Reply, Raise> {
 
 /// Whether the call may hand control to the scheduler.
 fn may_yield(call: &Call<'_>) -> Result<(), Raise> {
-    if !call.can_yield() || call.lane().top_id() != Some(call.thread_id()) {
-        return Err("attempt to yield across C-call boundary".into());
+    if is_top(call) {
+        Ok(())
+    } else {
+        Err("attempt to yield across C-call boundary".into())
     }
-    Ok(())
+}
+
+/// Whether the scheduler itself has resumed who calls.
+fn is_top(call: &Call<'_>) -> bool {
+    call.can_yield() && call.lane().top_id() == Some(call.thread_id())
 }
 
 #[cfg(test)]

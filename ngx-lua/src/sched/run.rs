@@ -70,7 +70,11 @@ enum OnAbort {
 
 /// What has to end with a run, or with the request that runs work for.
 #[derive(Default)]
-pub(crate) struct Endings(RefCell<SmallVec<[Weak<dyn Ending>; 2]>>);
+pub(crate) struct Endings {
+    all: RefCell<SmallVec<[Weak<dyn Ending>; 2]>>,
+    /// How often there was an end: one after another may have this.
+    turn: Cell<u64>,
+}
 
 /// Something that must not outlive the run or request that made it.
 pub(crate) trait Ending {
@@ -309,7 +313,7 @@ impl Run {
 impl Endings {
     /// Ends `thing` with the others, if somebody still has it then.
     pub(crate) fn adopt(&self, thing: Weak<dyn Ending>) {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.all.borrow_mut();
         // A run that goes on for days must not remember all sockets that it ever had.
         if all.len() == all.capacity() {
             all.retain(|thing| thing.strong_count() > 0);
@@ -317,8 +321,18 @@ impl Endings {
         all.push(thing);
     }
 
-    fn end(&self) {
-        let all = std::mem::take(&mut *self.0.borrow_mut());
+    /// Which one of those has this now.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.get()
+    }
+
+    /// Ends all that was adopted; what is adopted from now on belongs to another.
+    pub(crate) fn end(&self) {
+        self.turn.set(self.turn.get() + 1);
+        if self.all.borrow().is_empty() {
+            return;
+        }
+        let all = std::mem::take(&mut *self.all.borrow_mut());
         for thing in all.iter().filter_map(Weak::upgrade) {
             thing.end();
         }

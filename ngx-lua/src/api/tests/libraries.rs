@@ -67,6 +67,27 @@ fn the_finalizer_of_our_values_may_be_called_with_anything() {
 }
 
 #[test]
+fn what_looks_like_a_socket_is_none() {
+    let found = eval_in(
+        &trusting(),
+        "local sock = ngx.socket.tcp()
+         local meta = debug.getmetatable(sock[1])
+         local answers = {}
+         for i, other in ipairs { io.tmpfile(), newproxy(), ngx.null, 24, 'socket', {} } do
+             if type(other) == 'userdata' and other ~= ngx.null then
+                 debug.setmetatable(other, meta)
+             end
+             local ok, why = pcall(sock.close, setmetatable({ other }, getmetatable(sock)))
+             answers[i] = tostring(ok) .. (why:match('socket expected') or why)
+         end
+         debug.setmetatable(sock[1], nil)
+         return table.concat(answers, ' ') .. ' ' .. select(2, sock:close())",
+    );
+    let none = "falsesocket expected ".repeat(6);
+    assert_eq!(found, format!("\"{none}closed\""));
+}
+
+#[test]
 fn modules_are_looked_for_where_the_settings_say() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("greet.lua"), "return { word = ... }").unwrap();

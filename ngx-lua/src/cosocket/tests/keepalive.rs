@@ -32,6 +32,26 @@ fn kept_connections_are_found_by_name() {
 }
 
 #[test]
+fn targets_may_alternate() {
+    block_on(async {
+        let (one, other) = (echo().await, echo().await);
+        let source = format!(
+            "local said = {{}}
+             for i, port in ipairs {{ {one}, {other}, {one}, {other}, {other}, {one} }} do
+                 local sock = ngx.socket.tcp()
+                 assert(sock:connect('127.0.0.1', port))
+                 assert(sock:send(port == {one} and 'one\\n' or 'other\\n'))
+                 said[i] = assert(sock:receive()) .. sock:getreusedtimes()
+                 assert(sock:setkeepalive(10000, 10))
+             end
+             return table.concat(said, ' ')"
+        );
+        let said = line_on(&Host::new().unwrap(), &source, 0).await;
+        assert_eq!(said, "one0 other0 one1 other1 other2 one2");
+    });
+}
+
+#[test]
 fn what_cannot_be_kept() {
     block_on(async {
         let port = says(&["ab\ncd"]).await;
