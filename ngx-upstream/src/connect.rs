@@ -4,12 +4,13 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::{BufMut as _, BytesMut};
 use ngx_core::net::seats::{self, Seat};
 use ngx_core::net::{Addr, Transport};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::driver::Alarm;
@@ -35,6 +36,25 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         Poll::Ready(())
     }
 
+    /// Appends what is there to `buf`, which has room for `most` bytes, and not more than those; 0 is
+    /// the end.
+    fn poll_read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        most: usize,
+    ) -> Poll<io::Result<usize>>
+    where
+        Self: Sized,
+    {
+        pin!(self.read_buf(&mut buf.limit(most))).poll(cx)
+    }
+
+    /// Writes what the connection takes of `bytes`.
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
+    }
+
     /// Whether an idle connection is of no use any more, without waiting.
     fn is_stale(&mut self) -> bool {
         self.poll_stale(&mut Context::from_waker(Waker::noop()))
@@ -58,6 +78,35 @@ impl Stream for Transport {
         self.poll_read_ready(cx).map(|_| ())
     }
 
+    // What tokio remembers says whether there is something to do: it need not be asked first.
+
+    fn poll_read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_read_some(buf, most) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_read_ready(cx))?;
+                }
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write(bytes) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_write_ready(cx))?;
+                }
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
     fn is_stale(&mut self) -> bool {
         // Reads what tokio remembers: costs neither a system call nor a share of the task's budget.
         let mut byte = [0; 1];
@@ -79,6 +128,19 @@ impl<S: Stream> Stream for &mut S {
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         (**self).poll_readable(cx)
+    }
+
+    fn poll_read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_read_some(cx, buf, most)
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        (**self).poll_write_some(cx, bytes)
     }
 
     fn is_stale(&mut self) -> bool {

@@ -226,7 +226,8 @@ where
             Answer::Head(head) => self.pass(head, client).await,
             Answer::Upgrade(head) => {
                 client.upgrade(head, &self.parts.tries);
-                self.tunnel(client).await.map(|()| End::Tunnel)
+                // Seldom, and of no use to all others.
+                Box::pin(self.tunnel(client)).await.map(|()| End::Tunnel)
             }
         };
         if let Err(error) = &ended {

@@ -420,6 +420,26 @@ impl<P: Protocol> Exchange<P> {
         }
     }
 
+    /// Takes the body if all of it has come with the head, at most `most` bytes, and says what
+    /// becomes of the connection; nothing follows then.
+    pub(crate) fn take_whole_body(&mut self, most: usize) -> Option<(Bytes, Reuse)> {
+        let undisturbed = self.queued.is_empty() && self.error.is_none() && !self.eof;
+        if !undisturbed || !self.state.is_body() {
+            return None;
+        }
+        let mut input = Input::new(&mut self.input, false);
+        let (body, reuse) = self.protocol.whole_body(&mut input, most)?;
+        // A connection that said more than it was asked cannot be trusted with another exchange.
+        let reuse = if self.input.is_empty() {
+            reuse
+        } else {
+            Reuse::Close
+        };
+        self.fresh = false;
+        self.state.finish(reuse);
+        Some((body, reuse))
+    }
+
     /// Lets go of what belonged to an exchange that is over, and is as new but for the memory.
     /// What the protocol keeps is its own business.
     #[cfg(feature = "http")]

@@ -87,6 +87,11 @@ impl Pipe {
         self.blocked = false;
     }
 
+    /// The client has been given something past the pipe, and keeps it.
+    pub(crate) fn block(&mut self) {
+        self.blocked = true;
+    }
+
     /// Where what comes is appended, in memory. Call [`grew`](Self::grew) after that.
     pub(crate) fn queue(&mut self) -> &mut Chain {
         &mut self.queue

@@ -6,6 +6,7 @@ mod sinks;
 pub use input::{Input, Literal};
 pub use sinks::{BodySink, HeadSink, Trailers};
 
+use bytes::Bytes;
 use ngx_buf::Chain;
 
 use crate::error::ProtocolError;
@@ -105,6 +106,14 @@ pub trait Protocol {
         input: &mut Input<'_>,
         sink: &mut BodySink<'_>,
     ) -> Result<BodyStep, ProtocolError>;
+
+    /// Takes the body if all of it is in the input, at most `most` bytes of it, and it is not empty:
+    /// as most small bodies are as soon as their head is known. What is not taken goes through
+    /// [`input_filter`](Self::input_filter), as by default everything does.
+    fn whole_body(&mut self, input: &mut Input<'_>, most: usize) -> Option<(Bytes, Reuse)> {
+        let _ = (input, most);
+        None
+    }
 
     /// Forgets everything about the response seen so far: the request is about to go to another
     /// connection.

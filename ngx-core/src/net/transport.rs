@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use ngx_buf::Sink;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
@@ -116,10 +116,25 @@ impl Transport {
     ///
     /// `WouldBlock` if there is nothing; what `recv(2)` says.
     pub fn try_read_buf(&self, buf: &mut BytesMut) -> io::Result<usize> {
+        let spare = (buf.capacity() - buf.len()).max(1);
+        self.try_read_into(buf, spare)
+    }
+
+    /// As [`try_read_buf`](Self::try_read_buf), but reads at most `most` bytes, for which `buf` has
+    /// to have room.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_read_some(&self, buf: &mut BytesMut, most: usize) -> io::Result<usize> {
+        self.try_read_into(&mut buf.limit(most), most)
+    }
+
+    #[inline]
+    fn try_read_into(&self, buf: &mut impl BufMut, spare: usize) -> io::Result<usize> {
         let mut read = 0;
         // The inner call reads; the outer forgets the readiness when the socket is known empty.
         let outcome = self.try_io(Interest::READABLE, || {
-            let spare = (buf.capacity() - buf.len()).max(1);
             read = match &self.inner {
                 Inner::Tcp(stream) => stream.try_read_buf(buf)?,
                 Inner::Unix(stream) => stream.try_read_buf(buf)?,

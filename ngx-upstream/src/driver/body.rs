@@ -3,11 +3,15 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use ngx_buf::Flow;
+
 use super::{Client, Disposition, Driver, End, Parts, TURNS};
 use crate::connect::Connect;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::Signal;
 use crate::peer::Session;
+use crate::pipe::Mode;
 use crate::protocol::{Protocol, Reuse, Trailers};
 
 /// What remains to be told when the pipe has run empty.
@@ -42,13 +46,44 @@ where
                 return Ok(End::Discarded);
             }
         };
-        self.parts.pipe.begin(mode, &self.settings.buffers);
         let mut rest = Rest::default();
+        let mut blocked = false;
+        if mode == Mode::Buffered
+            && let Some(whole) = self
+                .parts
+                .exchange
+                .take_whole_body(self.settings.buffers.busy)
+        {
+            if self.pass_whole(whole, client)? == Flow::Done {
+                return Ok(End::Complete);
+            }
+            blocked = true;
+            rest.end = Some(Ok(()));
+        }
+        let pipe = &mut self.parts.pipe;
+        pipe.begin(mode, &self.settings.buffers);
+        if blocked {
+            pipe.block();
+        }
         poll_fn(|cx| self.poll_pass(cx, client, &mut rest)).await?;
         if let Some(trailers) = rest.trailers {
             client.trailers(trailers);
         }
         Ok(End::Complete)
+    }
+
+    /// Passes on a body all of which is here.
+    fn pass_whole<R: Client<P::Head>>(
+        &mut self,
+        (body, reuse): (Bytes, Reuse),
+        client: &mut R,
+    ) -> Result<Flow, Error> {
+        if let Some(attempt) = self.parts.tries.last_mut() {
+            attempt.body += body.len() as u64;
+        }
+        self.release(reuse == Reuse::Keep);
+        let flow = client.last_bytes(body);
+        flow.map_err(|error| Error::new(error.into(), Phase::Body))
     }
 
     fn poll_pass<R: Client<P::Head>>(

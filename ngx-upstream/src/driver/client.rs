@@ -2,7 +2,8 @@
 
 use std::task::{Context, Poll};
 
-use ngx_buf::{Chain, Flow};
+use bytes::Bytes;
+use ngx_buf::{Buf, Chain, Flow};
 
 use super::report::Try;
 use crate::error::{Error, ErrorKind};
@@ -34,6 +35,14 @@ pub trait Client<H> {
     /// As there.
     fn last_body(&mut self, chain: Chain) -> Result<Flow, ClientError> {
         self.body(chain)
+    }
+
+    /// As [`last_body`](Self::last_body), for a body that is one piece.
+    ///
+    /// # Errors
+    /// As there.
+    fn last_bytes(&mut self, bytes: Bytes) -> Result<Flow, ClientError> {
+        self.last_body(Chain::from(Buf::from(bytes)))
     }
 
     /// Waits until [`body`](Self::body) may be called again.

@@ -2,12 +2,10 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 use ngx_buf::Chain;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::report::Try;
 use super::sender::Sender;
@@ -190,7 +188,7 @@ impl<S: Stream> Link<S> {
             poll_read_block(cx, &mut connection.stream, input, wanted)
         } else {
             input.reserve(wanted);
-            pin!(connection.stream.read_buf(&mut input.limit(wanted))).poll(cx)
+            connection.stream.poll_read_some(cx, input, wanted)
         });
         let n = match read {
             Ok(n) => n,
@@ -242,7 +240,7 @@ fn take_block(wanted: usize) -> BytesMut {
 }
 
 /// Reads at most `wanted` bytes into `input`, which is empty.
-fn poll_read_block<S: AsyncRead + Unpin>(
+fn poll_read_block<S: Stream>(
     cx: &mut Context<'_>,
     stream: &mut S,
     input: &mut BytesMut,
@@ -250,7 +248,7 @@ fn poll_read_block<S: AsyncRead + Unpin>(
 ) -> Poll<io::Result<usize>> {
     // Nothing is borrowed meanwhile: a stream may be anything.
     let mut block = take_block(wanted);
-    let read = pin!(stream.read_buf(&mut (&mut block).limit(wanted))).poll(cx);
+    let read = stream.poll_read_some(cx, &mut block, wanted);
     if !block.is_empty() {
         *input = block.split();
     }

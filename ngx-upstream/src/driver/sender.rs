@@ -10,6 +10,7 @@ use ngx_buf::{
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
+use crate::connect::Stream;
 use crate::error::ErrorKind;
 
 /// Writes the request on one connection, from the chain where it waits.
@@ -66,7 +67,7 @@ impl Sender {
     ///
     /// # Errors
     /// `Send` if the connection is broken, `TempFile` if a part of the request cannot be read.
-    pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+    pub(super) fn poll_write<S: Stream>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
@@ -91,15 +92,14 @@ impl Sender {
         written
     }
 
-    fn poll_memory<S: AsyncWrite + Unpin>(
+    fn poll_memory<S: Stream>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
         queued: &mut Chain,
     ) -> Poll<io::Result<()>> {
-        let mut stream = Pin::new(stream);
         loop {
-            let Some(written) = poll_write_once(cx, stream.as_mut(), queued) else {
+            let Some(written) = poll_write_once(cx, stream, queued) else {
                 // Marks have their turn when everything before them has gone.
                 queued.clear();
                 break;
@@ -116,7 +116,7 @@ impl Sender {
             }
         }
         if self.unflushed {
-            ready!(stream.poll_flush(cx))?;
+            ready!(Pin::new(stream).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
@@ -125,19 +125,19 @@ impl Sender {
 
 /// One write of what is queued, if that is anything.
 #[inline]
-fn poll_write_once<S: AsyncWrite>(
+fn poll_write_once<S: Stream>(
     cx: &mut Context<'_>,
-    stream: Pin<&mut S>,
+    stream: &mut S,
     queued: &Chain,
 ) -> Option<Poll<io::Result<usize>>> {
     let mut several = pieces(queued);
     let first = several.next()?;
     if several.next().is_none() {
-        return Some(stream.poll_write(cx, first));
+        return Some(stream.poll_write_some(cx, first));
     }
     let slices: SmallVec<[IoSlice<'_>; PIECES]> =
         pieces(queued).take(PIECES).map(IoSlice::new).collect();
-    Some(stream.poll_write_vectored(cx, &slices))
+    Some(Pin::new(stream).poll_write_vectored(cx, &slices))
 }
 
 /// The memory that is not empty.

@@ -17,6 +17,7 @@ use crate::proto::http1::{Body, Framing, Head, Http1, Request};
 use crate::protocol::Trailers;
 
 mod bodies;
+#[cfg(feature = "http")]
 mod parts;
 mod retries;
 mod tunnels;

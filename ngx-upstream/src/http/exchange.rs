@@ -267,6 +267,15 @@ impl<H, F: Front<H>> Client<H> for Talk<F> {
         self.body(chain)
     }
 
+    fn last_bytes(&mut self, bytes: Bytes) -> Result<Flow, ClientError> {
+        if !matches!(self.stage, Stage::Sending) {
+            return Client::<H>::body(self, Chain::from(Buf::from(bytes)));
+        }
+        self.stage = Stage::Sent;
+        let sent = self.r.output_bytes(&bytes, Flags::LAST_BUF);
+        sent.map_err(|failed| self.lost(&failed))
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
         let ready = match (&self.stage, &self.downstream) {
             (Stage::Tunnel, Some(downstream)) => {

@@ -14,7 +14,7 @@ use ngx_core::http::parse::{
 pub use head::{Field, Head};
 
 use crate::error::ProtocolError;
-use crate::protocol::{BodySink, BodyStep, HeadSink, Input, Protocol, Step};
+use crate::protocol::{BodySink, BodyStep, HeadSink, Input, Protocol, Reuse, Step};
 
 /// A request: its head as it goes out, and what is known about the rest.
 ///
@@ -279,6 +279,24 @@ impl Protocol for Http1 {
                 }
                 Ok(self.0.end())
             }
+        }
+    }
+
+    fn whole_body(&mut self, input: &mut Input<'_>, most: usize) -> Option<(Bytes, Reuse)> {
+        let inner = &mut *self.0;
+        match inner.rest {
+            Rest::Length(left)
+                if left == input.len() as u64 && (1..=most).contains(&input.len()) =>
+            {
+                inner.rest = Rest::Length(0);
+                let reuse = if inner.keep_alive {
+                    Reuse::Keep
+                } else {
+                    Reuse::Close
+                };
+                Some((input.take_all(), reuse))
+            }
+            _ => None,
         }
     }
 

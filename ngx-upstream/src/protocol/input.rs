@@ -64,7 +64,8 @@ impl<'a> Input<'a> {
 
     /// Takes everything.
     pub fn take_all(&mut self) -> Bytes {
-        self.bytes.split().freeze()
+        // The memory goes along: it need not be counted as shared.
+        std::mem::take(self.bytes).freeze()
     }
 
     /// Takes a line that ends in LF, without its LF or CR LF. Nothing is taken while the LF is

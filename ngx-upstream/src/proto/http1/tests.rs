@@ -1,5 +1,5 @@
 use super::*;
-use crate::exchange::{Exchange, Limits as ExchangeLimits};
+use crate::exchange::{Event, Exchange, Limits as ExchangeLimits};
 use crate::protocol::Reuse;
 use crate::testing::{End, Transcript, play, play_on, splits};
 use ngx_buf::Buf;
@@ -246,5 +246,53 @@ proptest! {
     ) {
         let response = head + &body;
         everywhere(get, response.as_bytes(), eof);
+    }
+}
+
+#[test]
+fn a_body_that_came_with_its_head_is_taken_at_once() {
+    let after_head = |answer: &str, most: usize, eof: bool| {
+        let mut exchange = Exchange::new(get(), ExchangeLimits::default());
+        exchange.begin().unwrap();
+        exchange.feed(answer.as_bytes());
+        if eof {
+            exchange.closed();
+        }
+        let head = exchange.poll().unwrap();
+        assert!(matches!(head, Event::Head(_)), "{head:?}");
+        let whole = exchange.take_whole_body(most);
+        (exchange, whole)
+    };
+    let five = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    let hello = format!("{five}hello");
+
+    let (mut exchange, whole) = after_head(&hello, 5, false);
+    assert_eq!(whole, Some((Bytes::from("hello"), Reuse::Keep)));
+    assert!(matches!(exchange.poll(), Ok(Event::Done(Reuse::Keep))));
+    assert!(exchange.take_whole_body(5).is_none());
+    exchange.feed(b"!");
+    assert!(matches!(exchange.poll(), Ok(Event::Done(Reuse::Close))));
+
+    let last = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+    let (_, whole) = after_head(last, 5, false);
+    assert_eq!(whole, Some((Bytes::from("hi"), Reuse::Close)));
+
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    let empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    for (answer, most, eof) in [
+        (&*hello, 4, false),
+        (&*hello, 5, true),
+        (&format!("{five}hell"), 5, false),
+        (&format!("{hello}!"), 5, false),
+        (chunked, 99, false),
+        (empty, 99, false),
+    ] {
+        let (mut exchange, whole) = after_head(answer, most, eof);
+        assert_eq!(whole, None, "{answer:?}");
+        let event = exchange.poll().unwrap();
+        assert!(
+            matches!(event, Event::Body(_) | Event::Done(_)),
+            "{event:?}"
+        );
     }
 }
