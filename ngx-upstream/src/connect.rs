@@ -251,7 +251,7 @@ where
 }
 
 /// Connects over TCP from an address of this machine, over Unix-domain sockets as [`Sockets`]. Keeps
-/// nothing. Each connection takes one of the thread's [seats](ngx_core::net::seats).
+/// nothing. Each connection takes one of the thread's [seats].
 #[derive(Clone, Copy, Debug)]
 pub struct Bound(
     /// Where connections come from; with port 0 the system chooses one.
@@ -278,7 +278,7 @@ impl Connect for Bound {
 }
 
 /// Connects over TCP and Unix-domain sockets. Keeps nothing. Each connection takes one of the thread's
-/// [seats](ngx_core::net::seats).
+/// [seats].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sockets;
 
