@@ -111,6 +111,7 @@ impl<T: Conf> Slot<T> {
 
     /// The configuration of this module in `slots`, shared: for those who ask for it with every
     /// request.
+    #[cfg(feature = "http")]
     pub(crate) fn share(&self, slots: &Slots) -> Arc<T> {
         let known = slots.values.get(self.index()).and_then(Option::as_ref);
         let shared = known.and_then(|value| Arc::clone(value).into_any().downcast().ok());
