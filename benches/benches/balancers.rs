@@ -1,9 +1,10 @@
 //! Choosing a peer (ngx-upstream): one session with one try.
 
+mod timing;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ngx_upstream::peer::{Addr, Balancer, Peer, PeerOutcome, RoundRobin, Server, Session};
@@ -41,15 +42,9 @@ fn round_robin(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(500, 1);
     targets = round_robin
 }
 criterion_main!(benches);

@@ -6,9 +6,10 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Duration;
 
 use benches::conf::{MODULE, http, text};
 use benches::worker::origin;
@@ -62,15 +63,9 @@ fn build_servers(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(1000, 3);
     targets = load_configurations, build_servers
 }
 criterion_main!(benches);

@@ -5,7 +5,7 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
-use std::time::Duration;
+mod timing;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ngx_lua::Host;
@@ -62,15 +62,9 @@ fn waiting(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(500, 2);
     targets = waiting
 }
 criterion_main!(benches);

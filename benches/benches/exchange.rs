@@ -6,8 +6,9 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use benches::http::{RESPONSE, chunked_body};
 use bytes::Bytes;
@@ -90,15 +91,9 @@ fn memcached(c: &mut Criterion) {
         });
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(500, 2);
     targets = http1, memcached
 }
 criterion_main!(benches);

@@ -1,8 +1,9 @@
 //! The run of header filters (ngx-core): whole requests in a process, 64 in a pipeline, that differ
 //! in what filters have to do.
 
+mod timing;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use benches::worker::{PIPELINED, Worker, get, pipeline};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -38,15 +39,9 @@ fn header_filters(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(2))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(1000, 2);
     targets = header_filters
 }
 criterion_main!(benches);

@@ -1,9 +1,10 @@
 //! Finding the server by its name and the location by the path (ngx-core): whole requests in a
 //! process, 64 in a pipeline, that differ in what is looked up.
 
+mod timing;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::time::Duration;
 
 use benches::worker::{PIPELINED, Worker, get, pipeline};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -85,15 +86,9 @@ fn servers(c: &mut Criterion) {
     requests(c, group, "the last of 20 expressions", &regexes, &asked);
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(2))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(1000, 2);
     targets = locations, servers
 }
 criterion_main!(benches);

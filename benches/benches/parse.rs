@@ -5,8 +5,9 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use benches::http::{BROWSER_REQUEST, RESPONSE, SMALL_REQUEST, chunked_body};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -83,15 +84,9 @@ fn chunked(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(500, 2);
     targets = requests, responses, chunked
 }
 criterion_main!(benches);

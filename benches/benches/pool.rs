@@ -5,12 +5,13 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::hint::black_box;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ngx_core::net::Transport;
@@ -119,15 +120,9 @@ fn sockets(c: &mut Criterion) {
     });
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(500, 1);
     targets = idle_connections, sockets
 }
 criterion_main!(benches);

@@ -5,8 +5,9 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ngx_core::script::{Cells, Context, Template, VarId, Variable, VariableTable, Variables};
@@ -72,15 +73,9 @@ fn templates(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(500, 2);
     targets = templates
 }
 criterion_main!(benches);

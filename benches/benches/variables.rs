@@ -5,6 +5,8 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -147,15 +149,9 @@ fn variables(c: &mut Criterion) {
     }
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = timing::short(500, 1);
     targets = variables
 }
 criterion_main!(benches);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -68,15 +69,6 @@ pub struct Pool<C: Connect> {
     inner: RefCell<Inner<C::Stream>>,
 }
 
-/// How many connections [`Pool::reap_with`] has closed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Reaped {
-    /// Their peers closed them, or sent something.
-    pub by_peer: usize,
-    /// They were idle for too long, or made room for others.
-    pub too_old: usize,
-}
-
 type Key = (Addr, TlsIdentity);
 
 #[derive(Debug)]
@@ -85,8 +77,6 @@ struct Inner<S> {
     idle: FxHashMap<Key, VecDeque<Idle<S>>>,
     /// Invariant: the sum of the lengths of the queues.
     count: usize,
-    /// How many have made room for others since the reaper was there.
-    evicted: usize,
     reaper: Option<Waker>,
     /// When the reaper wakes by itself.
     wakes_at: Option<u64>,
@@ -95,8 +85,7 @@ struct Inner<S> {
 #[derive(Debug)]
 struct Idle<S> {
     connection: Connection<S>,
-    /// Both in milliseconds of [`now_ms`].
-    since: u64,
+    /// In milliseconds of [`now_ms`].
     until: u64,
 }
 
@@ -106,7 +95,6 @@ impl<C: Connect> Pool<C> {
         let inner = Inner {
             idle: FxHashMap::default(),
             count: 0,
-            evicted: 0,
             reaper: None,
             wakes_at: None,
         };
@@ -134,62 +122,7 @@ impl<C: Connect> Pool<C> {
     /// # Cancel safety
     /// May be dropped and called again; meanwhile idle connections are only checked when taken.
     pub async fn reap(&self) {
-        self.reap_with(|_| {}).await;
-    }
-
-    /// As [`reap`](Self::reap), and calls `closed` whenever it has closed connections.
-    ///
-    /// # Cancel safety
-    /// As [`reap`](Self::reap).
-    pub async fn reap_with(&self, mut closed: impl FnMut(Reaped)) {
-        let mut timer = pin!(sleep_until(Instant::now()));
-        poll_fn(|cx| -> Poll<()> {
-            // The timer's clock is a little ahead of the coarse one.
-            let mut rung = 0;
-            loop {
-                let now = now_ms().max(rung);
-                let (next, reaped) = self.inner.borrow_mut().reap(cx, now);
-                if reaped != Reaped::default() {
-                    closed(reaped);
-                }
-                let Some(next) = next else {
-                    return Poll::Pending;
-                };
-                let left = Duration::from_millis(next.saturating_sub(now));
-                Sleep::reset(timer.as_mut(), Instant::now() + left);
-                if timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                rung = next;
-            }
-        })
-        .await;
-    }
-
-    /// Keeps a connection for a time of its own instead of the pool's `timeout`.
-    pub fn keep_for(&self, peer: &Peer, mut connection: Connection<C::Stream>, timeout: Duration) {
-        connection.requests += 1;
-        let now = now_ms();
-        let worn = connection.requests >= self.settings.requests
-            || now.saturating_sub(connection.begun) >= millis(self.settings.time);
-        if worn || self.settings.size == 0 {
-            return;
-        }
-        let until = now.saturating_add(millis(timeout));
-        let mut inner = self.inner.borrow_mut();
-        // The reaper, if there is one, is going to look at it anyway.
-        if inner.reaper.is_none() && connection.stream.is_stale() {
-            return;
-        }
-        if inner.count >= self.settings.size {
-            inner.evict();
-        }
-        let idle = Idle {
-            connection,
-            since: now,
-            until,
-        };
-        inner.push((peer.addr.clone(), peer.tls), idle);
+        watch(|cx, now| ControlFlow::Continue(self.inner.borrow_mut().reap(cx, now))).await;
     }
 
     /// A kept connection to `peer` that is still of use, without making one.
@@ -219,42 +152,74 @@ impl<C: Connect> Connect for Pool<C> {
         Self::take(self, peer)
     }
 
-    fn keep(&self, peer: &Peer, connection: Connection<C::Stream>) {
-        self.keep_for(peer, connection, self.settings.timeout);
+    fn keep(&self, peer: &Peer, mut connection: Connection<C::Stream>) {
+        connection.requests += 1;
+        let now = now_ms();
+        let worn = connection.requests >= self.settings.requests
+            || now.saturating_sub(connection.begun) >= millis(self.settings.time);
+        if worn || self.settings.size == 0 {
+            return;
+        }
+        let until = now.saturating_add(millis(self.settings.timeout));
+        let mut inner = self.inner.borrow_mut();
+        // The reaper, if there is one, is going to look at it anyway.
+        if inner.reaper.is_none() && connection.stream.is_stale() {
+            return;
+        }
+        if inner.count >= self.settings.size {
+            inner.evict();
+        }
+        let idle = Idle { connection, until };
+        inner.push((peer.addr.clone(), peer.tls), idle);
     }
 }
 
 /// Where there are too many connections, idle ones make room.
 impl<C: Connect> Idlers for Pool<C> {
     fn idle_since(&self) -> Option<u64> {
-        self.inner.borrow().idle_since()
+        let inner = self.inner.borrow();
+        let fronts = inner.idle.values().filter_map(VecDeque::front);
+        // All idle for the same time at most.
+        let until = fronts.map(|idle| idle.until).min()?;
+        Some(until.saturating_sub(millis(self.settings.timeout)))
     }
 
     fn close_eldest(&self) {
-        let mut inner = self.inner.borrow_mut();
-        let since = inner.idle_since();
-        let mut queues = inner.idle.values_mut();
-        let eldest = queues.find(|queue| queue.front().map(|idle| idle.since) == since);
         // Closed outside of the borrow.
-        let closed = eldest.and_then(VecDeque::pop_front);
-        if closed.is_some() {
-            inner.count -= 1;
-            inner.evicted += 1;
-            let reaper = inner.reaper.clone();
-            drop(inner);
-            if let Some(reaper) = reaper {
-                reaper.wake();
-            }
-        }
+        let closed = self.inner.borrow_mut().evict();
+        drop(closed);
     }
 }
 
-impl<S: Stream> Inner<S> {
-    fn idle_since(&self) -> Option<u64> {
-        let eldest = self.idle.values().filter_map(VecDeque::front);
-        eldest.map(|idle| idle.since).min()
-    }
+/// Calls `look` whenever it is woken, and at the time that it has named last, until it breaks. Times
+/// are milliseconds of [`ngx_core::time::now_ms`]. For keepers of idle connections.
+///
+/// # Cancel safety
+/// May be dropped; it keeps nothing but a timer.
+pub async fn watch(mut look: impl FnMut(&mut Context<'_>, u64) -> ControlFlow<(), Option<u64>>) {
+    let mut timer = pin!(sleep_until(Instant::now()));
+    poll_fn(|cx| -> Poll<()> {
+        // The timer's clock is a little ahead of the coarse one.
+        let mut rung = 0;
+        loop {
+            let now = now_ms().max(rung);
+            let next = match look(cx, now) {
+                ControlFlow::Continue(Some(next)) => next,
+                ControlFlow::Continue(None) => return Poll::Pending,
+                ControlFlow::Break(()) => return Poll::Ready(()),
+            };
+            let left = Duration::from_millis(next.saturating_sub(now));
+            Sleep::reset(timer.as_mut(), Instant::now() + left);
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            rung = next;
+        }
+    })
+    .await;
+}
 
+impl<S: Stream> Inner<S> {
     fn push(&mut self, key: Key, mut idle: Idle<S>) {
         if let Some(waker) = &self.reaper {
             let watched = idle
@@ -280,41 +245,28 @@ impl<S: Stream> Inner<S> {
         Some(idle)
     }
 
-    /// Closes the connection that is idle for longest.
-    fn evict(&mut self) {
-        let oldest = self
-            .idle
-            .values_mut()
-            .filter(|queue| !queue.is_empty())
-            .min_by_key(|queue| queue.front().map(|i| i.until));
-        if oldest.and_then(VecDeque::pop_front).is_some() {
-            self.count -= 1;
-        }
+    /// Takes away the connection that is idle for longest.
+    fn evict(&mut self) -> Option<Idle<S>> {
+        let queues = self.idle.values_mut().filter(|queue| !queue.is_empty());
+        let oldest = queues.min_by_key(|queue| queue.front().map(|idle| idle.until));
+        let evicted = oldest.and_then(VecDeque::pop_front);
+        self.count -= usize::from(evicted.is_some());
         self.idle.retain(|_, queue| !queue.is_empty());
+        evicted
     }
 
     /// Closes what is closed or too old, watches the rest; says when the next one is too old.
-    fn reap(&mut self, cx: &mut Context<'_>, now: u64) -> (Option<u64>, Reaped) {
+    fn reap(&mut self, cx: &mut Context<'_>, now: u64) -> Option<u64> {
         self.reaper = Some(cx.waker().clone());
-        let mut reaped = Reaped {
-            too_old: std::mem::take(&mut self.evicted),
-            by_peer: 0,
-        };
         for queue in self.idle.values_mut() {
             queue.retain_mut(|idle| {
-                if idle.until <= now {
-                    reaped.too_old += 1;
-                    return false;
-                }
-                let stale = idle.connection.stream.poll_stale(cx).is_ready();
-                reaped.by_peer += usize::from(stale);
-                !stale
+                idle.until > now && idle.connection.stream.poll_stale(cx).is_pending()
             });
         }
         self.idle.retain(|_, queue| !queue.is_empty());
         self.count = self.idle.values().map(VecDeque::len).sum();
         self.wakes_at = self.idle.values().flatten().map(|idle| idle.until).min();
-        (self.wakes_at, reaped)
+        self.wakes_at
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::ops::ControlFlow;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Waker};
 
 use ngx_core::time::now_ms;
-use tokio::time::{Instant, Sleep, sleep_until};
+use ngx_upstream::pool;
 
 use super::keepalive::NamedPool;
 use super::link::Link;
@@ -136,29 +134,15 @@ impl Idle {
 /// Closes the idle connections of a pool when their peers do and when their time is over, until the
 /// pool is gone.
 pub(super) async fn watch(pool: Weak<NamedPool>) {
-    let mut timer = pin!(sleep_until(Instant::now()));
-    poll_fn(|cx| -> Poll<()> {
+    pool::watch(|cx, now| {
         let Some(pool) = pool.upgrade() else {
-            return Poll::Ready(());
+            return ControlFlow::Break(());
         };
-        // The timer's clock is a little ahead of the coarse one.
-        let mut rung = 0;
-        loop {
-            let now = now_ms().max(rung);
-            let (next, closed) = pool.idle().look(cx, now);
-            if closed != Closed::default() {
-                pool.closed(closed);
-            }
-            let Some(next) = next else {
-                return Poll::Pending;
-            };
-            let left = Duration::from_millis(next.saturating_sub(now));
-            Sleep::reset(timer.as_mut(), Instant::now() + left);
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            rung = next;
+        let (next, closed) = pool.idle().look(cx, now);
+        if closed != Closed::default() {
+            pool.closed(closed);
         }
+        ControlFlow::Continue(next)
     })
     .await;
 }

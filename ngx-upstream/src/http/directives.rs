@@ -273,18 +273,11 @@ const fn one(
     doc: &'static str,
     set: Setter,
 ) -> Directive {
-    Directive {
-        name,
-        contexts: ALL,
-        arity: Arity::ONE,
-        set,
-        default,
-        doc,
-    }
+    some(name, Arity::ONE, default, doc, set)
 }
 
-/// A directive with another number of arguments.
-const fn some(
+/// A directive of all levels, of whatever module that passes requests on.
+pub(super) const fn some(
     name: &'static str,
     arity: Arity,
     default: &'static str,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use ngx_core::conf::{Args, Problem};
 use ngx_core::http::parse::Method;
 use ngx_core::http::{HttpModule, PhaseStep, Request, Step, set_handler};
-use ngx_core::module::{Arity, Contexts, Cx, Directive, Level, Module, Setter, Slot};
+use ngx_core::module::{Arity, Contexts, Cx, Directive, Level, Module, Slot};
 use ngx_core::net::addr::Target;
 use ngx_core::script::{Template, VarId, Variables};
 use ngx_core::{error, info, setter, settings};
 
+use super::directives::some;
 use super::exchange::{Answer, Front, HttpDriver, Talk, run};
 use super::peers::Peers;
 use super::settings::{Drive, buffers, conditions, default_conditions};
@@ -54,35 +55,16 @@ static DESCRIPTOR: Module = Module {
     directives: DIRECTIVES,
 };
 
-const ALL: Contexts = Contexts::HTTP.or(Contexts::SERVER).or(Contexts::LOCATION);
-
-const fn row(
-    name: &'static str,
-    arity: Arity,
-    default: &'static str,
-    doc: &'static str,
-    set: Setter,
-) -> Directive {
-    Directive {
-        name,
-        contexts: ALL,
-        arity,
-        set,
-        default,
-        doc,
-    }
-}
-
 #[rustfmt::skip]
 static DIRECTIVES: &[Directive] = &[
     Directive { name: "memcached_pass", contexts: Contexts::LOCATION.or(Contexts::IF_LOCATION), arity: Arity::ONE, set: set_pass, default: "", doc: "The server or group that has the values; the key is $memcached_key." },
-    row("memcached_connect_timeout", Arity::ONE, "60s", "How long connecting may take.", setter!(MEMCACHED, connect_timeout, msec)),
-    row("memcached_send_timeout", Arity::ONE, "60s", "The time between two writes to a server.", setter!(MEMCACHED, send_timeout, msec)),
-    row("memcached_read_timeout", Arity::ONE, "60s", "The time between two reads from a server.", setter!(MEMCACHED, read_timeout, msec)),
-    row("memcached_buffer_size", Arity::ONE, "4k", "The longest line that a server may answer with.", setter!(MEMCACHED, buffer_size, size)),
-    row("memcached_next_upstream", Arity::at_least(1), "error timeout", "When the next server is asked.", set_next_upstream),
-    row("memcached_next_upstream_tries", Arity::ONE, "0", "How many servers are asked at most; 0 is no limit.", setter!(MEMCACHED, next_upstream_tries, number)),
-    row("memcached_next_upstream_timeout", Arity::ONE, "0", "For how long the next one is asked; 0 is no limit.", setter!(MEMCACHED, next_upstream_timeout, msec)),
+    some("memcached_connect_timeout", Arity::ONE, "60s", "How long connecting may take.", setter!(MEMCACHED, connect_timeout, msec)),
+    some("memcached_send_timeout", Arity::ONE, "60s", "The time between two writes to a server.", setter!(MEMCACHED, send_timeout, msec)),
+    some("memcached_read_timeout", Arity::ONE, "60s", "The time between two reads from a server.", setter!(MEMCACHED, read_timeout, msec)),
+    some("memcached_buffer_size", Arity::ONE, "4k", "The longest line that a server may answer with.", setter!(MEMCACHED, buffer_size, size)),
+    some("memcached_next_upstream", Arity::at_least(1), "error timeout", "When the next server is asked.", set_next_upstream),
+    some("memcached_next_upstream_tries", Arity::ONE, "0", "How many servers are asked at most; 0 is no limit.", setter!(MEMCACHED, next_upstream_tries, number)),
+    some("memcached_next_upstream_timeout", Arity::ONE, "0", "For how long the next one is asked; 0 is no limit.", setter!(MEMCACHED, next_upstream_timeout, msec)),
 ];
 
 /// `memcached_pass address`

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ngx_buf::Chain;
 use ngx_core::conf::values;
 use ngx_core::http::parse::{BodyFraming, Known, Version};
-use ngx_core::http::{HttpModule, LOCATION, PhaseStep, Request, Step};
+use ngx_core::http::{HttpModule, PhaseStep, Request, Step};
 use ngx_core::module::Module;
 use ngx_core::net::Transport;
 
@@ -301,7 +301,7 @@ fn mode(conf: &ProxyConf, head: &Head) -> Option<Mode> {
 }
 
 fn has_error_page(r: &Request, status: u16) -> bool {
-    r.conf(&LOCATION)
+    r.core()
         .error_pages
         .iter()
         .any(|page| page.status == status)

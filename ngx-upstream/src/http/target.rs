@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ngx_core::conf::{Args, Problem};
 use ngx_core::error;
-use ngx_core::http::{LOCATION, LocationKind, Request, current_location};
+use ngx_core::http::{LocationKind, Request, current_location};
 use ngx_core::module::Cx;
 use ngx_core::net::Addr;
 use ngx_core::net::addr::{Host, Target, split_uri};
@@ -230,7 +230,7 @@ pub(super) fn lookup(r: &Request, target: &Target, location: usize) -> Result<Lo
 /// # Cancel safety
 /// Nothing is lost but the answer.
 pub(super) async fn resolve(r: &Request, name: &str, port: u16) -> Result<Found, u16> {
-    let conf = r.conf(&LOCATION);
+    let conf = r.core();
     let Some(resolver) = conf.resolver.as_ref() else {
         error!("no resolver defined to resolve {name}");
         return Err(502);

@@ -16,7 +16,7 @@ use self::outline::{Outline, shown};
 use self::url::Url;
 pub use self::url::UrlError;
 use super::conf::{HttpConf, VhostsId};
-use super::core::{LOCATION, SERVER};
+use super::core::SERVER;
 use super::generation::Generation;
 use super::location::LocationId;
 use super::modules::{rewrite, try_files};
@@ -218,7 +218,7 @@ impl Told<'_> {
                 self.line("answer", &format!("301 to {path}/"), Span::NOWHERE);
                 return false;
             }
-            let internal = &r.conf(&LOCATION).internal;
+            let internal = &r.core().internal;
             if **internal && !r.is_internal() {
                 let place = internal.set_at().unwrap_or_default();
                 self.line(

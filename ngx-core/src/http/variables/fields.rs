@@ -2,7 +2,6 @@
 //! `$cookie_*`.
 
 use super::{put, put_number, put_some};
-use crate::http::core::LOCATION;
 use crate::http::filter::header;
 use crate::http::head::Head;
 use crate::http::parse;
@@ -123,7 +122,7 @@ fn sent(r: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
             },
         ),
         b"keep_alive" => {
-            let seconds = *r.conf(&LOCATION).keepalive_header;
+            let seconds = *r.core().keepalive_header;
             seconds > 0 && r.keeps_alive() && put(out, b"timeout=") && put_number(out, seconds)
         }
         b"transfer_encoding" => put_some(

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ngx_buf::{Buf, Chain};
 use ngx_core::error;
 use ngx_core::error::errno;
-use ngx_core::http::{LOCATION, Request};
+use ngx_core::http::Request;
 
 use super::req::{nothing, one};
 use super::req_args::whole;
@@ -166,7 +166,7 @@ fn init_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         whole(number)
     } else {
-        *r.conf(&LOCATION).client_body_buffer_size
+        *r.core().client_body_buffer_size
     };
     r.begin_body(size);
     Ok(nothing())
