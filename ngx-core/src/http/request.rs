@@ -230,16 +230,24 @@ impl Request {
         self.0.downstream.borrow().clone()
     }
 
-    /// Looks at who gets the response where it is; `f` must not end that.
-    pub(crate) fn with_downstream(&self, f: impl FnOnce(&dyn Downstream)) {
-        if let Some(downstream) = &*self.0.downstream.borrow() {
-            f(&**downstream);
-        }
+    /// The same where it is, for a look or a call: it must not end meanwhile.
+    pub(crate) fn downstream_here(&self) -> Ref<'_, Option<Rc<dyn Downstream>>> {
+        self.0.downstream.borrow()
     }
 
     /// Whether there is no downstream any more.
     pub(crate) fn is_detached(&self) -> bool {
         self.0.downstream.borrow().is_none()
+    }
+
+    /// Whether there are so many handles to it, which the caller knows of.
+    pub(crate) fn is_held_by(&self, handles: usize) -> bool {
+        Rc::strong_count(&self.0) == handles
+    }
+
+    /// Whether somebody has something to do in the log phase.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.location().is_logged
     }
 
     /// Lets go of the downstream; what the log phase wants to know of it is kept.
@@ -275,6 +283,11 @@ impl Request {
             Some(downstream) => downstream.keeps_alive(),
             None => self.0.sent.keeps_alive.get(),
         }
+    }
+
+    /// The same for those who have to tell the client: not when nobody is there.
+    pub(crate) fn stays_connected(&self) -> bool {
+        matches!(&*self.0.downstream.borrow(), Some(downstream) if downstream.keeps_alive())
     }
 
     /// Bytes per second that the response may take, 0 for no limit: of `set $limit_rate`, else

@@ -204,7 +204,8 @@ impl Request {
         if body.ahead.borrow().capacity() > 0 {
             body.ahead.take();
         }
-        let Some(downstream) = self.downstream() else {
+        let downstream = self.downstream_here();
+        let Some(downstream) = &*downstream else {
             return Ok(());
         };
         downstream.discard_body().map_err(|error| {

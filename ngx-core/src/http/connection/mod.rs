@@ -14,6 +14,7 @@ mod http1;
 mod linger;
 mod log;
 mod read_head;
+mod told;
 mod writers;
 
 use std::future::Future;
@@ -113,45 +114,8 @@ impl Serve {
     /// One step of the connection's life; `Ready(true)` to go on at once.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut self.state {
-            State::Head(head) => {
-                if head.is_idle() {
-                    let unwanted = self.place.worker().ends_idle() || self.place.is_wanted();
-                    if unwanted && self.http1.is_silent() {
-                        self.state = State::Closed;
-                        return Poll::Ready(true);
-                    }
-                    self.follow_generation();
-                }
-                let State::Head(head) = &mut self.state else {
-                    return Poll::Ready(true);
-                };
-                let Some(vhosts) = self.vhosts else {
-                    self.state = State::Closed;
-                    return Poll::Ready(true);
-                };
-                let closing = self.place.worker().is_closing();
-                let from = Origin {
-                    generation: &self.generation,
-                    vhosts,
-                    scope: &self.scope,
-                    closing,
-                };
-                let read = head.poll(cx, &self.http1, &from);
-                self.place.set_idle(read.is_pending() && head.is_idle());
-                self.head_read(ready!(read));
-                Poll::Ready(true)
-            }
-            State::Request(request) => {
-                if self.place.worker().is_closing() {
-                    // In time for the header, if that was not sent yet.
-                    self.http1.forbid_keepalive();
-                }
-                let ended = ready!(request.poll_response(cx));
-                // Until the response is seen to, the state is what a panic would find.
-                let request = request.clone();
-                self.response_ended(&request, ended);
-                Poll::Ready(true)
-            }
+            State::Head(_) => return self.poll_head(cx),
+            State::Request(_) => return self.poll_request(cx),
             State::Skip { until } => {
                 let skipped = ready!(self.http1.poll_skip(cx, *until));
                 self.state = if skipped {
@@ -159,15 +123,86 @@ impl Serve {
                 } else {
                     State::Linger(Linger::new(&self.http1))
                 };
-                Poll::Ready(true)
             }
             State::Linger(linger) => {
                 ready!(linger.poll(cx, &self.http1));
                 self.state = State::Closed;
-                Poll::Ready(true)
             }
-            State::Closed => Poll::Ready(false),
+            State::Closed => return Poll::Ready(false),
         }
+        Poll::Ready(true)
+    }
+
+    #[inline]
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if let State::Head(head) = &self.state
+            && head.is_idle()
+        {
+            let unwanted = self.place.worker().ends_idle() || self.place.is_wanted();
+            if unwanted && self.http1.is_silent() {
+                self.state = State::Closed;
+                return Poll::Ready(true);
+            }
+            self.follow_generation();
+        }
+        let (State::Head(head), Some(vhosts)) = (&mut self.state, self.vhosts) else {
+            self.state = State::Closed;
+            return Poll::Ready(true);
+        };
+        let from = Origin {
+            generation: &self.generation,
+            vhosts,
+            scope: &self.scope,
+            closing: self.place.worker().is_closing(),
+        };
+        let read = head.poll(cx, &self.http1, &from);
+        self.place.set_idle(read.is_pending() && head.is_idle());
+        self.state = match ready!(read) {
+            HeadRead::Request(request) => State::Request(request),
+            HeadRead::Close => State::Closed,
+        };
+        Poll::Ready(true)
+    }
+
+    #[inline]
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let State::Request(request) = &self.state else {
+            return Poll::Ready(true);
+        };
+        if self.place.worker().is_closing() {
+            // In time for the header, if that was not sent yet.
+            self.http1.forbid_keepalive();
+        }
+        let ended = ready!(request.poll_response(cx));
+        let after = self.after(request, ended);
+        if request.is_held_by(HOLDERS) && !request.is_logged() {
+            // What goes with it finds it still in the scope.
+            request.release_ctx();
+        } else {
+            // Until the response is seen to, the state is what a panic would find.
+            log_request(request, &self.scope);
+        }
+        self.scope.set_request(None);
+        self.go_on(after);
+        Poll::Ready(true)
+    }
+
+    /// What follows a request whose response is sent.
+    #[inline]
+    fn go_on(&mut self, after: After) {
+        self.state = match after {
+            After::Next => self.next_request(),
+            After::Skip => {
+                let (_, total) = self.http1.linger_ms();
+                // A reader that has given up may have left its own.
+                self.http1.deadline.clear();
+                State::Skip {
+                    until: now_ms().saturating_add(total),
+                }
+            }
+            After::Linger => State::Linger(Linger::new(&self.http1)),
+            After::Close => State::Closed,
+        };
     }
 
     /// As many steps as a connection takes in one turn.
@@ -186,45 +221,23 @@ impl Serve {
     /// address any more, a request that has come already is answered by the old one.
     fn follow_generation(&mut self) {
         if !self.place.worker().is_current(&self.generation) {
-            let current = self.place.worker().current();
-            let vhosts = current
-                .http()
-                .vhosts(&self.listener, &self.http1.peer().local);
-            if vhosts.is_none() && !self.http1.is_silent() {
-                return;
-            }
-            self.vhosts = vhosts;
-            self.scope.set_generation(&current);
-            self.generation = current;
+            self.take_current_generation();
         }
     }
 
-    fn head_read(&mut self, read: HeadRead) {
-        match read {
-            HeadRead::Request(request) => {
-                self.state = State::Request(request);
-            }
-            HeadRead::Close => self.state = State::Closed,
+    #[cold]
+    fn take_current_generation(&mut self) {
+        let current = self.place.worker().current();
+        let vhosts = current
+            .http()
+            .vhosts(&self.listener, &self.http1.peer().local);
+        if vhosts.is_none() && !self.http1.is_silent() {
+            return;
         }
-    }
-
-    fn response_ended(&mut self, request: &Request, ended: Ended) {
-        let after = self.after(request, ended);
-        log_request(request, &self.scope);
-        self.scope.set_request(None);
-        self.state = match after {
-            After::Next => self.next_request(),
-            After::Skip => {
-                let (_, total) = self.http1.linger_ms();
-                // A reader that has given up may have left its own.
-                self.http1.deadline.clear();
-                State::Skip {
-                    until: now_ms().saturating_add(total),
-                }
-            }
-            After::Linger => State::Linger(Linger::new(&self.http1)),
-            After::Close => State::Closed,
-        };
+        self.vhosts = vhosts;
+        self.scope.set_generation(&current);
+        self.http1.forget_location();
+        self.generation = current;
     }
 
     fn after(&self, request: &Request, ended: Ended) -> After {
@@ -303,6 +316,10 @@ impl Drop for Serve {
         }
     }
 }
+
+/// Who holds a request that nobody else has to do with: the state of the connection, and the scope
+/// of its log.
+const HOLDERS: usize = 2;
 
 /// How many steps a connection takes in one turn.
 const STEPS_MAX: usize = 64;

@@ -180,6 +180,24 @@ impl KnownSet {
         self.0 & (1 << known as u8) != 0
     }
 
+    /// The set of these.
+    #[must_use]
+    pub const fn of(fields: &[Known]) -> Self {
+        let mut set = Self::EMPTY;
+        let mut at = 0;
+        while at < fields.len() {
+            let _ = set.insert(fields[at]);
+            at += 1;
+        }
+        set
+    }
+
+    /// Whether the two have a field in common.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Adds one; whether it was not there yet.
     pub const fn insert(&mut self, known: Known) -> bool {
         let new = !self.contains(known);
