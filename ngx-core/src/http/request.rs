@@ -185,6 +185,11 @@ impl Request {
         self.http().location(self.0.location.get())
     }
 
+    /// Whether no location applies but the server's own.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.0.location.get() == self.server().root
+    }
+
     pub(crate) fn set_location(&self, location: LocationId) {
         self.0.location.set(location);
         self.0.content.set(location);
@@ -235,11 +240,6 @@ impl Request {
         self.0.downstream.borrow()
     }
 
-    /// Whether there is no downstream any more.
-    pub(crate) fn is_detached(&self) -> bool {
-        self.0.downstream.borrow().is_none()
-    }
-
     /// Whether there are so many handles to it, which the caller knows of.
     pub(crate) fn is_held_by(&self, handles: usize) -> bool {
         Rc::strong_count(&self.0) == handles
@@ -283,11 +283,6 @@ impl Request {
             Some(downstream) => downstream.keeps_alive(),
             None => self.0.sent.keeps_alive.get(),
         }
-    }
-
-    /// The same for those who have to tell the client: not when nobody is there.
-    pub(crate) fn stays_connected(&self) -> bool {
-        matches!(&*self.0.downstream.borrow(), Some(downstream) if downstream.keeps_alive())
     }
 
     /// Bytes per second that the response may take, 0 for no limit: of `set $limit_rate`, else

@@ -321,9 +321,15 @@ impl Downstream for Http1 {
             // The limit of the response before on this connection is none of this one.
             out.set_limit(limit, Instant::now());
         }
-        let len = out.push_head(response.is_header_only(), |head| header::write(r, head));
+        let stays = self.keeps_alive();
+        let len = out.push_head(response.is_header_only(), |head| {
+            header::write(r, stays, head);
+        });
         r.set_header_size(len as u64);
-        self.write_out(out).map(|_| ())
+        if out.may_wait() {
+            return Ok(());
+        }
+        self.write_now(out).map(|_| ())
     }
 
     fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError> {

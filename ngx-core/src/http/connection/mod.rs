@@ -106,7 +106,7 @@ impl Serve {
             info!("worker_shutdown_timeout is over, the request is ended");
             request.cancel();
             log_request(&request, &self.scope);
-            self.scope.set_request(None);
+            drop(self.scope.take_request());
         }
         self.state = State::Closed;
     }
@@ -118,11 +118,11 @@ impl Serve {
             State::Request(_) => return self.poll_request(cx),
             State::Skip { until } => {
                 let skipped = ready!(self.http1.poll_skip(cx, *until));
-                self.state = if skipped {
-                    self.next_request()
+                if skipped {
+                    self.next_request();
                 } else {
-                    State::Linger(Linger::new(&self.http1))
-                };
+                    self.state = State::Linger(Linger::new(&self.http1));
+                }
             }
             State::Linger(linger) => {
                 ready!(linger.poll(cx, &self.http1));
@@ -157,14 +157,29 @@ impl Serve {
         };
         let read = head.poll(cx, &self.http1, &from);
         self.place.set_idle(read.is_pending() && head.is_idle());
-        self.state = match ready!(read) {
-            HeadRead::Request(request) => State::Request(request),
-            HeadRead::Close => State::Closed,
-        };
+        match ready!(read) {
+            HeadRead::Request(request) => self.answer(request, cx),
+            HeadRead::Close => {
+                self.state = State::Closed;
+                Poll::Ready(true)
+            }
+        }
+    }
+
+    /// Begins a request. Most have their answer at once; those that wait become the state.
+    #[inline]
+    fn answer(&mut self, request: Request, cx: &mut Context<'_>) -> Poll<bool> {
+        match request.poll_response(cx) {
+            Poll::Ready(ended) => self.answered(request, ended),
+            Poll::Pending => {
+                self.state = State::Request(request);
+                return Poll::Pending;
+            }
+        }
         Poll::Ready(true)
     }
 
-    #[inline]
+    /// Goes on with a request that waits.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let State::Request(request) = &self.state else {
             return Poll::Ready(true);
@@ -174,24 +189,34 @@ impl Serve {
             self.http1.forbid_keepalive();
         }
         let ended = ready!(request.poll_response(cx));
-        let after = self.after(request, ended);
+        let waited = std::mem::replace(&mut self.state, State::Head(ReadHead::next()));
+        if let State::Request(request) = waited {
+            self.answered(request, ended);
+        }
+        Poll::Ready(true)
+    }
+
+    /// Ends a request whose response is sent.
+    fn answered(&mut self, request: Request, ended: Ended) {
+        let after = self.after(&request, ended);
         if request.is_held_by(HOLDERS) && !request.is_logged() {
             // What goes with it finds it still in the scope.
             request.release_ctx();
         } else {
-            // Until the response is seen to, the state is what a panic would find.
-            log_request(request, &self.scope);
+            log_request(&request, &self.scope);
         }
-        self.scope.set_request(None);
-        self.go_on(after);
-        Poll::Ready(true)
+        drop(self.scope.take_request());
+        drop(request);
+        match after {
+            After::Next => self.next_request(),
+            other => self.state = self.close(other),
+        }
     }
 
-    /// What follows a request whose response is sent.
-    #[inline]
-    fn go_on(&mut self, after: After) {
-        self.state = match after {
-            After::Next => self.next_request(),
+    /// The state of a connection that does not just go on.
+    #[cold]
+    fn close(&self, after: After) -> State {
+        match after {
             After::Skip => {
                 let (_, total) = self.http1.linger_ms();
                 // A reader that has given up may have left its own.
@@ -201,8 +226,8 @@ impl Serve {
                 }
             }
             After::Linger => State::Linger(Linger::new(&self.http1)),
-            After::Close => State::Closed,
-        };
+            After::Next | After::Close => State::Closed,
+        }
     }
 
     /// As many steps as a connection takes in one turn.
@@ -260,17 +285,19 @@ impl Serve {
         }
     }
 
-    fn next_request(&self) -> State {
+    fn next_request(&mut self) {
         self.http1.next_request();
-        State::Head(ReadHead::next())
+        match &mut self.state {
+            State::Head(head) => head.begin_anew(),
+            other => *other = State::Head(ReadHead::next()),
+        }
     }
 
     /// A panic ends the request and this connection, never the thread.
     fn panicked(&mut self) -> Poll<()> {
         alert!("a request was ended by a panic; this is a bug, please report it");
-        if let State::Request(request) = &self.state {
-            let request = request.clone();
-            self.scope.set_request(None);
+        // Where it is depends on how far it came; the scope knows it from its first moment on.
+        if let Some(request) = self.scope.take_request() {
             request.cancel();
             if !request.header_sent() {
                 self.http1.forbid_keepalive();
@@ -312,17 +339,16 @@ impl Drop for Serve {
             request.cancel();
             request.detach();
             request.release_ctx();
-            self.scope.set_request(None);
+            drop(self.scope.take_request());
         }
     }
 }
 
-/// Who holds a request that nobody else has to do with: the state of the connection, and the scope
-/// of its log.
+/// Who holds a request that nobody else has to do with: the connection, and the scope of its log.
 const HOLDERS: usize = 2;
 
 /// How many steps a connection takes in one turn.
-const STEPS_MAX: usize = 64;
+const STEPS_MAX: usize = 32;
 
 /// Runs the log handlers. If one waits, it does so in a task of its own: the log phase never
 /// delays the next request.

@@ -84,6 +84,11 @@ impl ReadHead {
         }
     }
 
+    /// Makes it the head of the next request, of which nothing has come yet.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self::next();
+    }
+
     /// Whether nothing of a request has come yet.
     pub(super) fn is_idle(&self) -> bool {
         self.partial.is_none()
@@ -312,7 +317,7 @@ impl Origin<'_> {
             Rc::clone(peer),
             self.server(),
         );
-        self.scope.set_request(Some(&request));
+        self.scope.set_request(request.clone());
         request
     }
 }

@@ -15,15 +15,16 @@ use crate::http::special::SERVER_LINES;
 use crate::net::addr::Addr;
 use crate::time;
 
-/// Appends status line and fields of the response of `r` to `out`.
-pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
+/// Appends status line and fields of the response of `r` to `out`, and whether the connection
+/// `stays` open.
+pub(crate) fn write(r: &Request, stays: bool, out: &mut Vec<u8>) {
     if r.head().version() == Version::HTTP_09 {
         // HTTP/0.9 knows nothing but bodies.
         return;
     }
     let (response, conf) = (r.response(), r.core());
-    if !write_kept(r, conf, out) {
-        write_lines(r, conf, out);
+    if !write_kept(response, conf, stays, out) {
+        write_lines(r, stays, out);
     }
     for line in response.fields().iter() {
         out.extend_from_slice(&line.name);
@@ -37,8 +38,7 @@ pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
 /// All that stands in front of the fields that somebody has set, at once, if there is nothing
 /// unusual in it.
 #[inline]
-fn write_kept(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) -> bool {
-    let response = r.response();
+fn write_kept(response: &Response, conf: &LocationConf, stays: bool, out: &mut Vec<u8>) -> bool {
     let framing = match response.content_length() {
         Some(_) if response.is_chunked() => return false,
         Some(length) => Framing::Length(length),
@@ -49,13 +49,13 @@ fn write_kept(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) -> bool {
         && response.is_usual()
         && response.last_modified().is_none()
         && *conf.keepalive_header == 0
-        && r.stays_connected()
+        && stays
         && write_start(response, *conf.server_tokens, Some(framing), out)
 }
 
 /// The same line by line.
-fn write_lines(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) {
-    let response = r.response();
+fn write_lines(r: &Request, stays: bool, out: &mut Vec<u8>) {
+    let (response, conf) = (r.response(), r.core());
     let status = response.status();
     if !write_start(response, *conf.server_tokens, None, out) {
         write_status(response, status, out);
@@ -81,7 +81,7 @@ fn write_lines(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) {
         write_location(r, location, out);
         out.extend_from_slice(b"\r\n");
     });
-    write_connection(r, conf, out);
+    write_connection(status, conf, stays, out);
     response.with_etag(|etag| field(out, b"ETag: ", etag));
 }
 
@@ -165,13 +165,10 @@ pub(crate) fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-fn write_connection(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) {
-    if r.is_detached() {
-        return;
-    }
-    if r.response().status() == 101 {
+fn write_connection(status: u16, conf: &LocationConf, stays: bool, out: &mut Vec<u8>) {
+    if status == 101 {
         out.extend_from_slice(b"Connection: upgrade\r\n");
-    } else if r.keeps_alive() {
+    } else if stays {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
         if *conf.keepalive_header > 0 {
             let _ = write!(out, "Keep-Alive: timeout={}\r\n", *conf.keepalive_header);

@@ -36,9 +36,11 @@ pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines
         }
         _ => return None,
     };
-    let version = match buf.get(end..)?.first_chunk::<11>()? {
-        b" HTTP/1.1\r\n" => Version::HTTP_11,
-        b" HTTP/1.0\r\n" => Version::HTTP_10,
+    // In two parts: eight bytes are compared at once.
+    let (front, back) = buf.get(end..)?.first_chunk::<11>()?.split_first_chunk()?;
+    let version = match (front, back) {
+        (b" HTTP/1.", b"1\r\n") => Version::HTTP_11,
+        (b" HTTP/1.", b"0\r\n") => Version::HTTP_10,
         _ => return None,
     };
     lines.count(end + 11).ok()?;
