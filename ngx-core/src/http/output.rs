@@ -382,10 +382,15 @@ impl Request {
     pub fn poll_output(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let output = &self.parts().output;
         let polled = match output.header.get() {
-            Header::Sent if output.is_idle() => match &*self.downstream_here() {
-                Some(downstream) => downstream.poll_flush(cx).map_err(SendError::from),
-                None => return Poll::Ready(Ok(())),
-            },
+            Header::Sent if output.is_idle() => {
+                let downstream = self.downstream_here();
+                let flushed = downstream.as_ref().map(|to| to.poll_flush(cx));
+                match flushed {
+                    Some(Poll::Pending) => return Poll::Pending,
+                    Some(Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
+                    Some(Poll::Ready(Ok(()))) | None => return Poll::Ready(Ok(())),
+                }
+            }
             Header::Waiting | Header::Sent => self.poll_output_kept(cx),
             // Who has taken it writes all that is his before he ends.
             Header::Unsent | Header::Taken => return Poll::Ready(Ok(())),

@@ -413,6 +413,12 @@ impl Request {
         self.0.parts.contexts.borrow().find(slot)
     }
 
+    /// Whether modules keep anything for this request.
+    #[inline]
+    pub(crate) fn has_ctx(&self) -> bool {
+        !self.0.parts.contexts.borrow().is_empty()
+    }
+
     /// Keeps something for this request. An internal redirect forgets it.
     pub fn set_ctx<T: Any>(&self, slot: &CtxSlot<T>, value: Rc<T>) {
         self.0.parts.contexts.borrow_mut().insert(slot, value);
@@ -430,11 +436,15 @@ impl Request {
     }
 
     /// Nobody asks for what modules have kept any more, some of which may hold the request.
+    #[inline]
     pub(crate) fn release_ctx(&self) {
-        let contexts = &self.0.parts.contexts;
-        if contexts.borrow().is_empty() {
-            return;
+        if self.has_ctx() {
+            self.release_all_ctx();
         }
+    }
+
+    fn release_all_ctx(&self) {
+        let contexts = &self.0.parts.contexts;
         // What lets go of something may ask the request.
         let mut all = contexts.take();
         all.rest();

@@ -167,15 +167,15 @@ impl Http1 {
         self.give_out_back();
     }
 
-    /// Something to write with, which an idle connection has not.
+    /// Sees to it that there is something to write with, which an idle connection has not.
     #[inline]
-    fn out_in<'a>(&self, out: &'a mut Option<Box<Out>>) -> &'a mut Out {
-        out.get_or_insert_with(|| {
-            let mut out = writers::take();
+    fn fill(&self, out: &mut Option<Box<Out>>) {
+        if out.is_none() {
+            let mut new = writers::take();
             let told = self.told.get();
-            out.set_location(told.postpone, told.turn);
-            out
-        })
+            new.set_location(told.postpone, told.turn);
+            *out = Some(new);
+        }
     }
 
     fn give_out_back(&self) {
@@ -277,7 +277,10 @@ impl Http1 {
             return Ok(Flow::Done);
         }
         let mut out = self.out.borrow_mut();
-        let out = self.out_in(&mut out);
+        self.fill(&mut out);
+        let Some(out) = &mut *out else {
+            return Ok(Flow::Done);
+        };
         push(out);
         self.write_out(out)
     }
@@ -316,7 +319,10 @@ impl Downstream for Http1 {
             return Ok(());
         }
         let mut out = self.out.borrow_mut();
-        let out = self.out_in(&mut out);
+        self.fill(&mut out);
+        let Some(out) = &mut *out else {
+            return Ok(());
+        };
         if limit.is_some() || out.is_limited() {
             // The limit of the response before on this connection is none of this one.
             out.set_limit(limit, Instant::now());
@@ -346,7 +352,10 @@ impl Downstream for Http1 {
             return Ok(Some(Flow::Done));
         }
         let mut out = self.out.borrow_mut();
-        let out = self.out_in(&mut out);
+        self.fill(&mut out);
+        let Some(out) = &mut *out else {
+            return Ok(None);
+        };
         if !out.push_small(bytes, flags, self.chunked.get()) {
             return Ok(None);
         }

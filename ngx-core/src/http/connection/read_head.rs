@@ -134,6 +134,7 @@ impl ReadHead {
         }
     }
 
+    #[cold]
     fn timed_out(&self, http1: &Rc<Http1>, from: &Origin<'_>) -> HeadRead {
         if !self.first {
             return HeadRead::Close;
@@ -203,7 +204,9 @@ impl ReadHead {
     ) -> (usize, Option<Parsed>) {
         let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(from));
         let result = partial.parser.advance(bytes, &mut partial.fields);
-        partial.log_ignored(bytes);
+        if partial.parser.ignored().len() > partial.logged {
+            partial.log_ignored(bytes);
+        }
         let parsed = match result {
             Ok(false) => {
                 let leading = partial.parser.take_leading().min(bytes.len());
@@ -252,11 +255,9 @@ impl Partial {
     }
 
     /// Tells the log of lines that are ignored.
+    #[cold]
     fn log_ignored(&mut self, bytes: &[u8]) {
         let ignored = self.parser.ignored();
-        if ignored.len() == self.logged {
-            return;
-        }
         for line in ignored.iter().skip(self.logged) {
             info!(
                 "client sent invalid header line: \"{}\"",
@@ -267,6 +268,7 @@ impl Partial {
     }
 
     /// Gives a request that ends here what is known of it, for the log.
+    #[cold]
     fn record(&self, request: &Request, bytes: &[u8]) {
         match self.parser.request_line() {
             Some(line) => {
@@ -346,6 +348,7 @@ fn finish(http1: &Rc<Http1>, from: &Origin<'_>, parsed: Parsed, idle: bool) -> H
     }
 }
 
+#[cold]
 fn refuse(request: &Request, error: &RequestError) {
     info!("{error} while reading client request headers");
     if let Some(downstream) = request.downstream() {

@@ -265,9 +265,13 @@ impl Out {
 
     /// Gives the writer what lies in `small`.
     fn spill(&mut self) {
-        if self.small.is_empty() {
-            return;
+        if !self.small.is_empty() {
+            self.spill_small();
         }
+    }
+
+    #[inline(never)]
+    fn spill_small(&mut self) {
         let bytes = BLOCK.with_borrow_mut(|block| {
             if block.capacity() < self.small.len() {
                 block.reserve(self.small.len().max(BLOCK_SIZE));

@@ -61,7 +61,7 @@ static CTX: CtxSlot<State> = CtxSlot::new();
 #[inline]
 pub(super) fn acts(r: &Request) -> bool {
     let response = r.response();
-    response.ranges_allowed() && response.status() == 200 || r.ctx(&CTX).is_some()
+    response.ranges_allowed() && response.status() == 200 || r.has_ctx() && r.ctx(&CTX).is_some()
 }
 
 fn header(r: &Request) -> Step<()> {

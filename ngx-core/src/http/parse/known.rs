@@ -122,8 +122,14 @@ impl Known {
         match slot.pattern.matches_front(head, len) {
             Some(true) => slot.known,
             Some(false) => Self::Other,
-            None => Self::from_name(head.get(..len).unwrap_or_default()),
+            None => Self::from_end(head.get(..len).unwrap_or_default()),
         }
+    }
+
+    /// The field of a name that has too little behind it to be looked at in words.
+    #[cold]
+    fn from_end(name: &[u8]) -> Self {
+        Self::from_name(name)
     }
 
     /// The name as it is usually written; empty for [`Known::Other`].

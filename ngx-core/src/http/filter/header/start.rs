@@ -122,6 +122,7 @@ impl Start {
     }
 
     /// Puts the framing behind the start, and that the connection stays open.
+    #[inline(never)]
     fn frame(&mut self, framing: Framing) {
         let mut rest = self.bytes.get_mut(self.len..).unwrap_or_default();
         let mut put = |part: &[u8]| {
