@@ -524,6 +524,7 @@ impl Request {
         output.straight.set(plain);
     }
 
+    #[inline]
     fn write_header(&self) -> Result<Flow, SendError> {
         let output = &self.parts().output;
         output.header.set(Header::Sent);

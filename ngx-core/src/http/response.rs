@@ -395,6 +395,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_rare_is_forgotten_too() {
+        let mut response = Response::default();
+        assert!(response.is_usual());
+        let sets: [fn(&Response, Option<Bytes>); 4] = [
+            Response::set_reason,
+            Response::set_charset,
+            Response::set_location,
+            Response::set_etag,
+        ];
+        for set in sets {
+            set(&response, None);
+            assert!(response.is_usual());
+            set(&response, Some("a".into()));
+            assert!(!response.is_usual());
+            set(&response, None);
+            set(&response, Some("b".into()));
+            response.reset();
+            assert!(response.is_usual());
+            assert_eq!(response.reason().or(response.charset()), None);
+            assert_eq!(response.location().or(response.etag()), None);
+        }
+    }
+
+    #[test]
     fn the_target_of_a_redirect_holds_no_control_characters() {
         let response = Response::default();
         for (target, want) in [

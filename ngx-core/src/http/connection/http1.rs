@@ -168,13 +168,11 @@ impl Http1 {
     }
 
     /// Sees to it that there is something to write with, which an idle connection has not.
-    #[inline]
+    #[inline(always)]
     fn fill(&self, out: &mut Option<Box<Out>>) {
         if out.is_none() {
-            let mut new = writers::take();
             let told = self.told.get();
-            new.set_location(told.postpone, told.turn);
-            *out = Some(new);
+            *out = Some(writers::take(told.postpone, told.turn));
         }
     }
 

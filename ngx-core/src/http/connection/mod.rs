@@ -180,6 +180,7 @@ impl Serve {
     }
 
     /// Goes on with a request that waits.
+    #[inline(never)]
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let State::Request(request) = &self.state else {
             return Poll::Ready(true);
@@ -197,6 +198,7 @@ impl Serve {
     }
 
     /// Ends a request whose response is sent.
+    #[inline]
     fn answered(&mut self, request: Request, ended: Ended) {
         let after = self.after(&request, ended);
         if request.is_held_by(HOLDERS) && !request.is_logged() {

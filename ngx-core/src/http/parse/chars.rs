@@ -220,7 +220,9 @@ mod tests {
             let expected = bytes.map(|own| if own == byte { 0x80 } else { 0 });
             prop_assert_eq!(marks.to_le_bytes(), expected);
             let first = first_bytes(count).to_le_bytes();
-            prop_assert!(first.iter().enumerate().all(|(i, own)| *own == if i < count { 0xff } else { 0 }));
+            for (i, own) in first.into_iter().enumerate() {
+                prop_assert_eq!(own, if i < count { 0xff } else { 0 });
+            }
         }
 
         #[test]

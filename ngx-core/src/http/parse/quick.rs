@@ -279,6 +279,13 @@ mod tests {
         }
 
         #[test]
+        fn paths_mean_what_they_mean_line_by_line(path in "/[/.%2eab?]{0,30}") {
+            fuzz_request(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            // Nothing behind it that could be looked at in words.
+            fuzz_request(format!("GET {path}").as_bytes());
+        }
+
+        #[test]
         fn responses_mean_what_they_mean_line_by_line(head in head(RESPONSES)) {
             fuzz_response(&head);
         }
