@@ -66,6 +66,8 @@ pub struct Location {
     pub(crate) core: Arc<LocationConf>,
     /// The places of the phase table that have something to do here.
     pub(crate) places: Places,
+    /// One of them is a handler of logs.
+    pub(crate) is_logged: bool,
     pub(crate) tree: Option<Box<LocationTree>>,
     /// What applies instead where an `if` in it is true, in the order of these.
     pub(crate) ifs: Box<[LocationId]>,

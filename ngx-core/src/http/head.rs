@@ -270,6 +270,11 @@ impl Head {
         self.seen.contains(name)
     }
 
+    /// Whether there is one of these well-known fields.
+    pub(crate) fn has_any(&self, names: KnownSet) -> bool {
+        self.seen.meets(names)
+    }
+
     /// The first value of a well-known field.
     pub fn get(&self, name: Known) -> Option<&[u8]> {
         if !self.seen.contains(name) {

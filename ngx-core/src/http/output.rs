@@ -21,7 +21,7 @@ use bytes::Bytes;
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 pub use self::take::TakeError;
-use super::filter::FilterSet;
+use super::filter::{FilterSet, is_usual};
 use super::parse::Method;
 use super::request::Request;
 use super::step::{Step, Waiting};
@@ -108,6 +108,8 @@ pub(crate) struct Output {
     body: Cell<FilterSet>,
     /// There are none: memory goes straight to the client.
     straight: Cell<bool>,
+    /// Something was kept in one of those that follow: most responses keep nothing.
+    held: Cell<bool>,
     header_wait: RefCell<Option<(usize, Waiting<()>)>>,
     /// Body that came while the header waited.
     early: RefCell<Chain>,
@@ -133,6 +135,7 @@ impl Output {
             header,
             body: _,
             straight,
+            held,
             header_wait,
             early,
             waits,
@@ -144,11 +147,13 @@ impl Output {
         } = self;
         header.set(Header::Unsent);
         straight.set(false);
-        *header_wait.get_mut() = None;
-        early.get_mut().clear();
-        waits.get_mut().clear();
-        *copy.get_mut() = None;
-        copy_pending.set(None);
+        if held.replace(false) {
+            *header_wait.get_mut() = None;
+            early.get_mut().clear();
+            waits.get_mut().clear();
+            *copy.get_mut() = None;
+            copy_pending.set(None);
+        }
         last_seen.set(false);
         needs_memory.set(false);
         timed_out.set(false);
@@ -156,7 +161,7 @@ impl Output {
 
     /// Drops what waits, which may hold the request itself.
     pub(crate) fn release(&self) {
-        if !self.holds_anything() {
+        if !self.held.replace(false) {
             return;
         }
         let header_wait = self.header_wait.take();
@@ -167,18 +172,12 @@ impl Output {
         drop((header_wait, early, waits, copy));
     }
 
-    fn holds_anything(&self) -> bool {
-        self.header_wait.borrow().is_some()
-            || !self.early.borrow().is_empty()
-            || !self.waits.borrow().is_empty()
-            || self.copy.borrow().is_some()
-    }
-
     /// Whether nothing is kept here, and no filter waits.
     fn is_idle(&self) -> bool {
-        self.early.borrow().is_empty()
-            && self.waits.borrow().is_empty()
-            && self.copy_pending.get().is_none()
+        !self.held.get()
+            || self.early.borrow().is_empty()
+                && self.waits.borrow().is_empty()
+                && self.copy_pending.get().is_none()
     }
 
     /// Waits for the file that somebody reads for the copy filter.
@@ -303,12 +302,13 @@ impl Request {
         let output = &self.parts().output;
         let is_straight = output.header.get() == Header::Sent
             && output.straight.get()
-            && output.copy.borrow().is_none()
+            && !output.held.get()
             && !self.response().is_header_only();
         if !is_straight {
             return Ok(None);
         }
-        let Some(downstream) = self.downstream() else {
+        let downstream = self.downstream_here();
+        let Some(downstream) = &*downstream else {
             return Ok(None);
         };
         let flow = downstream
@@ -342,6 +342,7 @@ impl Request {
         let output = &self.parts().output;
         match output.header.get() {
             Header::Waiting => {
+                output.held.set(true);
                 output.early.borrow_mut().append(chain);
                 Ok(Flow::Again)
             }
@@ -380,29 +381,35 @@ impl Request {
     /// unwritten bytes on.
     pub fn poll_output(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let output = &self.parts().output;
-        match output.header.get() {
-            Header::Unsent => return Poll::Ready(Ok(())),
+        let polled = match output.header.get() {
+            Header::Sent if output.is_idle() => {
+                let downstream = self.downstream_here();
+                let flushed = downstream.as_ref().map(|to| to.poll_flush(cx));
+                match flushed {
+                    Some(Poll::Pending) => return Poll::Pending,
+                    Some(Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
+                    Some(Poll::Ready(Ok(()))) | None => return Poll::Ready(Ok(())),
+                }
+            }
+            Header::Waiting | Header::Sent => self.poll_output_kept(cx),
+            // Who has taken it writes all that is his before he ends.
+            Header::Unsent | Header::Taken => return Poll::Ready(Ok(())),
             Header::Replaced(status) => return Poll::Ready(Err(SendError::Replaced(status))),
             Header::Failed => return Poll::Ready(Err(SendError::Failed)),
-            // Who has taken it writes all that is his before he ends.
-            Header::Taken => return Poll::Ready(Ok(())),
-            Header::Waiting | Header::Sent => {}
-        }
-        let polled = if output.header.get() == Header::Sent && output.is_idle() {
-            match self.downstream() {
-                Some(downstream) => downstream.poll_flush(cx).map_err(SendError::from),
-                None => return Poll::Ready(Ok(())),
-            }
-        } else {
-            self.poll_output_inner(cx)
         };
-        if let Poll::Ready(Err(error)) = &polled
-            && !matches!(error, SendError::Replaced(_))
-        {
+        if let Poll::Ready(Err(error)) = &polled {
+            self.output_failed(error);
+        }
+        polled
+    }
+
+    #[cold]
+    fn output_failed(&self, error: &SendError) {
+        let output = &self.parts().output;
+        if !matches!(error, SendError::Replaced(_)) {
             output.timed_out.set(error.is_timeout());
             output.header.set(Header::Failed);
         }
-        polled
     }
 
     /// Whether the end of the response was given to [`output`](Self::output).
@@ -421,7 +428,8 @@ impl Request {
         Some(status)
     }
 
-    fn poll_output_inner(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    /// The same where a filter waits, or something is kept on the way.
+    fn poll_output_kept(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let output = &self.parts().output;
         let mut stuck = 0;
         loop {
@@ -463,8 +471,15 @@ impl Request {
     }
 
     fn run_header_filters(&self, from: usize) -> Result<Flow, SendError> {
+        let plan = &self.location().filters;
+        if plan.is_usual && is_usual(self) {
+            let output = &self.parts().output;
+            output.body.set(plan.body.without(plan.asked));
+            output.straight.set(plan.plain);
+            return self.write_header();
+        }
         let filters = &self.http().filters.header;
-        let mut left = self.location().filters.header.from(from);
+        let mut left = plan.header.from(from);
         while let Some(at) = left.pop_first() {
             let Some(filter) = filters.get(at) else { break };
             match filter(self) {
@@ -472,6 +487,7 @@ impl Request {
                 other => return self.header_step(at, other),
             }
         }
+        self.choose_body_filters();
         self.write_header()
     }
 
@@ -481,7 +497,8 @@ impl Request {
             Step::Next(()) => self.run_header_filters(at + 1),
             // The filter has written a header of its own.
             Step::Done => {
-                self.header_is_out();
+                self.choose_body_filters();
+                output.header.set(Header::Sent);
                 Ok(Flow::Done)
             }
             Step::Finish(status) => {
@@ -491,6 +508,7 @@ impl Request {
             }
             Step::Wait(future) => {
                 output.header.set(Header::Waiting);
+                output.held.set(true);
                 output.header_wait.replace(Some((at, future)));
                 Ok(Flow::Again)
             }
@@ -498,23 +516,23 @@ impl Request {
     }
 
     /// The header filters have run: body may follow, through those that want to see it.
-    fn header_is_out(&self) {
+    fn choose_body_filters(&self) {
         let output = &self.parts().output;
-        output.header.set(Header::Sent);
         let filters = &self.http().filters;
         let (body, plain) = filters.body_of(self, self.location().filters);
         output.body.set(body);
         output.straight.set(plain);
     }
 
+    #[inline]
     fn write_header(&self) -> Result<Flow, SendError> {
         let output = &self.parts().output;
-        self.header_is_out();
+        output.header.set(Header::Sent);
         // The filters have seen what a GET would have been answered (RFC 9110 §9.3.2).
         if self.method() == Method::Head {
             self.response().set_header_only(true);
         }
-        if let Some(downstream) = self.downstream() {
+        if let Some(downstream) = &*self.downstream_here() {
             downstream
                 .send_header(self)
                 .inspect_err(|_| output.header.set(Header::Failed))?;

@@ -185,6 +185,11 @@ impl Request {
         self.http().location(self.0.location.get())
     }
 
+    /// Whether no location applies but the server's own.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.0.location.get() == self.server().root
+    }
+
     pub(crate) fn set_location(&self, location: LocationId) {
         self.0.location.set(location);
         self.0.content.set(location);
@@ -230,16 +235,19 @@ impl Request {
         self.0.downstream.borrow().clone()
     }
 
-    /// Looks at who gets the response where it is; `f` must not end that.
-    pub(crate) fn with_downstream(&self, f: impl FnOnce(&dyn Downstream)) {
-        if let Some(downstream) = &*self.0.downstream.borrow() {
-            f(&**downstream);
-        }
+    /// The same where it is, for a look or a call: it must not end meanwhile.
+    pub(crate) fn downstream_here(&self) -> Ref<'_, Option<Rc<dyn Downstream>>> {
+        self.0.downstream.borrow()
     }
 
-    /// Whether there is no downstream any more.
-    pub(crate) fn is_detached(&self) -> bool {
-        self.0.downstream.borrow().is_none()
+    /// Whether there are so many handles to it, which the caller knows of.
+    pub(crate) fn is_held_by(&self, handles: usize) -> bool {
+        Rc::strong_count(&self.0) == handles
+    }
+
+    /// Whether somebody has something to do in the log phase.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.location().is_logged
     }
 
     /// Lets go of the downstream; what the log phase wants to know of it is kept.
@@ -405,6 +413,12 @@ impl Request {
         self.0.parts.contexts.borrow().find(slot)
     }
 
+    /// Whether modules keep anything for this request.
+    #[inline]
+    pub(crate) fn has_ctx(&self) -> bool {
+        !self.0.parts.contexts.borrow().is_empty()
+    }
+
     /// Keeps something for this request. An internal redirect forgets it.
     pub fn set_ctx<T: Any>(&self, slot: &CtxSlot<T>, value: Rc<T>) {
         self.0.parts.contexts.borrow_mut().insert(slot, value);
@@ -422,11 +436,15 @@ impl Request {
     }
 
     /// Nobody asks for what modules have kept any more, some of which may hold the request.
+    #[inline]
     pub(crate) fn release_ctx(&self) {
-        let contexts = &self.0.parts.contexts;
-        if contexts.borrow().is_empty() {
-            return;
+        if self.has_ctx() {
+            self.release_all_ctx();
         }
+    }
+
+    fn release_all_ctx(&self) {
+        let contexts = &self.0.parts.contexts;
         // What lets go of something may ask the request.
         let mut all = contexts.take();
         all.rest();

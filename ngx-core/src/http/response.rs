@@ -34,6 +34,8 @@ pub struct Response {
     ranges_allowed: Cell<bool>,
     no_body: Cell<bool>,
     chunked: Cell<bool>,
+    /// One of reason, charset, location and entity tag was set: most responses have none of them.
+    special: Cell<bool>,
 }
 
 /// Lines the server writes itself unless somebody has set them.
@@ -74,10 +76,14 @@ impl Response {
             ranges_allowed,
             no_body,
             chunked,
+            special,
         } = self;
         fields.get_mut().clear();
-        for text in [reason, content_type, charset, location, etag] {
-            *text.get_mut() = None;
+        *content_type.get_mut() = None;
+        if special.replace(false) {
+            for text in [reason, charset, location, etag] {
+                *text.get_mut() = None;
+            }
         }
         status.set(0);
         content_length.set(None);
@@ -126,7 +132,31 @@ impl Response {
 
     /// Sets the whole text after the HTTP version, such as `404 Gone Fishing`.
     pub fn set_reason(&self, reason: Option<Bytes>) {
-        self.reason.replace(reason);
+        self.set_special(&self.reason, reason);
+    }
+
+    /// Whether it has no reason, charset, location or entity tag.
+    pub(crate) fn is_usual(&self) -> bool {
+        !self.special.get()
+    }
+
+    /// Whether something of status line, `Server`, `Date` and `Content-Type` is not what the server
+    /// makes of status and media type.
+    pub(crate) fn has_own_start(&self) -> bool {
+        let own = self.own_lines.get();
+        own.server
+            || own.date
+            || self.special.get()
+                && (self.reason.borrow().is_some() || self.charset.borrow().is_some())
+    }
+
+    fn set_special(&self, text: &RefCell<Option<Bytes>>, value: Option<Bytes>) {
+        if value.is_some() {
+            self.special.set(true);
+        }
+        if self.special.get() {
+            text.replace(value);
+        }
     }
 
     /// The header lines, without those kept apart.
@@ -221,15 +251,9 @@ impl Response {
         self.content_type.borrow().clone()
     }
 
-    /// Looks at media type and charset where they are.
-    pub(crate) fn with_content_type<R>(
-        &self,
-        f: impl FnOnce(Option<&[u8]>, Option<&[u8]>) -> R,
-    ) -> R {
-        f(
-            self.content_type.borrow().as_deref(),
-            self.charset.borrow().as_deref(),
-        )
+    /// Looks at the media type where it is.
+    pub(crate) fn with_content_type<R>(&self, f: impl FnOnce(Option<&[u8]>) -> R) -> R {
+        f(self.content_type.borrow().as_deref())
     }
 
     /// Looks at the target of a redirect where it is, if there is one.
@@ -258,7 +282,7 @@ impl Response {
 
     /// Sets or forgets the charset.
     pub fn set_charset(&self, value: Option<Bytes>) {
-        self.charset.replace(value);
+        self.set_special(&self.charset, value);
     }
 
     /// The target of a redirect; made absolute when written, as `absolute_redirect` says.
@@ -269,7 +293,7 @@ impl Response {
     /// Sets or forgets the target of a redirect. Control characters in it are escaped: variables
     /// may hold what a client has sent, and a line break would end the header line.
     pub fn set_location(&self, value: Option<Bytes>) {
-        self.location.replace(value.map(escape_controls));
+        self.set_special(&self.location, value.map(escape_controls));
     }
 
     /// The entity tag, quotes included.
@@ -279,7 +303,7 @@ impl Response {
 
     /// Sets or forgets the entity tag.
     pub fn set_etag(&self, value: Option<Bytes>) {
-        self.etag.replace(value);
+        self.set_special(&self.etag, value);
     }
 
     /// When the content last changed, in seconds since 1970.
@@ -368,6 +392,30 @@ mod tests {
         assert_eq!(response.status(), 404);
         assert_eq!(response.content_length(), None);
         assert!(response.fields().is_empty());
+    }
+
+    #[test]
+    fn what_is_rare_is_forgotten_too() {
+        let mut response = Response::default();
+        assert!(response.is_usual());
+        let sets: [fn(&Response, Option<Bytes>); 4] = [
+            Response::set_reason,
+            Response::set_charset,
+            Response::set_location,
+            Response::set_etag,
+        ];
+        for set in sets {
+            set(&response, None);
+            assert!(response.is_usual());
+            set(&response, Some("a".into()));
+            assert!(!response.is_usual());
+            set(&response, None);
+            set(&response, Some("b".into()));
+            response.reset();
+            assert!(response.is_usual());
+            assert_eq!(response.reason().or(response.charset()), None);
+            assert_eq!(response.location().or(response.etag()), None);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::conf::VhostsId;
 use super::head::Head;
-use super::parse::RequestError;
+use super::parse::{RequestError, Span};
 use super::regex::Pattern;
 use super::request::Request;
 use crate::net::addr::Addr;
@@ -88,18 +88,30 @@ impl Request {
     /// # Errors
     /// The host is malformed.
     pub(crate) fn choose_server(&self, at: VhostsId) -> Result<(), RequestError> {
-        let sent = self.head().sent_host();
         let hosts = self.generation().hosts();
-        if let Some(span) = sent {
-            let known = hosts.borrow().find(at, span.of(self.head().bytes()));
-            if let Some((name, server)) = known {
-                self.with_head_mut(|head| head.host_is_front_of(span, name));
-                server
-                    .into_iter()
-                    .for_each(|server| self.set_server(server));
-                return Ok(());
+        let (sent, known) = self.with_head_mut(|head| {
+            let Some(span) = head.sent_host() else {
+                return (None, None);
+            };
+            let known = hosts.borrow().find(at, span.of(head.bytes()));
+            if let Some((name, _)) = known {
+                head.host_is_front_of(span, name);
             }
+            (Some(span), known)
+        });
+        if let Some((_, server)) = known {
+            if let Some(server) = server {
+                self.set_server(server);
+            }
+            return Ok(());
         }
+        self.find_server(at, sent)
+    }
+
+    /// The same for a host that was not asked for lately.
+    #[cold]
+    fn find_server(&self, at: VhostsId, sent: Option<Span>) -> Result<(), RequestError> {
+        let hosts = self.generation().hosts();
         self.with_head_mut(Head::find_host)?;
         let vhosts = self.http().vhosts_of(at);
         let server = vhosts.find(self);

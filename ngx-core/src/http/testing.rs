@@ -76,7 +76,7 @@ impl Downstream for Client {
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
         let mut got = self.got.borrow_mut();
-        header::write(r, &mut got);
+        header::write(r, true, &mut got);
         r.set_header_size(got.len() as u64);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Whose work the thread is doing: the connection or request that log lines are about.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -61,7 +61,11 @@ pub fn enter(scope: &Rc<dyn LogScope>) -> Entered {
 #[must_use]
 pub fn current() -> Option<Rc<dyn LogScope>> {
     CURRENT
-        .try_with(|current| current.borrow().clone())
+        .try_with(|current| {
+            let scope = current.take();
+            current.set(scope.clone());
+            scope
+        })
         .ok()
         .flatten()
 }
@@ -124,5 +128,5 @@ fn replace(scope: Option<Rc<dyn LogScope>>) -> Option<Rc<dyn LogScope>> {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<dyn LogScope>>> = const { RefCell::new(None) };
+    static CURRENT: Cell<Option<Rc<dyn LogScope>>> = const { Cell::new(None) };
 }

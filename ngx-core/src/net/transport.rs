@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::pin::Pin;
@@ -373,7 +374,11 @@ impl Transport {
             }
         });
         match moved {
-            Some(n) => Ok(n),
+            Some(n) => {
+                // At most a kind, which owns nothing: no need to look for what to free.
+                mem::forget(outcome);
+                Ok(n)
+            }
             None => outcome.map(|()| 0),
         }
     }

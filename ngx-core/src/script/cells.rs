@@ -49,7 +49,9 @@ impl Cells {
             len: own,
             depth,
         } = self;
-        values.get_mut().clear();
+        if !values.get_mut().is_empty() {
+            values.get_mut().clear();
+        }
         *own = len;
         depth.set(0);
     }

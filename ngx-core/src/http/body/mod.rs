@@ -21,6 +21,8 @@ pub(crate) struct BodyState {
     framing: Cell<BodyFraming>,
     stage: Cell<Stage>,
     expect_tested: Cell<bool>,
+    /// The header was right and announces nothing.
+    nothing: Cell<bool>,
     /// The body, once it was read.
     bufs: RefCell<Chain>,
     /// What was read of it before somebody has begun to stream it.
@@ -53,6 +55,7 @@ impl Default for BodyState {
             framing: Cell::new(BodyFraming::None),
             stage: Cell::new(Stage::Unread),
             expect_tested: Cell::new(false),
+            nothing: Cell::new(false),
             bufs: RefCell::default(),
             ahead: RefCell::default(),
             named: RefCell::default(),
@@ -70,6 +73,7 @@ impl BodyState {
             framing,
             stage,
             expect_tested,
+            nothing,
             bufs,
             ahead,
             named,
@@ -80,6 +84,7 @@ impl BodyState {
         framing.set(BodyFraming::None);
         stage.set(Stage::Unread);
         expect_tested.set(false);
+        nothing.set(false);
         if !bufs.get_mut().is_empty() {
             bufs.get_mut().clear();
         }
@@ -108,7 +113,9 @@ impl BodyState {
 
 impl Request {
     pub(crate) fn set_body_framing(&self, framing: BodyFraming) {
-        self.parts().body.framing.set(framing);
+        let body = &self.parts().body;
+        body.framing.set(framing);
+        body.nothing.set(!self.has_body());
     }
 
     /// How the body of the request is delimited on the wire.
@@ -201,10 +208,14 @@ impl Request {
         }
         body.stage.set(Stage::Discarded);
         body.expect_tested.set(true);
+        if body.nothing.get() {
+            return Ok(());
+        }
         if body.ahead.borrow().capacity() > 0 {
             body.ahead.take();
         }
-        let Some(downstream) = self.downstream() else {
+        let downstream = self.downstream_here();
+        let Some(downstream) = &*downstream else {
             return Ok(());
         };
         downstream.discard_body().map_err(|error| {

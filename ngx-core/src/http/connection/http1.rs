@@ -11,10 +11,12 @@ use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, Flags, Flow, Limit, WriteError};
 
 use super::framing::Body;
+use super::told::{Allowed, Told};
 use super::writers::{self, Out, Turn};
 use crate::http::core::LocationConf;
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
 use crate::http::filter::header;
+use crate::http::head::Head;
 use crate::http::output::TIMED_OUT;
 use crate::http::parse::{BodyFraming, Version};
 use crate::http::request::Request;
@@ -36,9 +38,10 @@ pub(crate) struct Http1 {
     keepalive: Cell<bool>,
     allowed: Cell<Allowed>,
     aborted: Cell<bool>,
-    timeouts: Cell<Timeouts>,
-    /// Where the settings of the location lie that the request is in, so as not to take them again.
-    told: Cell<*const LocationConf>,
+    told: Cell<Told>,
+    /// Where the settings lie that were told last, so as not to take them again: those of one
+    /// location are the same for all requests of a generation.
+    told_by: Cell<*const LocationConf>,
     /// The body of the response goes out in chunks.
     chunked: Cell<bool>,
     /// Bytes written since others had their turn, and how many that may be.
@@ -47,29 +50,6 @@ pub(crate) struct Http1 {
     sent_before: Cell<u64>,
     /// Bytes that were sent when `send_timeout` was last started.
     sent_at_timer: Cell<Option<u64>>,
-}
-
-/// Whether the limits of the configuration let the connection serve another request.
-#[derive(Clone, Copy, Default)]
-enum Allowed {
-    #[default]
-    Unknown,
-    /// What the server block says holds until a location is found.
-    ByServer(bool),
-    /// What one of the locations that the request was in has ended is at its end.
-    ByLocation(bool),
-}
-
-/// What the location of the request says; times are milliseconds.
-#[derive(Clone, Copy, Default)]
-struct Timeouts {
-    send: u64,
-    body: u64,
-    linger: u64,
-    linger_total: u64,
-    keepalive: u64,
-    nodelay: bool,
-    reset: bool,
 }
 
 thread_local! {
@@ -100,8 +80,8 @@ impl Http1 {
             keepalive: Cell::new(false),
             allowed: Cell::default(),
             aborted: Cell::new(false),
-            timeouts: Cell::default(),
-            told: Cell::new(ptr::null()),
+            told: Cell::new(Told::NOTHING),
+            told_by: Cell::new(ptr::null()),
             chunked: Cell::new(false),
             turn: Cell::default(),
             sent_before: Cell::new(0),
@@ -117,26 +97,29 @@ impl Http1 {
         &self.transport
     }
 
-    /// Prepares for the response to `r`: framing of its body, and whether another may follow.
-    pub(super) fn begin(&self, r: &Request, framing: BodyFraming, closing: bool) {
+    /// Another generation serves the connection: its settings may lie where those of the last did.
+    pub(super) fn forget_location(&self) {
+        self.told_by.set(ptr::null());
+    }
+
+    /// Prepares for the response to `r`, which has this `head`: framing of its body, and whether
+    /// another may follow.
+    pub(super) fn begin(&self, r: &Request, head: &Head, framing: BodyFraming, closing: bool) {
         self.body.replace(Body::from(framing));
-        let head = r.head();
         let wanted = match head.version() {
             version if version >= Version::HTTP_11 => !head.connection_has(b"close"),
             _ => head.connection_has(b"keep-alive"),
         };
-        drop(head);
         self.keepalive.set(wanted && !closing);
         self.allowed.set(Allowed::Unknown);
-        self.told.set(ptr::null());
         self.chunked.set(false);
         self.sent_before.set(self.written());
         self.set_location(r.core());
     }
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
-        let timeouts = self.timeouts.get();
-        (timeouts.linger, timeouts.linger_total)
+        let told = self.told.get();
+        (told.linger, told.linger_total)
     }
 
     pub(super) fn is_aborted(&self) -> bool {
@@ -166,7 +149,7 @@ impl Http1 {
 
     /// Small packets are not delayed from here on, if the location says so.
     fn set_nodelay(&self) {
-        if self.timeouts.get().nodelay {
+        if self.told.get().nodelay {
             // A client that is gone is noticed by the next read.
             let _ = self.transport.set_nodelay();
         }
@@ -175,18 +158,22 @@ impl Http1 {
     pub(super) fn next_request(&self) {
         self.set_nodelay();
         self.sent_at_timer.set(None);
-        self.deadline.set(self.timeouts.get().keepalive);
+        self.deadline.set(self.told.get().keepalive);
         // An idle connection keeps no memory for bytes that are not there.
         let mut unread = self.unread.borrow_mut();
-        if unread.is_empty() {
+        if unread.is_empty() && unread.capacity() > 0 {
             *unread = BytesMut::new();
         }
         self.give_out_back();
     }
 
-    fn with_out<R>(&self, f: impl FnOnce(&mut Out) -> R) -> R {
-        let mut out = self.out.borrow_mut();
-        f(out.get_or_insert_with(writers::take))
+    /// Sees to it that there is something to write with, which an idle connection has not.
+    #[inline(always)]
+    fn fill(&self, out: &mut Option<Box<Out>>) {
+        if out.is_none() {
+            let told = self.told.get();
+            *out = Some(writers::take(told.postpone, told.turn));
+        }
     }
 
     fn give_out_back(&self) {
@@ -218,8 +205,8 @@ impl Http1 {
         }
     }
 
-    /// The same for a task that was woken, which needs not ask whether there is anything: who
-    /// reads over and over leaves nobody else a turn.
+    /// The same, but tries first: for a task that was woken, as it needs not ask whether there is
+    /// anything. Who reads over and over leaves nobody else a turn.
     pub(super) fn poll_read_at_once<R>(
         &self,
         cx: &mut Context<'_>,
@@ -256,9 +243,10 @@ impl Http1 {
 
     /// Skips the rest of the body; `false` if the client does not send it in time.
     pub(super) fn poll_skip(&self, cx: &mut Context<'_>, until: u64) -> Poll<bool> {
-        let mut timeouts = self.timeouts.get();
-        timeouts.body = timeouts.linger;
-        self.timeouts.set(timeouts);
+        let mut told = self.told.get();
+        told.body = told.linger;
+        self.told.set(told);
+        self.forget_location();
         loop {
             if self.body_ended() {
                 return Poll::Ready(true);
@@ -287,7 +275,10 @@ impl Http1 {
             return Ok(Flow::Done);
         }
         let mut out = self.out.borrow_mut();
-        let out = out.get_or_insert_with(writers::take);
+        self.fill(&mut out);
+        let Some(out) = &mut *out else {
+            return Ok(Flow::Done);
+        };
         push(out);
         self.write_out(out)
     }
@@ -319,23 +310,30 @@ impl Downstream for Http1 {
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
         let conf = r.core();
         let rate = r.limit_rate_at(conf);
-        let limit = (rate > 0).then(|| {
-            let now = Instant::now();
-            (Limit::new(rate, conf.limit_rate_after.of(r), now), now)
-        });
+        let limit = (rate > 0).then(|| limit_of(r, rate));
         let response = r.response();
         self.chunked.set(response.is_chunked());
-        self.write(|out| {
-            if let Some((limit, now)) = limit {
-                out.set_limit(Some(limit), now);
-            } else if out.is_limited() {
-                // The limit of the response before on this connection is none of this one.
-                out.set_limit(None, Instant::now());
-            }
-            let len = out.push_head(response.is_header_only(), |head| header::write(r, head));
-            r.set_header_size(len as u64);
-        })
-        .map(|_| ())
+        if self.aborted.get() {
+            return Ok(());
+        }
+        let mut out = self.out.borrow_mut();
+        self.fill(&mut out);
+        let Some(out) = &mut *out else {
+            return Ok(());
+        };
+        if limit.is_some() || out.is_limited() {
+            // The limit of the response before on this connection is none of this one.
+            out.set_limit(limit, Instant::now());
+        }
+        let stays = self.keeps_alive();
+        let len = out.push_head(response.is_header_only(), |head| {
+            header::write(r, stays, head);
+        });
+        r.set_header_size(len as u64);
+        if out.may_wait() {
+            return Ok(());
+        }
+        self.write_now(out).map(|_| ())
     }
 
     fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError> {
@@ -352,7 +350,10 @@ impl Downstream for Http1 {
             return Ok(Some(Flow::Done));
         }
         let mut out = self.out.borrow_mut();
-        let out = out.get_or_insert_with(writers::take);
+        self.fill(&mut out);
+        let Some(out) = &mut *out else {
+            return Ok(None);
+        };
         if !out.push_small(bytes, flags, self.chunked.get()) {
             return Ok(None);
         }
@@ -406,7 +407,7 @@ impl Downstream for Http1 {
         }
         if self.sent_at_timer.get() != Some(out.sent()) {
             self.sent_at_timer.set(Some(out.sent()));
-            self.deadline.set(self.timeouts.get().send);
+            self.deadline.set(self.told.get().send);
         }
         if self.deadline.poll_expired(cx).is_ready() {
             self.abort();
@@ -440,7 +441,7 @@ impl Downstream for Http1 {
                 Poll::Pending if raw => return Poll::Pending,
                 Poll::Pending => {
                     if !self.deadline.is_set() {
-                        self.deadline.set(self.timeouts.get().body);
+                        self.deadline.set(self.told.get().body);
                     }
                     ready!(self.deadline.poll_expired(cx));
                     self.deadline.clear();
@@ -476,39 +477,31 @@ impl Downstream for Http1 {
     }
 
     fn set_location(&self, conf: &LocationConf) {
-        if ptr::eq(self.told.replace(conf), conf) {
+        let is_told = ptr::eq(self.told_by.replace(conf), conf);
+        let before = self.allowed.get();
+        match before {
+            Allowed::ByLocation(_) if is_told => return,
             // Most locations have what their server has.
-            if let Allowed::ByServer(allowed) = self.allowed.get() {
-                self.allowed.set(Allowed::ByLocation(allowed));
+            Allowed::ByServer(allowed) if is_told => {
+                return self.allowed.set(Allowed::ByLocation(allowed));
             }
-            return;
+            _ => {}
         }
-        self.timeouts.set(Timeouts {
-            send: *conf.send_timeout,
-            body: *conf.client_body_timeout,
-            linger: *conf.lingering_timeout,
-            linger_total: *conf.lingering_time,
-            keepalive: *conf.keepalive_timeout,
-            nodelay: *conf.tcp_nodelay,
-            reset: *conf.reset_timedout_connection,
-        });
+        if !is_told {
+            self.tell(Told::from(conf));
+        }
         let allowed = *conf.keepalive_timeout > 0
             && self.peer.requests.get() < *conf.keepalive_requests
             && now_ms().saturating_sub(self.peer.since) <= *conf.keepalive_time;
-        self.allowed.set(match self.allowed.get() {
-            Allowed::Unknown => Allowed::ByServer(allowed),
-            Allowed::ByServer(_) => Allowed::ByLocation(allowed),
-            Allowed::ByLocation(before) => Allowed::ByLocation(before && allowed),
-        });
-        let most = match *conf.sendfile_max_chunk {
-            0 => u64::MAX,
-            most => most,
-        };
+        self.allowed.set(before.and(allowed));
+        let most = self.told.get().turn;
         self.turn.set(Turn { written: 0, most });
-        self.with_out(|out| out.set_location(*conf.postpone_output, most));
     }
 
     fn discard_body(&self) -> Result<(), BodyError> {
+        if self.body_ended() {
+            return Ok(());
+        }
         let mut cx = Context::from_waker(std::task::Waker::noop());
         // What has come already is skipped at once, within reason: a client that sends without
         // end must not keep the thread. The rest is skipped behind the response.
@@ -538,12 +531,7 @@ impl Downstream for Http1 {
     }
 
     fn keeps_alive(&self) -> bool {
-        let (Allowed::Unknown | Allowed::ByServer(true) | Allowed::ByLocation(true)) =
-            self.allowed.get()
-        else {
-            return false;
-        };
-        self.keepalive.get()
+        self.keepalive.get() && self.allowed.get().holds()
     }
 
     fn forbid_keepalive(&self) {
@@ -552,7 +540,7 @@ impl Downstream for Http1 {
 
     fn abort(&self) {
         self.aborted.set(true);
-        if self.timeouts.get().reset {
+        if self.told.get().reset {
             // It is closed in either case; this only spares the kernel what lies unsent.
             let _ = self.transport.reset_on_close();
         }
@@ -563,7 +551,22 @@ impl Downstream for Http1 {
     }
 }
 
+/// The speed of this response: `rate` bytes a second.
+#[cold]
+fn limit_of(r: &Request, rate: u64) -> Limit {
+    Limit::new(rate, r.core().limit_rate_after.of(r), Instant::now())
+}
+
 impl Http1 {
+    /// Other settings apply.
+    #[cold]
+    fn tell(&self, told: Told) {
+        self.told.set(told);
+        if let Some(out) = &mut *self.out.borrow_mut() {
+            out.set_location(told.postpone, told.turn);
+        }
+    }
+
     /// Waits until `limit_rate` allows more.
     fn poll_limited(
         &self,

@@ -67,9 +67,15 @@ impl Scope {
         self.generation.replace(Rc::clone(generation));
     }
 
-    pub(super) fn set_request(&self, request: Option<&Request>) {
-        let old = self.request.replace(request.cloned());
+    /// What is logged from here on is about this request.
+    pub(super) fn set_request(&self, request: Request) {
+        let old = self.request.replace(Some(request));
         drop(old);
+    }
+
+    /// The request is over.
+    pub(super) fn take_request(&self) -> Option<Request> {
+        self.request.take()
     }
 
     /// A scope for a log phase that outlives its turn on the connection.

@@ -14,6 +14,7 @@ mod http1;
 mod linger;
 mod log;
 mod read_head;
+mod told;
 mod writers;
 
 use std::future::Future;
@@ -105,7 +106,7 @@ impl Serve {
             info!("worker_shutdown_timeout is over, the request is ended");
             request.cancel();
             log_request(&request, &self.scope);
-            self.scope.set_request(None);
+            drop(self.scope.take_request());
         }
         self.state = State::Closed;
     }
@@ -113,60 +114,121 @@ impl Serve {
     /// One step of the connection's life; `Ready(true)` to go on at once.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut self.state {
-            State::Head(head) => {
-                if head.is_idle() {
-                    let unwanted = self.place.worker().ends_idle() || self.place.is_wanted();
-                    if unwanted && self.http1.is_silent() {
-                        self.state = State::Closed;
-                        return Poll::Ready(true);
-                    }
-                    self.follow_generation();
-                }
-                let State::Head(head) = &mut self.state else {
-                    return Poll::Ready(true);
-                };
-                let Some(vhosts) = self.vhosts else {
-                    self.state = State::Closed;
-                    return Poll::Ready(true);
-                };
-                let closing = self.place.worker().is_closing();
-                let from = Origin {
-                    generation: &self.generation,
-                    vhosts,
-                    scope: &self.scope,
-                    closing,
-                };
-                let read = head.poll(cx, &self.http1, &from);
-                self.place.set_idle(read.is_pending() && head.is_idle());
-                self.head_read(ready!(read));
-                Poll::Ready(true)
-            }
-            State::Request(request) => {
-                if self.place.worker().is_closing() {
-                    // In time for the header, if that was not sent yet.
-                    self.http1.forbid_keepalive();
-                }
-                let ended = ready!(request.poll_response(cx));
-                // Until the response is seen to, the state is what a panic would find.
-                let request = request.clone();
-                self.response_ended(&request, ended);
-                Poll::Ready(true)
-            }
+            State::Head(_) => return self.poll_head(cx),
+            State::Request(_) => return self.poll_request(cx),
             State::Skip { until } => {
                 let skipped = ready!(self.http1.poll_skip(cx, *until));
-                self.state = if skipped {
-                    self.next_request()
+                if skipped {
+                    self.next_request();
                 } else {
-                    State::Linger(Linger::new(&self.http1))
-                };
-                Poll::Ready(true)
+                    self.state = State::Linger(Linger::new(&self.http1));
+                }
             }
             State::Linger(linger) => {
                 ready!(linger.poll(cx, &self.http1));
                 self.state = State::Closed;
+            }
+            State::Closed => return Poll::Ready(false),
+        }
+        Poll::Ready(true)
+    }
+
+    #[inline]
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if let State::Head(head) = &self.state
+            && head.is_idle()
+        {
+            let unwanted = self.place.worker().ends_idle() || self.place.is_wanted();
+            if unwanted && self.http1.is_silent() {
+                self.state = State::Closed;
+                return Poll::Ready(true);
+            }
+            self.follow_generation();
+        }
+        let (State::Head(head), Some(vhosts)) = (&mut self.state, self.vhosts) else {
+            self.state = State::Closed;
+            return Poll::Ready(true);
+        };
+        let from = Origin {
+            generation: &self.generation,
+            vhosts,
+            scope: &self.scope,
+            closing: self.place.worker().is_closing(),
+        };
+        let read = head.poll(cx, &self.http1, &from);
+        self.place.set_idle(read.is_pending() && head.is_idle());
+        match ready!(read) {
+            HeadRead::Request(request) => self.answer(request, cx),
+            HeadRead::Close => {
+                self.state = State::Closed;
                 Poll::Ready(true)
             }
-            State::Closed => Poll::Ready(false),
+        }
+    }
+
+    /// Begins a request. Most have their answer at once; those that wait become the state.
+    #[inline]
+    fn answer(&mut self, request: Request, cx: &mut Context<'_>) -> Poll<bool> {
+        match request.poll_response(cx) {
+            Poll::Ready(ended) => self.answered(request, ended),
+            Poll::Pending => {
+                self.state = State::Request(request);
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    /// Goes on with a request that waits.
+    #[inline(never)]
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let State::Request(request) = &self.state else {
+            return Poll::Ready(true);
+        };
+        if self.place.worker().is_closing() {
+            // In time for the header, if that was not sent yet.
+            self.http1.forbid_keepalive();
+        }
+        let ended = ready!(request.poll_response(cx));
+        let waited = std::mem::replace(&mut self.state, State::Head(ReadHead::next()));
+        if let State::Request(request) = waited {
+            self.answered(request, ended);
+        }
+        Poll::Ready(true)
+    }
+
+    /// Ends a request whose response is sent.
+    #[inline]
+    fn answered(&mut self, request: Request, ended: Ended) {
+        let after = self.after(&request, ended);
+        if request.is_held_by(HOLDERS) && !request.is_logged() {
+            // What goes with it finds it still in the scope.
+            request.release_ctx();
+        } else {
+            log_request(&request, &self.scope);
+        }
+        drop(self.scope.take_request());
+        drop(request);
+        match after {
+            After::Next => self.next_request(),
+            other => self.state = self.close(other),
+        }
+    }
+
+    /// The state of a connection that does not just go on.
+    #[cold]
+    fn close(&self, after: After) -> State {
+        match after {
+            After::Skip => {
+                let (_, total) = self.http1.linger_ms();
+                // A reader that has given up may have left its own.
+                self.http1.deadline.clear();
+                State::Skip {
+                    until: now_ms().saturating_add(total),
+                }
+            }
+            After::Linger => State::Linger(Linger::new(&self.http1)),
+            After::Next | After::Close => State::Closed,
         }
     }
 
@@ -186,45 +248,23 @@ impl Serve {
     /// address any more, a request that has come already is answered by the old one.
     fn follow_generation(&mut self) {
         if !self.place.worker().is_current(&self.generation) {
-            let current = self.place.worker().current();
-            let vhosts = current
-                .http()
-                .vhosts(&self.listener, &self.http1.peer().local);
-            if vhosts.is_none() && !self.http1.is_silent() {
-                return;
-            }
-            self.vhosts = vhosts;
-            self.scope.set_generation(&current);
-            self.generation = current;
+            self.take_current_generation();
         }
     }
 
-    fn head_read(&mut self, read: HeadRead) {
-        match read {
-            HeadRead::Request(request) => {
-                self.state = State::Request(request);
-            }
-            HeadRead::Close => self.state = State::Closed,
+    #[cold]
+    fn take_current_generation(&mut self) {
+        let current = self.place.worker().current();
+        let vhosts = current
+            .http()
+            .vhosts(&self.listener, &self.http1.peer().local);
+        if vhosts.is_none() && !self.http1.is_silent() {
+            return;
         }
-    }
-
-    fn response_ended(&mut self, request: &Request, ended: Ended) {
-        let after = self.after(request, ended);
-        log_request(request, &self.scope);
-        self.scope.set_request(None);
-        self.state = match after {
-            After::Next => self.next_request(),
-            After::Skip => {
-                let (_, total) = self.http1.linger_ms();
-                // A reader that has given up may have left its own.
-                self.http1.deadline.clear();
-                State::Skip {
-                    until: now_ms().saturating_add(total),
-                }
-            }
-            After::Linger => State::Linger(Linger::new(&self.http1)),
-            After::Close => State::Closed,
-        };
+        self.vhosts = vhosts;
+        self.scope.set_generation(&current);
+        self.http1.forget_location();
+        self.generation = current;
     }
 
     fn after(&self, request: &Request, ended: Ended) -> After {
@@ -247,17 +287,19 @@ impl Serve {
         }
     }
 
-    fn next_request(&self) -> State {
+    fn next_request(&mut self) {
         self.http1.next_request();
-        State::Head(ReadHead::next())
+        match &mut self.state {
+            State::Head(head) => head.begin_anew(),
+            other => *other = State::Head(ReadHead::next()),
+        }
     }
 
     /// A panic ends the request and this connection, never the thread.
     fn panicked(&mut self) -> Poll<()> {
         alert!("a request was ended by a panic; this is a bug, please report it");
-        if let State::Request(request) = &self.state {
-            let request = request.clone();
-            self.scope.set_request(None);
+        // Where it is depends on how far it came; the scope knows it from its first moment on.
+        if let Some(request) = self.scope.take_request() {
             request.cancel();
             if !request.header_sent() {
                 self.http1.forbid_keepalive();
@@ -299,13 +341,16 @@ impl Drop for Serve {
             request.cancel();
             request.detach();
             request.release_ctx();
-            self.scope.set_request(None);
+            drop(self.scope.take_request());
         }
     }
 }
 
+/// Who holds a request that nobody else has to do with: the connection, and the scope of its log.
+const HOLDERS: usize = 2;
+
 /// How many steps a connection takes in one turn.
-const STEPS_MAX: usize = 64;
+const STEPS_MAX: usize = 32;
 
 /// Runs the log handlers. If one waits, it does so in a task of its own: the log phase never
 /// delays the next request.

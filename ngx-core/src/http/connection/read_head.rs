@@ -13,6 +13,7 @@ use crate::http::conf::VhostsId;
 use crate::http::core::ServerConf;
 use crate::http::downstream::Downstream;
 use crate::http::generation::Generation;
+use crate::http::head::Head;
 use crate::http::parse::{
     BodyFraming, FieldRange, KnownSet, RequestError, RequestHead, RequestParser, normalize,
 };
@@ -29,6 +30,8 @@ pub(super) struct ReadHead {
     first: bool,
     /// The head was there before the response to the last one was out.
     pipelined: bool,
+    /// The last read has most likely taken all that was there.
+    drained: bool,
 }
 
 struct Partial {
@@ -51,7 +54,7 @@ pub(super) struct Origin<'a> {
 /// What the parser has made of the bytes so far.
 enum Parsed {
     Head(Request),
-    Refused(Request, RequestError),
+    Refused(Request, Box<RequestError>),
     /// The client has closed the connection.
     End,
 }
@@ -68,6 +71,7 @@ impl ReadHead {
             partial: None,
             first: true,
             pipelined: false,
+            drained: false,
         }
     }
 
@@ -76,7 +80,13 @@ impl ReadHead {
             partial: None,
             first: false,
             pipelined: false,
+            drained: true,
         }
+    }
+
+    /// Makes it the head of the next request, of which nothing has come yet.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self::next();
     }
 
     /// Whether nothing of a request has come yet.
@@ -124,6 +134,7 @@ impl ReadHead {
         }
     }
 
+    #[cold]
     fn timed_out(&self, http1: &Rc<Http1>, from: &Origin<'_>) -> HeadRead {
         if !self.first {
             return HeadRead::Close;
@@ -136,7 +147,7 @@ impl ReadHead {
         if let Some(partial) = &self.partial {
             partial.record(&request, &http1.unread.borrow());
         }
-        http1.begin(&request, BodyFraming::None, true);
+        http1.begin(&request, &request.head(), BodyFraming::None, true);
         request.finalize(408);
         HeadRead::Request(request)
     }
@@ -148,6 +159,10 @@ impl ReadHead {
         http1: &Rc<Http1>,
         from: &Origin<'_>,
     ) -> Poll<std::io::Result<Option<Parsed>>> {
+        if std::mem::take(&mut self.drained) {
+            // What has come meanwhile is known here, too.
+            ready!(http1.transport().poll_read_ready(cx))?;
+        }
         let pending = !http1.is_quiet();
         let take = |bytes: &[u8]| {
             if bytes.is_empty() {
@@ -189,7 +204,9 @@ impl ReadHead {
     ) -> (usize, Option<Parsed>) {
         let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(from));
         let result = partial.parser.advance(bytes, &mut partial.fields);
-        partial.log_ignored(bytes);
+        if partial.parser.ignored().len() > partial.logged {
+            partial.log_ignored(bytes);
+        }
         let parsed = match result {
             Ok(false) => {
                 let leading = partial.parser.take_leading().min(bytes.len());
@@ -210,7 +227,7 @@ impl ReadHead {
             Err(error) => {
                 let request = from.request(http1);
                 partial.record(&request, bytes);
-                (0, Some(Parsed::Refused(request, error)))
+                (0, Some(Parsed::Refused(request, Box::new(error))))
             }
         };
         partial.give_back();
@@ -238,6 +255,7 @@ impl Partial {
     }
 
     /// Tells the log of lines that are ignored.
+    #[cold]
     fn log_ignored(&mut self, bytes: &[u8]) {
         let ignored = self.parser.ignored();
         for line in ignored.iter().skip(self.logged) {
@@ -250,6 +268,7 @@ impl Partial {
     }
 
     /// Gives a request that ends here what is known of it, for the log.
+    #[cold]
     fn record(&self, request: &Request, bytes: &[u8]) {
         match self.parser.request_line() {
             Some(line) => {
@@ -300,7 +319,7 @@ impl Origin<'_> {
             Rc::clone(peer),
             self.server(),
         );
-        self.scope.set_request(Some(&request));
+        self.scope.set_request(request.clone());
         request
     }
 }
@@ -322,13 +341,14 @@ fn finish(http1: &Rc<Http1>, from: &Origin<'_>, parsed: Parsed, idle: bool) -> H
         }
         Parsed::Refused(request, error) => {
             http1.deadline.clear();
-            http1.begin(&request, BodyFraming::None, true);
+            http1.begin(&request, &request.head(), BodyFraming::None, true);
             refuse(&request, &error);
             HeadRead::Request(request)
         }
     }
 }
 
+#[cold]
 fn refuse(request: &Request, error: &RequestError) {
     info!("{error} while reading client request headers");
     if let Some(downstream) = request.downstream() {
@@ -340,25 +360,21 @@ fn refuse(request: &Request, error: &RequestError) {
 /// Checks what the header says of host, path and body, and chooses the server.
 fn start(request: &Request, http1: &Http1, from: &Origin<'_>) -> Result<(), RequestError> {
     let chosen = request.choose_server(from.vhosts);
-    let framing = request.head().framing();
-    http1.begin(
-        request,
-        *framing.as_ref().unwrap_or(&BodyFraming::None),
-        from.closing,
-    );
+    let head = request.head();
+    let framing = head.framing();
+    let known = *framing.as_ref().unwrap_or(&BodyFraming::None);
+    http1.begin(request, &head, known, from.closing);
     // Before the rest, so that the log has the path of what is refused for another reason.
-    set_uri(request)?;
+    set_uri(request, &head)?;
     chosen?;
     let framing = framing?;
-    request.head().check_method(framing)?;
+    head.check_method(framing)?;
     request.set_body_framing(framing);
     Ok(())
 }
 
 /// Takes path and arguments over from the request line.
-fn set_uri(request: &Request) -> Result<(), RequestError> {
-    let merge = *request.server().core.merge_slashes;
-    let own = request.head();
+fn set_uri(request: &Request, own: &Head) -> Result<(), RequestError> {
     let line = own.line();
     request.with_uri_mut(|path, args| {
         path.clear();
@@ -366,7 +382,7 @@ fn set_uri(request: &Request) -> Result<(), RequestError> {
         let sent = line.path.of(own.bytes());
         if line.plain {
             path.extend_from_slice(sent);
-        } else if normalize(sent, merge, path).is_err() {
+        } else if normalize(sent, *request.server().core.merge_slashes, path).is_err() {
             // Half a path is none.
             path.clear();
             return Err(RequestError::InvalidRequest);

@@ -265,9 +265,13 @@ impl Out {
 
     /// Gives the writer what lies in `small`.
     fn spill(&mut self) {
-        if self.small.is_empty() {
-            return;
+        if !self.small.is_empty() {
+            self.spill_small();
         }
+    }
+
+    #[inline(never)]
+    fn spill_small(&mut self) {
         let bytes = BLOCK.with_borrow_mut(|block| {
             if block.capacity() < self.small.len() {
                 block.reserve(self.small.len().max(BLOCK_SIZE));
@@ -320,10 +324,13 @@ fn chunk_end(size: u64, flags: Flags) -> &'static [u8] {
     }
 }
 
-/// Something to write with, in memory that an idle connection has left if there is some.
-pub(super) fn take() -> Box<Out> {
+/// Something to write with, as the location says ([`Out::set_location`]), in memory that an idle
+/// connection has left if there is some.
+pub(super) fn take(postpone: u64, turn: u64) -> Box<Out> {
     let spare = SPARE.with_borrow_mut(|spare| spare.0.pop());
-    spare.unwrap_or_default()
+    let mut out = spare.unwrap_or_default();
+    out.set_location(postpone, turn);
+    out
 }
 
 /// Leaves it to others.

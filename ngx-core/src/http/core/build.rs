@@ -44,6 +44,7 @@ pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(),
     addresses.finish(cx, &mut http);
     for location in &mut http.locations {
         location.places = http.phases.places(location);
+        location.is_logged = http.phases.logs_at(&location.places);
         location.filters = http.filters.plan(&location.slots);
     }
     match std::mem::take(cx.part::<Variables<Request>>()).freeze() {

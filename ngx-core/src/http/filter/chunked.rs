@@ -22,6 +22,13 @@ static DESCRIPTOR: Module = Module {
     directives: &[],
 };
 
+/// Whether the filter has anything to do.
+#[inline]
+pub(super) fn acts(r: &Request) -> bool {
+    let response = r.response();
+    response.content_length().is_none() || matches!(response.status(), 0..200 | 204 | 304)
+}
+
 fn header(r: &Request) -> Step<()> {
     let response = r.response();
     let status = response.status();

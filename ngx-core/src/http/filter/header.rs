@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use bytes::BufMut;
 
+use self::start::Framing;
 use crate::http::core::LocationConf;
 use crate::http::parse::{Version, status_line};
 use crate::http::request::Request;
@@ -14,15 +15,49 @@ use crate::http::special::SERVER_LINES;
 use crate::net::addr::Addr;
 use crate::time;
 
-/// Appends status line and fields of the response of `r` to `out`.
-pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
+/// Appends status line and fields of the response of `r` to `out`, and whether the connection
+/// `stays` open.
+pub(crate) fn write(r: &Request, stays: bool, out: &mut Vec<u8>) {
     if r.head().version() == Version::HTTP_09 {
         // HTTP/0.9 knows nothing but bodies.
         return;
     }
     let (response, conf) = (r.response(), r.core());
+    if !write_kept(response, conf, stays, out) {
+        write_lines(r, stays, out);
+    }
+    for line in response.fields().iter() {
+        out.extend_from_slice(&line.name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(&line.value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// All that stands in front of the fields that somebody has set, at once, if there is nothing
+/// unusual in it.
+#[inline]
+fn write_kept(response: &Response, conf: &LocationConf, stays: bool, out: &mut Vec<u8>) -> bool {
+    let framing = match response.content_length() {
+        Some(_) if response.is_chunked() => return false,
+        Some(length) => Framing::Length(length),
+        None if response.is_chunked() => Framing::Chunked,
+        None => return false,
+    };
+    response.status() == 200
+        && response.is_usual()
+        && response.last_modified().is_none()
+        && *conf.keepalive_header == 0
+        && stays
+        && write_start(response, *conf.server_tokens, Some(framing), out)
+}
+
+/// The same line by line.
+fn write_lines(r: &Request, stays: bool, out: &mut Vec<u8>) {
+    let (response, conf) = (r.response(), r.core());
     let status = response.status();
-    if !write_start(response, *conf.server_tokens, out) {
+    if !write_start(response, *conf.server_tokens, None, out) {
         write_status(response, status, out);
         write_own(response, *conf.server_tokens, out);
         write_type(response, out);
@@ -46,15 +81,8 @@ pub(crate) fn write(r: &Request, out: &mut Vec<u8>) {
         write_location(r, location, out);
         out.extend_from_slice(b"\r\n");
     });
-    write_connection(r, conf, out);
+    write_connection(status, conf, stays, out);
     response.with_etag(|etag| field(out, b"ETag: ", etag));
-    for line in response.fields().iter() {
-        out.extend_from_slice(&line.name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(&line.value);
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 #[inline]
@@ -64,15 +92,18 @@ fn field<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Status line, `Server`, `Date` and `Content-Type` at once, if they are the usual ones.
-fn write_start(response: &Response, tokens: bool, out: &mut Vec<u8>) -> bool {
+/// Status line, `Server`, `Date` and `Content-Type` at once, if they are the usual ones, and what
+/// else a start can have.
+#[inline]
+fn write_start(
+    response: &Response,
+    tokens: bool,
+    framing: Option<Framing>,
+    out: &mut Vec<u8>,
+) -> bool {
     response.status() == 200
-        && !response.has_server()
-        && !response.has_date()
-        && response.with_reason(|reason| reason.is_none())
-        && response.with_content_type(|media, charset| {
-            charset.is_none() && start::append(tokens, media, out)
-        })
+        && !response.has_own_start()
+        && response.with_content_type(|media| start::append(tokens, media, framing, out))
 }
 
 fn write_status(response: &Response, status: u16, out: &mut Vec<u8>) {
@@ -103,13 +134,13 @@ fn server_line(tokens: bool) -> &'static [u8] {
 }
 
 fn write_type(response: &Response, out: &mut Vec<u8>) {
-    response.with_content_type(|media, charset| {
+    response.with_content_type(|media| {
         let Some(media) = media else { return };
         out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(media);
-        if let Some(charset) = charset {
+        if let Some(charset) = response.charset() {
             out.extend_from_slice(b"; charset=");
-            out.extend_from_slice(charset);
+            out.extend_from_slice(&charset);
         }
         out.extend_from_slice(b"\r\n");
     });
@@ -134,13 +165,10 @@ pub(crate) fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-fn write_connection(r: &Request, conf: &LocationConf, out: &mut Vec<u8>) {
-    if r.is_detached() {
-        return;
-    }
-    if r.response().status() == 101 {
+fn write_connection(status: u16, conf: &LocationConf, stays: bool, out: &mut Vec<u8>) {
+    if status == 101 {
         out.extend_from_slice(b"Connection: upgrade\r\n");
-    } else if r.keeps_alive() {
+    } else if stays {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
         if *conf.keepalive_header > 0 {
             let _ = write!(out, "Keep-Alive: timeout={}\r\n", *conf.keepalive_header);
@@ -203,7 +231,7 @@ mod tests {
             response.set_content_type(media.map(Into::into));
             for tokens in [true, false] {
                 let (mut whole, mut parts) = (Vec::new(), Vec::new());
-                assert!(write_start(&response, tokens, &mut whole));
+                assert!(write_start(&response, tokens, None, &mut whole));
                 write_status(&response, 200, &mut parts);
                 write_own(&response, tokens, &mut parts);
                 write_type(&response, &mut parts);
@@ -226,10 +254,10 @@ mod tests {
             let response = Response::default();
             response.set_status(200);
             response.set_content_type(Some("text/plain".into()));
-            assert!(write_start(&response, true, &mut Vec::new()));
+            assert!(write_start(&response, true, None, &mut Vec::new()));
             change(&response);
             let mut out = Vec::new();
-            assert!(!write_start(&response, true, &mut out) && out.is_empty());
+            assert!(!write_start(&response, true, None, &mut out) && out.is_empty());
         }
     }
 }

@@ -10,5 +10,14 @@ pub(crate) mod range;
 
 pub(crate) use self::plan::{BodyStage, FilterPlan, FilterSet, Filters};
 
+use super::request::Request;
+
+/// Whether the header filters of the protocol, which are part of every plan, have nothing to do with
+/// this response: a usual one, of which all is known.
+#[inline]
+pub(crate) fn is_usual(r: &Request) -> bool {
+    !not_modified::acts(r) && !range::acts(r) && !chunked::acts(r)
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::http::core::IfModifiedSince;
 use crate::http::module::{HttpModule, Ordered};
-use crate::http::parse::{Known, parse_date};
+use crate::http::parse::{Known, KnownSet, parse_date};
 use crate::http::request::Request;
 use crate::http::step::Step;
 use crate::module::Module;
@@ -25,11 +25,17 @@ static DESCRIPTOR: Module = Module {
     directives: &[],
 };
 
+/// Whether the filter has anything to do.
+#[inline]
+pub(super) fn acts(r: &Request) -> bool {
+    r.response().status() == 200 && r.head().has_any(CONDITIONS)
+}
+
 fn header(r: &Request) -> Step<()> {
-    let response = r.response();
-    if response.status() != 200 || !CONDITIONS.iter().any(|name| r.head().has(*name)) {
+    if !acts(r) {
         return Step::Next(());
     }
+    let response = r.response();
     let outcome = {
         let head = r.head();
         let etag = response.etag();
@@ -62,12 +68,12 @@ fn header(r: &Request) -> Step<()> {
 }
 
 /// The fields of conditions.
-const CONDITIONS: [Known; 4] = [
+const CONDITIONS: KnownSet = KnownSet::of(&[
     Known::IfModifiedSince,
     Known::IfUnmodifiedSince,
     Known::IfMatch,
     Known::IfNoneMatch,
-];
+]);
 
 /// The conditions that a request may come with.
 #[derive(Clone, Copy, Default)]

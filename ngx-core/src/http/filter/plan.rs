@@ -1,6 +1,9 @@
 //! Which filters run: for a location, what its settings give anything to do; for a response, what
 //! its header filters have left of that.
 
+use std::ptr;
+
+use super::{chunked, not_modified, range};
 use crate::http::module::{BodyFilter, HeaderFilter, HttpModule, OrderError, Ordered, in_order};
 use crate::http::request::Request;
 use crate::module::Slots;
@@ -23,6 +26,9 @@ pub(crate) struct FilterPlan {
     pub(crate) asked: FilterSet,
     /// Nobody but the copy filter is in `body`, besides those that are asked.
     pub(crate) plain: bool,
+    /// Nobody is in `header` and `asked` but the filters of the protocol, which have nothing to do
+    /// with a usual response: see [`is_usual`](super::is_usual).
+    pub(crate) is_usual: bool,
 }
 
 /// A place in the list of body filters.
@@ -104,11 +110,13 @@ impl Filters {
                 asked.insert(at);
             }
         }
+        let header = at_work(&self.owners.0);
         FilterPlan {
-            header: at_work(&self.owners.0),
+            header,
             body,
             asked,
             plain: self.is_plain(body.without(asked)),
+            is_usual: is_protocol(&self.owners.0, header) && is_protocol(&self.owners.1, asked),
         }
     }
 
@@ -139,6 +147,18 @@ impl Filters {
     }
 }
 
+/// Whether all of `set` are filters that [`is_usual`](super::is_usual) knows of.
+fn is_protocol(owners: &[Owner], mut set: FilterSet) -> bool {
+    let known = [&not_modified::MODULE, &range::MODULE, &chunked::MODULE];
+    while let Some(at) = set.pop_first() {
+        let owner = owners.get(at).copied().flatten();
+        if !owner.is_some_and(|owner| known.iter().any(|module| ptr::eq(*module, owner))) {
+            return false;
+        }
+    }
+    true
+}
+
 impl FilterSet {
     const MAX: usize = u64::BITS as usize;
 
@@ -158,7 +178,7 @@ impl FilterSet {
         self.0 |= 1 << at;
     }
 
-    fn without(self, others: Self) -> Self {
+    pub(crate) fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
@@ -215,6 +235,7 @@ mod tests {
         );
         assert_eq!(indices(plan.body).len(), 2, "range, copy");
         assert_eq!(indices(plan.asked), [0], "range");
+        assert!(plan.is_usual, "nobody else");
         assert!(plan.plain && !filters.is_plain(plan.body));
         assert!(filters.is_plain(plan.body.from(1)));
         assert!(filters.is_plain(FilterSet::default()));

@@ -57,6 +57,13 @@ struct State(RefCell<Option<Cutter>>);
 
 static CTX: CtxSlot<State> = CtxSlot::new();
 
+/// Whether the filter has anything to do.
+#[inline]
+pub(super) fn acts(r: &Request) -> bool {
+    let response = r.response();
+    response.ranges_allowed() && response.status() == 200 || r.has_ctx() && r.ctx(&CTX).is_some()
+}
+
 fn header(r: &Request) -> Step<()> {
     if let Some(state) = r.ctx(&CTX) {
         // Another response has taken the place of one that was to be cut.

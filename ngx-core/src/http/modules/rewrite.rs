@@ -197,8 +197,11 @@ enum Flow {
 
 /// The rewrite phase of locations: not for what the server block has done already.
 fn run_location(r: &Request) -> PhaseStep {
-    let outside = std::ptr::eq(r.location(), r.http().location(r.server().root));
-    if outside { PhaseStep::DECLINED } else { run(r) }
+    if r.is_outside() {
+        PhaseStep::DECLINED
+    } else {
+        run(r)
+    }
 }
 
 fn run(r: &Request) -> PhaseStep {

@@ -48,8 +48,9 @@ impl Request {
                 Err(SendError::Failed)
             }
             Step::Wait(future) => {
-                let mut waits = self.parts().output.waits.borrow_mut();
-                waits.push(BodyWait {
+                let output = &self.parts().output;
+                output.held.set(true);
+                output.waits.borrow_mut().push(BodyWait {
                     filter: at,
                     future: Some(future),
                     queue: Chain::new(),
@@ -107,6 +108,7 @@ impl Request {
     /// The copy filter: what later filters or the client cannot take as it is, is copied.
     pub(super) fn run_copy(&self, at: usize, chain: &mut Chain) -> Result<Flow, SendError> {
         let output = &self.parts().output;
+        output.held.set(true);
         // Taken out while it runs: the filters behind it see the output too.
         let mut copy = output
             .copy
@@ -124,7 +126,7 @@ impl Request {
 impl Output {
     /// Queues what comes for a filter that waits.
     fn queue_at(&self, at: usize, chain: &mut Chain) -> bool {
-        if self.waits.borrow().is_empty() {
+        if !self.held.get() || self.waits.borrow().is_empty() {
             return false;
         }
         let mut waits = self.waits.borrow_mut();

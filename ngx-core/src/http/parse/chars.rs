@@ -155,15 +155,19 @@ fn last_marked(buf: &[u8], at: usize, mark: impl Fn(u64) -> u64) -> Option<usize
     let word = match buf.last_chunk() {
         // With what is in front, which does not count.
         Some(word) => u64::from_le_bytes(*word) >> (64 - left * 8),
-        None => {
-            let bytes = buf.get(at..)?.iter().rev();
-            bytes.fold(0, |word, &byte| word << 8 | u64::from(byte))
-        }
+        None => word_of(buf.get(at..)?),
     };
     // What is behind is nothing that is looked for.
     let behind = (ONES * u64::from(b'a')).checked_shl(left as u32 * 8);
     let marks = mark(word | behind.unwrap_or(0)) & HIGH;
     (marks != 0).then(|| at + marks.trailing_zeros() as usize / 8)
+}
+
+/// Less than eight bytes as a word.
+#[cold]
+fn word_of(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// The high bit of each byte that is less than `bound`, which is at most 0x80, and is ASCII.
@@ -182,6 +186,23 @@ const fn equal(word: u64, byte: u8) -> u64 {
     other.wrapping_sub(ONES) & !other
 }
 
+/// The high bit of each byte that is `byte`, and nothing else: unlike [`equal`] right for all of them.
+#[inline(always)]
+pub(super) const fn same(word: u64, byte: u8) -> u64 {
+    let other = word ^ (ONES * byte as u64);
+    !(((other & !HIGH) + !HIGH) | other) & HIGH
+}
+
+/// All bits of the first `count` bytes of a word, in the order of memory.
+#[inline(always)]
+pub(super) const fn first_bytes(count: usize) -> u64 {
+    if count < 8 {
+        (1 << (count * 8)) - 1
+    } else {
+        u64::MAX
+    }
+}
+
 /// A one in each byte of a word.
 const ONES: u64 = u64::MAX / 255;
 /// The high bit of each byte of a word.
@@ -193,6 +214,17 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn tells_each_byte_apart(bytes in any::<[u8; 8]>(), byte in any::<u8>(), count in 0usize..12) {
+            let marks = same(u64::from_le_bytes(bytes), byte);
+            let expected = bytes.map(|own| if own == byte { 0x80 } else { 0 });
+            prop_assert_eq!(marks.to_le_bytes(), expected);
+            let first = first_bytes(count).to_le_bytes();
+            for (i, own) in first.into_iter().enumerate() {
+                prop_assert_eq!(own, if i < count { 0xff } else { 0 });
+            }
+        }
+
         #[test]
         fn finds_the_first_colon(buf in prop::collection::vec(prop::sample::select(b"a:\x3b\x39\xba\0".to_vec()), 0..80)) {
             let expected = buf.iter().position(|&byte| byte == b':');

@@ -122,8 +122,14 @@ impl Known {
         match slot.pattern.matches_front(head, len) {
             Some(true) => slot.known,
             Some(false) => Self::Other,
-            None => Self::from_name(head.get(..len).unwrap_or_default()),
+            None => Self::from_end(head.get(..len).unwrap_or_default()),
         }
+    }
+
+    /// The field of a name that has too little behind it to be looked at in words.
+    #[cold]
+    fn from_end(name: &[u8]) -> Self {
+        Self::from_name(name)
     }
 
     /// The name as it is usually written; empty for [`Known::Other`].
@@ -178,6 +184,24 @@ impl KnownSet {
     #[must_use]
     pub const fn contains(self, known: Known) -> bool {
         self.0 & (1 << known as u8) != 0
+    }
+
+    /// The set of these.
+    #[must_use]
+    pub const fn of(fields: &[Known]) -> Self {
+        let mut set = Self::EMPTY;
+        let mut at = 0;
+        while at < fields.len() {
+            let _ = set.insert(fields[at]);
+            at += 1;
+        }
+        set
+    }
+
+    /// Whether the two have a field in common.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Adds one; whether it was not there yet.

@@ -6,7 +6,9 @@
 //! ignored or repaired is said in one place, there. A head that passes here passes there and means
 //! the same; tests hold the two against each other.
 
-use super::chars::{NAME, NameByte, find_args_end, find_colon, find_control, find_path_end};
+use super::chars::{
+    NAME, NameByte, find_args_end, find_colon, find_control, find_path_end, first_bytes, same,
+};
 use super::header::FieldRange;
 use super::known::{Known, KnownSet};
 use super::lines::Lines;
@@ -36,10 +38,13 @@ pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines
         }
         _ => return None,
     };
-    let version = match buf.get(end..)?.first_chunk::<11>()? {
-        b" HTTP/1.1\r\n" => Version::HTTP_11,
-        b" HTTP/1.0\r\n" => Version::HTTP_10,
-        _ => return None,
+    let rest = buf.get(end..)?;
+    let version = if rest.starts_with(b" HTTP/1.1\r\n") {
+        Version::HTTP_11
+    } else if rest.starts_with(b" HTTP/1.0\r\n") {
+        Version::HTTP_10
+    } else {
+        return None;
     };
     lines.count(end + 11).ok()?;
     line.line = Span::at(0, end + 9);
@@ -132,27 +137,52 @@ pub(super) fn fields(
 
 /// One of the usual methods, with a space and a slash behind it; and the length of its name.
 fn method(buf: &[u8]) -> Option<(Method, usize)> {
-    Some(match buf {
-        [b'G', b'E', b'T', b' ', b'/', ..] => (Method::Get, 3),
-        [b'P', b'O', b'S', b'T', b' ', b'/', ..] => (Method::Post, 4),
-        [b'H', b'E', b'A', b'D', b' ', b'/', ..] => (Method::Head, 4),
-        [b'P', b'U', b'T', b' ', b'/', ..] => (Method::Put, 3),
-        [b'P', b'A', b'T', b'C', b'H', b' ', b'/', ..] => (Method::Patch, 5),
-        [b'D', b'E', b'L', b'E', b'T', b'E', b' ', b'/', ..] => (Method::Delete, 6),
-        [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' ', b'/', ..] => (Method::Options, 7),
-        _ => return None,
-    })
+    if buf.starts_with(b"GET /") {
+        return Some((Method::Get, 3));
+    }
+    let others: [(Method, &[u8]); 6] = [
+        (Method::Post, b"POST /"),
+        (Method::Head, b"HEAD /"),
+        (Method::Put, b"PUT /"),
+        (Method::Patch, b"PATCH /"),
+        (Method::Delete, b"DELETE /"),
+        (Method::Options, b"OPTIONS /"),
+    ];
+    let found = others.iter().find(|(_, front)| buf.starts_with(front));
+    found.map(|(method, front)| (*method, front.len() - 2))
 }
 
 /// Where the path ends that begins at `at`, and whether it is plain.
 fn path(buf: &[u8], at: usize) -> Option<(usize, bool)> {
     let end = find_path_end(buf, at)?;
-    let path = buf.get(at..end)?;
+    // What ends a path is no `/` or `.`, so what follows the last byte may be looked at too.
+    let mut from = at;
+    while let Some(near) = buf.get(from..).and_then(<[u8]>::first_chunk) {
+        if has_odd(near) & first_bytes(end - from) != 0 {
+            return Some((end, false));
+        }
+        from += 8;
+        if from >= end {
+            return Some((end, true));
+        }
+    }
+    let rest = buf.get(from..end)?;
     let is_odd = |(i, &byte): (usize, &u8)| match byte {
-        b'/' => matches!(path.get(i + 1), Some(b'/' | b'.')),
+        b'/' => matches!(rest.get(i + 1), Some(b'/' | b'.')),
         _ => byte == b'%',
     };
-    Some((end, !path.iter().enumerate().any(is_odd)))
+    Some((end, !rest.iter().enumerate().any(is_odd)))
+}
+
+/// The high bit of each of eight bytes that makes a path need a second look: `%`, and a slash with
+/// another or a dot behind it, for which the ninth is there.
+#[inline]
+fn has_odd(near: &[u8; 9]) -> u64 {
+    let (Some(word), Some(next)) = (near.first_chunk(), near.last_chunk()) else {
+        return 0;
+    };
+    let (word, next) = (u64::from_le_bytes(*word), u64::from_le_bytes(*next));
+    same(word, b'%') | same(word, b'/') & (same(next, b'/') | same(next, b'.'))
 }
 
 /// Whether it is a name of letters, digits and `-` alone.
@@ -246,6 +276,13 @@ mod tests {
         #[test]
         fn requests_mean_what_they_mean_line_by_line(head in head(REQUESTS)) {
             fuzz_request(&head);
+        }
+
+        #[test]
+        fn paths_mean_what_they_mean_line_by_line(path in "/[/.%2eab?]{0,30}") {
+            fuzz_request(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            // Nothing behind it that could be looked at in words.
+            fuzz_request(format!("GET {path}").as_bytes());
         }
 
         #[test]

@@ -209,6 +209,8 @@ impl RequestParser {
         Some(())
     }
 
+    /// Line by line, what has anything unusual in it or comes in pieces.
+    #[cold]
     fn parse_lines(
         &mut self,
         buf: &[u8],

@@ -37,12 +37,12 @@ impl Request {
     /// Tells the downstream what the current location says of it.
     pub(in crate::http) fn tell_location(&self) {
         let conf = self.core();
-        self.with_downstream(|downstream| {
+        if let Some(downstream) = &*self.downstream_here() {
             downstream.set_location(conf);
             if conf.keepalive_disable.applies_to(self) {
                 downstream.forbid_keepalive();
             }
-        });
+        }
     }
 
     /// Goes back to the look-up when a handler of the rewrite phase has changed the path.

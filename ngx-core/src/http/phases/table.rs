@@ -99,6 +99,11 @@ impl PhaseTable {
         Places(next.into())
     }
 
+    /// Whether a handler of logs has something to do there.
+    pub(crate) fn logs_at(&self, places: &Places) -> bool {
+        places.from(self.log) < self.entries.len()
+    }
+
     pub(crate) fn entry(&self, at: usize) -> Option<Entry> {
         self.entries.get(at).map(|place| place.entry)
     }
@@ -246,6 +251,9 @@ mod tests {
         let end = table.entries.len();
         assert_eq!(walk(0, table.log, &places), own);
         assert_eq!(walk(table.log, end, &places), [(Phase::Log, "busy")]);
+        assert!(table.logs_at(&places) && table.logs_at(&Places::default()));
+        let idle = PhaseTable::new(&[&IDLE]).unwrap();
+        assert!(!idle.logs_at(&idle.places(&Location::default())));
         // Without knowing the location, all are asked.
         assert_eq!(walk(0, end, &Places::default()).len(), end);
     }

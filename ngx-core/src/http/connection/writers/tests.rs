@@ -8,9 +8,7 @@ use super::*;
 /// What writes, with a postponement of 1000 bytes, its socket and the other end.
 fn pair() -> (Box<Out>, Transport, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
-    let mut out = take();
-    out.set_location(1000, 1 << 20);
-    (out, Transport::from(near), far)
+    (take(1000, 1 << 20), Transport::from(near), far)
 }
 
 fn last(text: &[u8]) -> Chain {
@@ -90,7 +88,7 @@ async fn a_limit_is_gone_when_it_is_given_back() {
     out.set_limit(None, now);
     written(&mut out, &transport).await;
     give_back(out);
-    let mut out = take();
+    let mut out = take(1000, 1 << 20);
     assert!(!out.is_limited() && out.sent() == 0);
     out.push(&mut last(b"fast"), false);
     assert_eq!(out.try_write(&transport).unwrap(), Flow::Done);

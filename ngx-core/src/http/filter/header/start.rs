@@ -1,9 +1,10 @@
-//! What most responses of one second begin with, kept as it goes out.
+//! What most responses of one second begin with, kept as it goes out. Often enough the next one of
+//! the same type has the same length too.
 
 use std::cell::RefCell;
 use std::io::Write as _;
 
-use super::server_line;
+use super::{decimal, server_line};
 use crate::time;
 
 /// Status line, `Server`, `Date` and `Content-Type` of a response that has nothing of its own in
@@ -15,10 +16,14 @@ struct Start {
     len: usize,
     /// Where the media type begins, and how long it is.
     media: (usize, usize),
+    /// How long it is with the framing and what becomes of the connection behind it; 0 if that is
+    /// not there.
+    whole: usize,
+    framing: Framing,
     bytes: [u8; START_MAX],
 }
 
-const START_MAX: usize = 240;
+const START_MAX: usize = 304;
 /// The longest media type that a start is kept of; all else that is in one has a known length.
 const MEDIA_MAX: usize = 96;
 /// How many starts are kept: a page and what belongs to it have a few types.
@@ -30,10 +35,22 @@ thread_local! {
     };
 }
 
-/// Appends the start of responses of this second with this media type, or none; `false` if that
-/// is not kept.
+/// How a response says where it ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// Appends the start of responses of this second with this media type, or none; with a `framing`
+/// also that, and that the connection stays open. `false` if that is not kept.
 #[inline]
-pub(super) fn append(tokens: bool, media: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+pub(super) fn append(
+    tokens: bool,
+    media: Option<&[u8]>,
+    framing: Option<Framing>,
+    out: &mut Vec<u8>,
+) -> bool {
     let media = match media {
         None => &[],
         Some(media @ [_, ..]) if media.len() <= MEDIA_MAX => media,
@@ -49,7 +66,16 @@ pub(super) fn append(tokens: bool, media: Option<&[u8]>, out: &mut Vec<u8>) -> b
         if !known {
             start.render(now, tokens, media);
         }
-        out.extend_from_slice(start.bytes.get(..start.len).unwrap_or_default());
+        let len = match framing {
+            None => start.len,
+            Some(framing) => {
+                if start.framing != framing || start.whole == 0 {
+                    start.frame(framing);
+                }
+                start.whole
+            }
+        };
+        out.extend_from_slice(start.bytes.get(..len).unwrap_or_default());
     });
     true
 }
@@ -60,6 +86,8 @@ impl Start {
         tokens: false,
         len: 0,
         media: (0, 0),
+        whole: 0,
+        framing: Framing::Chunked,
         bytes: [0; START_MAX],
     };
 
@@ -72,6 +100,7 @@ impl Start {
     fn render(&mut self, now: u64, tokens: bool, media: &[u8]) {
         let second = now / 1000;
         (self.since, self.tokens) = (second * 1000, tokens);
+        self.whole = 0;
         let date = time::http_date_of(i64::try_from(second).unwrap_or(i64::MAX));
         let mut rest = self.bytes.as_mut_slice();
         // It all fits: a test looks.
@@ -91,6 +120,26 @@ impl Start {
             self.len = put(b"\r\n");
         }
     }
+
+    /// Puts the framing behind the start, and that the connection stays open.
+    #[inline(never)]
+    fn frame(&mut self, framing: Framing) {
+        let mut rest = self.bytes.get_mut(self.len..).unwrap_or_default();
+        let mut put = |part: &[u8]| {
+            let _ = rest.write_all(part);
+            START_MAX - rest.len()
+        };
+        match framing {
+            Framing::Length(length) => {
+                put(b"Content-Length: ");
+                put(decimal(length, &mut [0; 20]));
+                put(b"\r\nConnection: keep-alive\r\n")
+            }
+            Framing::Chunked => put(b"Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n"),
+        };
+        self.whole = START_MAX - rest.len();
+        self.framing = framing;
+    }
 }
 
 #[cfg(test)]
@@ -108,10 +157,36 @@ mod tests {
     }
 
     #[test]
+    fn a_framing_is_that_of_its_response() {
+        let _still = time::hold();
+        let end = |framing| {
+            let mut out = Vec::new();
+            assert!(append(true, Some(b"text/plain"), framing, &mut out));
+            let text = String::from_utf8(out).unwrap();
+            text.split_once("text/plain\r\n").unwrap().1.to_owned()
+        };
+        for length in [13, 13, 4, 123_456] {
+            let sent = format!("Content-Length: {length}\r\nConnection: keep-alive\r\n");
+            assert_eq!(end(Some(Framing::Length(length))), sent);
+            assert_eq!(end(None), "");
+        }
+        let chunked = "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n";
+        assert_eq!(end(Some(Framing::Chunked)), chunked);
+        assert_eq!(
+            end(Some(Framing::Length(0))),
+            "Content-Length: 0\r\nConnection: keep-alive\r\n"
+        );
+    }
+
+    #[test]
     fn the_longest_start_fits() {
         let mut start = Start::NONE;
         start.render(0, true, &[b'm'; MEDIA_MAX]);
-        assert!(start.len < START_MAX);
-        assert!(!append(true, Some(&[b'm'; MEDIA_MAX + 1]), &mut Vec::new()));
+        for framing in [Framing::Length(u64::MAX), Framing::Chunked] {
+            start.frame(framing);
+            assert!(start.len < start.whole && start.whole < START_MAX);
+        }
+        let longer = [b'm'; MEDIA_MAX + 1];
+        assert!(!append(true, Some(&longer), None, &mut Vec::new()));
     }
 }
