@@ -38,7 +38,7 @@
 //! log::install()?;
 //!
 //! let scope: Rc<dyn LogScope> = Rc::new(Client(5));
-//! let _inside = log::enter(&scope);
+//! let _inside = log::enter(scope);
 //! ngx_core::warn!("{} is odd", "this");
 //! ngx_core::info!("nobody asked");
 //!

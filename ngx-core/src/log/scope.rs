@@ -49,8 +49,8 @@ pub trait LogScope {
 ///
 /// Guards are dropped in the reverse order of their making; each brings back what it replaced.
 #[must_use = "the scope ends when the guard is dropped"]
-pub fn enter(scope: &Rc<dyn LogScope>) -> Entered {
-    let previous = replace(Some(Rc::clone(scope)));
+pub fn enter(scope: Rc<dyn LogScope>) -> Entered {
+    let previous = replace(Some(scope));
     Entered {
         previous,
         on_this_thread: PhantomData,
@@ -115,7 +115,7 @@ impl<F: Future> Future for Scoped<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let _inside = enter(&self.scope);
+        let _inside = enter(Rc::clone(&self.scope));
         self.future.as_mut().poll(cx)
     }
 }

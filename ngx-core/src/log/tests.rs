@@ -53,7 +53,7 @@ impl LogScope for Client {
     fn write_context(&self, out: &mut String) {
         if self.chatty && out.is_empty() {
             let quiet = scope(self.number, "", &self.log);
-            let _inside = enter(&quiet);
+            let _inside = enter(Rc::clone(&quiet));
             crate::error!("nested");
         }
         out.push_str(self.context);
@@ -88,7 +88,7 @@ fn a_line_is_as_nginx_writes_it() {
     let (lines, log) = memory(Level::Error);
     subscribed(|| {
         let client = scope(5, ", client: 127.0.0.1, server: localhost", &log);
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         crate::error!("open() \"{}\" failed", "/x");
     });
     let line = lines.take().pop().unwrap();
@@ -113,7 +113,7 @@ fn each_sink_has_its_level() {
     ]));
     subscribed(|| {
         let client = scope(1, "", &log);
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         for level in Level::ALL {
             write(level, format_args!("{level}"));
         }
@@ -130,7 +130,7 @@ fn levels_are_in_the_targets_for_strangers() {
     let (lines, log) = memory(Level::Debug);
     subscribed(|| {
         let client = scope(1, "", &log);
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         tracing::warn!(answer = 42, "from elsewhere");
         tracing::trace!("never");
     });
@@ -146,9 +146,9 @@ fn scopes_nest_and_end() {
     subscribed(|| {
         let outer = scope(1, "", &log);
         let inner = scope(2, "", &log);
-        let outside = enter(&outer);
+        let outside = enter(Rc::clone(&outer));
         {
-            let _inside = enter(&inner);
+            let _inside = enter(Rc::clone(&inner));
             crate::info!("a");
         }
         crate::info!("b");
@@ -169,7 +169,7 @@ fn what_a_scope_logs_while_it_is_asked_is_dropped() {
             chatty: true,
         };
         let client: Rc<dyn LogScope> = Rc::new(client);
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         crate::error!("outer");
     });
     assert_eq!(lines.messages(), ["*3 outer, c\n"]);
@@ -180,7 +180,7 @@ fn control_characters_are_escaped() {
     let (lines, log) = memory(Level::Info);
     subscribed(|| {
         let client = scope(1, ", request: \"GET /\u{1b}[2J\n\"", &log);
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         crate::info!("a\r\nb\u{7f}");
         crate::info!(multiline = true, "a\n\tb");
     });
@@ -198,7 +198,7 @@ fn long_lines_are_cut_at_2048_bytes() {
     let (lines, log) = memory(Level::Info);
     subscribed(|| {
         let client = scope(1, ", client: 1", &log);
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         crate::info!("{}", "é".repeat(3000));
     });
     let line = lines.take().pop().unwrap();
@@ -313,7 +313,7 @@ fn lines_in_json_are_objects() {
     ]));
     subscribed(|| {
         let client = scope(5, ", client: 127.0.0.1", &log);
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         crate::error!("a \"b\" \\ \n\t\u{1}é");
         crate::info!("{}", "é".repeat(3000));
         tracing::warn!(answer = 42, "from elsewhere");
@@ -356,11 +356,11 @@ fn of_those_who_are_debugged_everything_is_logged() {
     let talkative = Talkative::new();
     subscribed(|| {
         let other = scope(1, "", &log);
-        let inside = enter(&other);
+        let inside = enter(Rc::clone(&other));
         crate::debug!("not this");
         drop(inside);
         let client: Rc<dyn LogScope> = Rc::new(Debugged(Arc::clone(&log)));
-        let _inside = enter(&client);
+        let _inside = enter(Rc::clone(&client));
         crate::debug!("this");
     });
     drop(talkative);

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, Flags, Flow, Limit, WriteError};
 
 use super::framing::Body;
+use super::log::Scope;
 use super::told::{Allowed, Told};
 use super::writers::{self, Out, Turn};
 use crate::http::core::LocationConf;
@@ -20,7 +20,6 @@ use crate::http::head::Head;
 use crate::http::output::TIMED_OUT;
 use crate::http::parse::{BodyFraming, Version};
 use crate::http::request::Request;
-use crate::net::addr::Addr;
 use crate::net::deadline::Deadline;
 use crate::net::transport::{Peek, Transport};
 use crate::time::now_ms;
@@ -28,7 +27,8 @@ use crate::time::now_ms;
 /// The connection as requests see it.
 pub(crate) struct Http1 {
     transport: Transport,
-    peer: Rc<Peer>,
+    /// Whose connection this is, and what its log lines say.
+    pub(super) scope: Scope,
     pub(super) deadline: Deadline,
     /// Nothing while the connection is idle: it is the largest part of all this.
     out: RefCell<Option<Box<Out>>>,
@@ -48,31 +48,25 @@ pub(crate) struct Http1 {
     turn: Cell<Turn>,
     /// Bytes that were sent when the current response began.
     sent_before: Cell<u64>,
-    /// Bytes that were sent when `send_timeout` was last started.
-    sent_at_timer: Cell<Option<u64>>,
+    /// Bytes that were sent when `send_timeout` was last started; `NOT_SENDING` if it does not run.
+    sent_at_timer: Cell<u64>,
 }
 
 thread_local! {
     /// Heads and bodies are read into memory of the thread; what a connection must keep it copies.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
 }
+/// So many bytes nobody sends.
+const NOT_SENDING: u64 = u64::MAX;
 const SCRATCH_SIZE: usize = 64 * 1024;
 /// How often an unwanted body is read from before its response.
 const DISCARD_READS: usize = 16;
 
 impl Http1 {
-    pub(super) fn new(transport: Transport, peer: Addr, listener: &Addr, number: u64) -> Self {
-        let local = transport.local_addr().unwrap_or_else(|_| listener.clone());
-        let peer = Rc::new(Peer {
-            number,
-            addr: peer,
-            local,
-            requests: Cell::new(0),
-            since: now_ms(),
-        });
+    pub(super) fn new(transport: Transport, scope: Scope) -> Self {
         Self {
             transport,
-            peer,
+            scope,
             deadline: Deadline::new(),
             out: RefCell::default(),
             unread: RefCell::default(),
@@ -85,12 +79,8 @@ impl Http1 {
             chunked: Cell::new(false),
             turn: Cell::default(),
             sent_before: Cell::new(0),
-            sent_at_timer: Cell::new(None),
+            sent_at_timer: Cell::new(NOT_SENDING),
         }
-    }
-
-    pub(super) fn peer_rc(&self) -> &Rc<Peer> {
-        &self.peer
     }
 
     pub(super) fn transport(&self) -> &Transport {
@@ -119,7 +109,7 @@ impl Http1 {
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
         let told = self.told.get();
-        (told.linger, told.linger_total)
+        (told.linger.into(), told.linger_total.into())
     }
 
     pub(super) fn is_aborted(&self) -> bool {
@@ -157,8 +147,8 @@ impl Http1 {
 
     pub(super) fn next_request(&self) {
         self.set_nodelay();
-        self.sent_at_timer.set(None);
-        self.deadline.set(self.told.get().keepalive);
+        self.sent_at_timer.set(NOT_SENDING);
+        self.deadline.set(self.told.get().keepalive.into());
         // An idle connection keeps no memory for bytes that are not there.
         let mut unread = self.unread.borrow_mut();
         if unread.is_empty() && unread.capacity() > 0 {
@@ -171,8 +161,8 @@ impl Http1 {
     #[inline(always)]
     fn fill(&self, out: &mut Option<Box<Out>>) {
         if out.is_none() {
-            let told = self.told.get();
-            *out = Some(writers::take(told.postpone, told.turn));
+            let postpone = self.told.get().postpone.into();
+            *out = Some(writers::take(postpone, self.turn.get().most));
         }
     }
 
@@ -304,7 +294,7 @@ impl Http1 {
 
 impl Downstream for Http1 {
     fn peer(&self) -> &Peer {
-        &self.peer
+        &self.scope.peer
     }
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
@@ -385,7 +375,7 @@ impl Downstream for Http1 {
         let mut out = self.out.borrow_mut();
         let Some(out) = out.as_mut().filter(|out| !out.is_postponed()) else {
             // It may have gone out with what came behind it.
-            if self.sent_at_timer.take().is_some() {
+            if self.sent_at_timer.replace(NOT_SENDING) != NOT_SENDING {
                 self.deadline.clear();
             }
             return Poll::Ready(Ok(()));
@@ -400,14 +390,14 @@ impl Downstream for Http1 {
             ready => ready,
         };
         if polled.is_ready() {
-            if self.sent_at_timer.take().is_some() {
+            if self.sent_at_timer.replace(NOT_SENDING) != NOT_SENDING {
                 self.deadline.clear();
             }
             return polled;
         }
-        if self.sent_at_timer.get() != Some(out.sent()) {
-            self.sent_at_timer.set(Some(out.sent()));
-            self.deadline.set(self.told.get().send);
+        if self.sent_at_timer.get() != out.sent() {
+            self.sent_at_timer.set(out.sent());
+            self.deadline.set(self.told.get().send.into());
         }
         if self.deadline.poll_expired(cx).is_ready() {
             self.abort();
@@ -434,14 +424,14 @@ impl Downstream for Http1 {
                 }
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(BodyError::Closed)),
                 Poll::Ready(Ok(_)) => {
-                    self.sent_at_timer.set(None);
+                    self.sent_at_timer.set(NOT_SENDING);
                     self.deadline.clear();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending if raw => return Poll::Pending,
                 Poll::Pending => {
                     if !self.deadline.is_set() {
-                        self.deadline.set(self.told.get().body);
+                        self.deadline.set(self.told.get().body.into());
                     }
                     ready!(self.deadline.poll_expired(cx));
                     self.deadline.clear();
@@ -480,21 +470,20 @@ impl Downstream for Http1 {
         let is_told = ptr::eq(self.told_by.replace(conf), conf);
         let before = self.allowed.get();
         match before {
-            Allowed::ByLocation(_) if is_told => return,
+            Allowed::ByLocation | Allowed::NotByLocation if is_told => return,
             // Most locations have what their server has.
-            Allowed::ByServer(allowed) if is_told => {
-                return self.allowed.set(Allowed::ByLocation(allowed));
-            }
+            Allowed::ByServer if is_told => return self.allowed.set(Allowed::ByLocation),
+            Allowed::NotByServer if is_told => return self.allowed.set(Allowed::NotByLocation),
             _ => {}
         }
         if !is_told {
-            self.tell(Told::from(conf));
+            self.tell(conf);
         }
         let allowed = *conf.keepalive_timeout > 0
-            && self.peer.requests.get() < *conf.keepalive_requests
-            && now_ms().saturating_sub(self.peer.since) <= *conf.keepalive_time;
+            && self.scope.peer.requests.get() < *conf.keepalive_requests
+            && now_ms().saturating_sub(self.scope.peer.since) <= *conf.keepalive_time;
         self.allowed.set(before.and(allowed));
-        let most = self.told.get().turn;
+        let most = self.turn.get().most;
         self.turn.set(Turn { written: 0, most });
     }
 
@@ -560,10 +549,13 @@ fn limit_of(r: &Request, rate: u64) -> Limit {
 impl Http1 {
     /// Other settings apply.
     #[cold]
-    fn tell(&self, told: Told) {
+    fn tell(&self, conf: &LocationConf) {
+        let told = Told::from(conf);
+        let turn = Turn::from(conf);
         self.told.set(told);
+        self.turn.set(turn);
         if let Some(out) = &mut *self.out.borrow_mut() {
-            out.set_location(told.postpone, told.turn);
+            out.set_location(told.postpone.into(), turn.most);
         }
     }
 
@@ -582,7 +574,7 @@ impl Http1 {
             let wait = u64::try_from(wait.as_millis())
                 .unwrap_or(u64::MAX)
                 .saturating_add(1);
-            self.sent_at_timer.set(None);
+            self.sent_at_timer.set(NOT_SENDING);
             self.deadline.set(wait);
             ready!(self.deadline.poll_expired(cx));
         }

@@ -1,6 +1,8 @@
 //! What a connection adds to the lines of the error log.
+//!
+//! The scope lies inside the connection, for one allocation less where there are very many.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,31 +18,37 @@ use crate::net::addr::Addr;
 
 /// The connection, and the request it is at.
 pub(super) struct Scope {
-    peer: Rc<Peer>,
-    generation: RefCell<Rc<Generation>>,
-    request: RefCell<Option<Request>>,
+    pub(super) peer: Rc<Peer>,
+    generation: Cell<Option<Rc<Generation>>>,
+    request: Cell<Option<Request>>,
     /// `debug_connection`
     debugged: bool,
+}
+
+/// What is in the cell, and stays there.
+fn look<T: Clone>(cell: &Cell<Option<T>>) -> Option<T> {
+    let value = cell.take();
+    cell.set(value.clone());
+    value
 }
 
 /// Takes the name of something, its value, and whether the value stands in quotes.
 type Visit<'a> = dyn FnMut(&str, &dyn fmt::Display, bool) + 'a;
 
 impl Scope {
-    pub(super) fn new(http1: &Http1, generation: &Rc<Generation>) -> Rc<Self> {
-        Rc::new(Self {
-            peer: Rc::clone(http1.peer_rc()),
-            generation: RefCell::new(Rc::clone(generation)),
-            request: RefCell::new(None),
-            debugged: generation.cycle().events().debugs(&http1.peer_rc().addr),
-        })
+    pub(super) fn new(peer: Peer, generation: &Rc<Generation>) -> Self {
+        Self {
+            generation: Cell::new(Some(Rc::clone(generation))),
+            request: Cell::new(None),
+            debugged: generation.cycle().events().debugs(&peer.addr),
+            peer: Rc::new(peer),
+        }
     }
 
     /// What is known of the client and of its request, in nginx's order.
     fn each(&self, visit: &mut Visit<'_>) {
         visit("client", &Client(&self.peer.addr), false);
-        let request = self.request.borrow();
-        let Some(r) = &*request else {
+        let Some(r) = look(&self.request) else {
             return visit("server", &self.peer.local, false);
         };
         visit("server", &String::from_utf8_lossy(&r.server().name), false);
@@ -64,7 +72,7 @@ impl Scope {
     }
 
     pub(super) fn set_generation(&self, generation: &Rc<Generation>) {
-        self.generation.replace(Rc::clone(generation));
+        self.generation.set(Some(Rc::clone(generation)));
     }
 
     /// What is logged from here on is about this request.
@@ -82,8 +90,8 @@ impl Scope {
     pub(super) fn for_log_phase(&self, request: &Request) -> Rc<dyn LogScope> {
         Rc::new(Self {
             peer: Rc::clone(&self.peer),
-            generation: RefCell::new(Rc::clone(&self.generation.borrow())),
-            request: RefCell::new(Some(request.clone())),
+            generation: Cell::new(look(&self.generation)),
+            request: Cell::new(Some(request.clone())),
             debugged: self.debugged,
         })
     }
@@ -122,10 +130,31 @@ impl LogScope for Scope {
     }
 
     fn sinks(&self) -> Option<Arc<ErrorLog>> {
-        let request = self.request.borrow();
-        match &*request {
+        match look(&self.request) {
             Some(r) => error_log_of(&r.location().slots),
-            None => self.generation.borrow().cycle().error_log(),
+            None => look(&self.generation)?.cycle().error_log(),
         }
+    }
+}
+
+impl LogScope for Http1 {
+    fn connection(&self) -> Option<u64> {
+        self.scope.connection()
+    }
+
+    fn write_context(&self, out: &mut String) {
+        self.scope.write_context(out);
+    }
+
+    fn write_fields(&self, fields: &mut Fields<'_>) {
+        self.scope.write_fields(fields);
+    }
+
+    fn is_debugged(&self) -> bool {
+        self.scope.is_debugged()
+    }
+
+    fn sinks(&self) -> Option<Arc<ErrorLog>> {
+        self.scope.sinks()
     }
 }

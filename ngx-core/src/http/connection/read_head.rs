@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf as _;
 
 use super::http1::Http1;
-use super::log::Scope;
 use crate::error::errno;
 use crate::http::conf::VhostsId;
 use crate::http::core::ServerConf;
@@ -45,8 +44,6 @@ struct Partial {
 pub(super) struct Origin<'a> {
     pub(super) generation: &'a Rc<Generation>,
     pub(super) vhosts: VhostsId,
-    /// What is logged from here on is about the request.
-    pub(super) scope: &'a Scope,
     /// The worker goes down: this request is the connection's last.
     pub(super) closing: bool,
 }
@@ -310,7 +307,7 @@ impl Origin<'_> {
     }
 
     fn request(&self, http1: &Rc<Http1>) -> Request {
-        let peer = http1.peer_rc();
+        let peer = &http1.scope.peer;
         peer.requests.set(peer.requests.get() + 1);
         let downstream: Rc<dyn Downstream> = Rc::clone(http1) as Rc<dyn Downstream>;
         let request = Request::new(
@@ -319,7 +316,8 @@ impl Origin<'_> {
             Rc::clone(peer),
             self.server(),
         );
-        self.scope.set_request(request.clone());
+        // What is logged from here on is about the request.
+        http1.scope.set_request(request.clone());
         request
     }
 }

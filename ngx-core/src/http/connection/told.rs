@@ -2,20 +2,19 @@
 
 use crate::http::core::LocationConf;
 
-/// The settings of a location that a connection goes by. Times are milliseconds.
+/// The settings of a location that a connection goes by. Times are milliseconds; one of more than
+/// 49 days counts as that, for there are many connections and their memory counts.
 #[derive(Clone, Copy)]
 pub(super) struct Told {
-    pub(super) send: u64,
-    pub(super) body: u64,
-    pub(super) linger: u64,
-    pub(super) linger_total: u64,
-    pub(super) keepalive: u64,
+    pub(super) send: u32,
+    pub(super) body: u32,
+    pub(super) linger: u32,
+    pub(super) linger_total: u32,
+    pub(super) keepalive: u32,
+    /// Bytes that are not worth a packet.
+    pub(super) postpone: u32,
     pub(super) nodelay: bool,
     pub(super) reset: bool,
-    /// Bytes that are not worth a packet.
-    pub(super) postpone: u64,
-    /// Bytes that are enough for one turn.
-    pub(super) turn: u64,
 }
 
 /// Whether the limits of the configuration let the connection serve another request.
@@ -24,9 +23,11 @@ pub(super) enum Allowed {
     #[default]
     Unknown,
     /// What the server block says holds until a location is found.
-    ByServer(bool),
+    ByServer,
+    NotByServer,
+    ByLocation,
     /// What one of the locations that the request was in has ended is at its end.
-    ByLocation(bool),
+    NotByLocation,
 }
 
 impl Told {
@@ -40,43 +41,41 @@ impl Told {
         nodelay: false,
         reset: false,
         postpone: 0,
-        turn: u64::MAX,
     };
 }
 
 impl From<&LocationConf> for Told {
     fn from(conf: &LocationConf) -> Self {
         Self {
-            send: *conf.send_timeout,
-            body: *conf.client_body_timeout,
-            linger: *conf.lingering_timeout,
-            linger_total: *conf.lingering_time,
-            keepalive: *conf.keepalive_timeout,
+            send: short(*conf.send_timeout),
+            body: short(*conf.client_body_timeout),
+            linger: short(*conf.lingering_timeout),
+            linger_total: short(*conf.lingering_time),
+            keepalive: short(*conf.keepalive_timeout),
+            postpone: short(*conf.postpone_output),
             nodelay: *conf.tcp_nodelay,
             reset: *conf.reset_timedout_connection,
-            postpone: *conf.postpone_output,
-            turn: match *conf.sendfile_max_chunk {
-                0 => u64::MAX,
-                most => most,
-            },
         }
     }
+}
+
+/// So much, or as much as fits.
+fn short(setting: u64) -> u32 {
+    u32::try_from(setting).unwrap_or(u32::MAX)
 }
 
 impl Allowed {
     /// Another location applies, which says this.
     pub(super) fn and(self, allowed: bool) -> Self {
-        match self {
-            Self::Unknown => Self::ByServer(allowed),
-            Self::ByServer(_) => Self::ByLocation(allowed),
-            Self::ByLocation(before) => Self::ByLocation(before && allowed),
+        match (self, allowed) {
+            (Self::Unknown, true) => Self::ByServer,
+            (Self::Unknown, false) => Self::NotByServer,
+            (Self::NotByLocation, _) | (_, false) => Self::NotByLocation,
+            (_, true) => Self::ByLocation,
         }
     }
 
     pub(super) fn holds(self) -> bool {
-        matches!(
-            self,
-            Self::Unknown | Self::ByServer(true) | Self::ByLocation(true)
-        )
+        matches!(self, Self::Unknown | Self::ByServer | Self::ByLocation)
     }
 }

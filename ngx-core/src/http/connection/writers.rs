@@ -6,6 +6,7 @@ use std::mem;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use crate::http::core::LocationConf;
 use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, Pause, WriteError};
 
@@ -376,6 +377,16 @@ pub(super) struct Turn {
     /// Bytes written in this turn.
     pub(super) written: u64,
     pub(super) most: u64,
+}
+
+impl From<&LocationConf> for Turn {
+    fn from(conf: &LocationConf) -> Self {
+        let most = match *conf.sendfile_max_chunk {
+            0 => u64::MAX,
+            most => most,
+        };
+        Self { written: 0, most }
+    }
 }
 
 impl Turn {
