@@ -56,20 +56,19 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 impl<T: 'static> CtxSlot<T> {
     /// A slot of its own. An internal redirect forgets its value.
     pub const fn new() -> Self {
-        Self {
-            index: OnceLock::new(),
-            lasting: false,
-            again: None,
-            value: PhantomData,
-        }
+        Self::of(false, None)
     }
 
     /// A slot whose value outlives internal redirects: what is told about the whole request.
     pub const fn lasting() -> Self {
+        Self::of(true, None)
+    }
+
+    const fn of(lasting: bool, again: Option<Again>) -> Self {
         Self {
-            lasting: true,
             index: OnceLock::new(),
-            again: None,
+            lasting,
+            again,
             value: PhantomData,
         }
     }
@@ -84,15 +83,17 @@ impl<T: 'static> CtxSlot<T> {
 impl<T: Reused> CtxSlot<T> {
     /// A slot as of [`new`](Self::new), whose value a later request may use again.
     pub const fn reused() -> Self {
-        Self {
-            index: OnceLock::new(),
-            lasting: false,
-            again: Some(|value| {
-                let known = Rc::get_mut(value).and_then(|value| value.downcast_mut::<T>());
-                known.map(T::forget).is_some()
-            }),
-            value: PhantomData,
-        }
+        Self::of(false, Some(Self::again))
+    }
+
+    /// A slot as of [`lasting`](Self::lasting), whose value a later request may use again.
+    pub const fn reused_lasting() -> Self {
+        Self::of(true, Some(Self::again))
+    }
+
+    fn again(value: &mut Rc<dyn Any>) -> bool {
+        let known = Rc::get_mut(value).and_then(|value| value.downcast_mut::<T>());
+        known.map(T::forget).is_some()
     }
 }
 

@@ -143,7 +143,7 @@ impl<F> Talk<F> {
         {
             tries.push(nobody(&self.name));
         }
-        self.state.swap_tries(tries);
+        self.state.note_tries(tries);
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
         match (stage, result) {
             (Stage::Elsewhere(Answer::Finish(status)), _) => Step::Finish(status),

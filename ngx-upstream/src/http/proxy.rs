@@ -158,7 +158,7 @@ fn prepare(
         ngx_core::error!("zero length URI to proxy");
         return Err(500);
     }
-    state.set_uri(built.uri);
+    state.set_uri(&built.uri);
     let nature = Nature {
         stream_request: matches!(body, Body::Stream(_)),
         idempotent: r.method().is_idempotent(),
@@ -239,21 +239,30 @@ impl Front<Head> for Responses {
     }
 
     fn head(&mut self, r: &Request, state: &State, head: Head) -> Answer {
-        let conf = r.conf(&PROXY);
-        state.set_head(&head);
-        limit_rate(conf, r, &head);
-        if let Some(answer) = elsewhere(conf, r, &head) {
-            return answer;
-        }
-        conf.passing.pass(r, &head, false);
-        charset(conf, r, &head);
-        Answer::Send(mode(conf, &head))
+        state.set_head(head);
+        // It stays where variables look for it.
+        state
+            .with_head(|head| answer(r, head))
+            .unwrap_or(Answer::Finish(502))
     }
 
     fn upgrade(&mut self, r: &Request, state: &State, head: Head) {
-        state.set_head(&head);
-        r.conf(&PROXY).passing.pass(r, &head, true);
+        state.set_head(head);
+        state.with_head(|head| r.conf(&PROXY).passing.pass(r, head, true));
     }
+}
+
+/// Fills the response to `r` in, unless it comes from elsewhere.
+#[inline]
+fn answer(r: &Request, head: &Head) -> Answer {
+    let conf = r.conf(&PROXY);
+    limit_rate(conf, r, head);
+    if let Some(answer) = elsewhere(conf, r, head) {
+        return answer;
+    }
+    conf.passing.pass(r, head, false);
+    charset(conf, r, head);
+    Answer::Send(mode(conf, head))
 }
 
 /// `proxy_intercept_errors` and `X-Accel-Redirect`.

@@ -100,7 +100,7 @@ impl Http1 {
             request,
             unsent: 0,
             parser: parser(),
-            fields: head::empty_fields(),
+            fields: Vec::with_capacity(head::FIELDS),
             keep_alive: false,
             has_length: false,
             rest: Rest::Length(0),
@@ -114,9 +114,6 @@ impl Http1 {
     pub(crate) fn renew(&mut self, head: Bytes, body: Body, is_head: bool, upgrade: bool) {
         let inner = &mut *self.0;
         inner.parser = parser();
-        if inner.fields.capacity() == 0 {
-            inner.fields = head::empty_fields();
-        }
         inner.fields.clear();
         inner.rest = Rest::Length(0);
         inner.head = head;
@@ -210,8 +207,8 @@ impl Protocol for Http1 {
             };
             let bytes = input.take(parsed.len);
             let framing = parsed.framing(self.0.request.is_head, &bytes, &self.0.fields);
-            let fields = std::mem::take(&mut self.0.fields);
-            let head = Head::new(bytes, parsed, fields, framing.map_err(invalid)?);
+            let framing = framing.map_err(invalid)?;
+            let head = Head::new(bytes, parsed, &mut self.0.fields, framing);
             self.0.parser = parser();
             match head.code() {
                 101 if self.0.request.upgrade => return Ok(Step::Upgrade(head)),
