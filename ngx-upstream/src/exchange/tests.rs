@@ -206,7 +206,7 @@ fn a_streamed_body_is_framed_and_not_replayed() {
         exchange.begin().unwrap();
         assert!(exchange.is_replayable() && exchange.begin().is_err());
         exchange
-            .push_request_body(Chain::from(ngx_buf::Buf::from("body")), true)
+            .push_request_body(Chain::from(Buf::from("body")), true)
             .unwrap();
         assert_eq!(exchange.take_output().to_vec(), b"requestbody");
         assert!(!exchange.is_replayable());

@@ -166,10 +166,12 @@ impl Head {
     }
 
     fn says_close(&self) -> bool {
+        let is_close = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"close");
         self.fields_of(|known| known == Known::Connection)
-            .filter(|field| !field.value.eq_ignore_ascii_case(b"keep-alive"))
-            .flat_map(|field| field.value.split(|&b| b == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+            .any(|field| {
+                // As most say it.
+                field.value != b"keep-alive" && field.value.split(|&b| b == b',').any(is_close)
+            })
     }
 
     fn slice(&self, span: Span) -> Bytes {
