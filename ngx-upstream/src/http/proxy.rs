@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ngx_core::conf::values;
-use ngx_core::http::parse::{BodyFraming, Known, Version};
+use ngx_core::http::parse::{BodyFraming, Known, KnownSet, Version};
 use ngx_core::http::{HttpModule, PhaseStep, Request, Step, Verdict, Waiting};
 use ngx_core::module::Module;
 
@@ -254,14 +254,33 @@ impl Front<Head> for Responses {
 #[inline]
 fn answer(r: &Request, head: &Head) -> Answer {
     let conf = r.conf(&PROXY);
-    limit_rate(conf, r, head);
-    if let Some(answer) = elsewhere(conf, r, head) {
+    // Most backends tell us nothing.
+    let tells = head.has_any(TELLING);
+    if tells {
+        limit_rate(conf, r, head);
+    }
+    if (tells || head.code() >= 300)
+        && let Some(answer) = elsewhere(conf, r, head)
+    {
         return answer;
     }
     conf.passing.pass(r, head, false);
+    if !tells {
+        return Answer::Send(None);
+    }
     charset(conf, r, head);
     Answer::Send(mode(conf, head))
 }
+
+/// Fields by which a backend tells us something.
+const TELLING: KnownSet = {
+    let mut set = KnownSet::EMPTY;
+    set.insert(Known::XAccelBuffering);
+    set.insert(Known::XAccelCharset);
+    set.insert(Known::XAccelLimitRate);
+    set.insert(Known::XAccelRedirect);
+    set
+};
 
 /// `proxy_intercept_errors` and `X-Accel-Redirect`.
 fn elsewhere(conf: &ProxyConf, r: &Request, head: &Head) -> Option<Answer> {

@@ -20,6 +20,8 @@ pub(super) struct Sending {
     pub(super) host: Option<Template>,
     /// `Content-Length` or `Transfer-Encoding`, for requests whose body is not sent.
     pub(super) framing: Vec<(Bytes, Template)>,
+    /// All from behind the URI up to the lines that are set, if no request changes it.
+    pub(super) begin: Option<Vec<u8>>,
     /// Fields of the client that are not passed on: of one hop, or set.
     pub(super) replaced: Names,
 }
@@ -111,13 +113,14 @@ impl Sending {
         let start = out.len();
         write_uri(r, asking, out);
         let uri = start..out.len();
-        out.extend_from_slice(if asking.version >= Version::HTTP_11 {
-            b" HTTP/1.1\r\n"
+        let upgrade = if let Some(begin) = &self.begin {
+            out.extend_from_slice(begin);
+            self.lines.upgrade
         } else {
-            b" HTTP/1.0\r\n"
-        });
-        self.write_host(r, asking, out);
-        let upgrade = self.write_lines(r, out);
+            out.extend_from_slice(version(asking.version));
+            self.write_host(r, asking, out);
+            self.write_lines(r, out)
+        };
         self.write_framing(r, asking.framing, out);
         if asking.client_fields {
             self.write_client_fields(r, out);
@@ -127,6 +130,19 @@ impl Sending {
             uri,
             is_head,
             upgrade,
+        }
+    }
+
+    /// Writes what is the same for all requests that go to `place`.
+    pub(super) fn fix(&mut self, place: &Place, asked: Version) {
+        let lines: &[u8] = match &self.lines.list[..] {
+            [] => &[],
+            [Line::Text(lines)] => lines,
+            _ => return,
+        };
+        if self.host.is_none() {
+            let host = &place.site.host;
+            self.begin = Some([version(asked), b"Host: ", host, b"\r\n", lines].concat());
         }
     }
 
@@ -189,6 +205,15 @@ impl Sending {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
+    }
+}
+
+/// The end of a request line.
+fn version(version: Version) -> &'static [u8] {
+    if version >= Version::HTTP_11 {
+        b" HTTP/1.1\r\n"
+    } else {
+        b" HTTP/1.0\r\n"
     }
 }
 

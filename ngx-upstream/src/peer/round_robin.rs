@@ -232,7 +232,9 @@ impl RoundRobinSession {
     pub(crate) fn renew(&mut self, balancer: &RoundRobin) -> bool {
         let is_same = Arc::ptr_eq(&self.at, &balancer.0);
         if is_same {
-            self.done(PeerOutcome::Unknown);
+            if self.chosen.is_some() {
+                self.done(PeerOutcome::Unknown);
+            }
             self.tried.clear();
             self.tries = self.at.shared.up;
         }

@@ -108,7 +108,7 @@ pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Offset of the first colon in `buf`, if it is where a field name of the usual length ends.
-#[inline]
+#[inline(never)]
 pub(super) fn find_colon(buf: &[u8]) -> Option<usize> {
     let name = buf.get(..USUAL_NAME).unwrap_or(buf);
     find_marked(name, 0, |word| equal(word, b':'))
@@ -162,7 +162,7 @@ fn find_marked(buf: &[u8], from: usize, mark: impl Fn(u64) -> u64) -> Option<usi
 }
 
 /// The same where less than a word is left.
-#[inline(always)]
+#[inline(never)]
 fn last_marked(buf: &[u8], at: usize, mark: impl Fn(u64) -> u64) -> Option<usize> {
     let left = buf.len().checked_sub(at).filter(|&left| left > 0)?;
     let word = match buf.last_chunk() {

@@ -177,6 +177,12 @@ impl KnownSet {
         self.0 & (1 << known as u8) != 0
     }
 
+    /// Whether one of these is in it.
+    #[must_use]
+    pub const fn has_any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+
     /// Adds one; whether it was not there yet.
     pub const fn insert(&mut self, known: Known) -> bool {
         let new = !self.contains(known);

@@ -58,18 +58,19 @@ pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines
 
 /// A status line at the front of `buf`, and where the fields begin.
 pub(super) fn status_line(buf: &[u8], lines: &mut Lines) -> Option<(StatusLine, usize)> {
-    let version = match buf.first_chunk::<9>()? {
-        b"HTTP/1.1 " => Version::HTTP_11,
-        b"HTTP/1.0 " => Version::HTTP_10,
+    let version = match buf.first_chunk::<8>()? {
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
         _ => return None,
     };
     let &[
+        b' ',
         a @ b'1'..=b'9',
         b @ b'0'..=b'9',
         c @ b'0'..=b'9',
         b' ' | b'\r',
         ..,
-    ] = buf.get(9..)?
+    ] = buf.get(8..)?
     else {
         return None;
     };
@@ -108,11 +109,12 @@ pub(super) fn fields(
             _ => end,
         };
         // The next line, or the empty one, begins behind the end of this one.
-        let behind = rest.get(end..)?;
-        let [b'\r', b'\n', next @ ..] = behind.first_chunk::<4>()? else {
+        rest = rest.get(end..)?;
+        let behind = u32::from_le_bytes(*rest.first_chunk()?);
+        if behind as u16 != LINE_END {
             return None;
-        };
-        is_end = next == b"\r\n";
+        }
+        is_end = (behind >> 16) as u16 == LINE_END;
         if fields.len() >= rules.most || !seen.insert(known) && (rules.is_single)(known) {
             return None;
         }
@@ -122,7 +124,7 @@ pub(super) fn fields(
             known,
         });
         at += end + 2;
-        rest = behind.get(2..)?;
+        rest = rest.get(2..)?;
     }
     // Most heads lie in one buffer: their lines need not be counted one by one.
     if lines.count_together(at - begin).is_none() {
@@ -137,6 +139,8 @@ pub(super) fn fields(
     }
     Some((seen, at + 2))
 }
+
+const LINE_END: u16 = u16::from_le_bytes(*b"\r\n");
 
 /// Where the value begins that is behind a colon: mostly there is one space.
 #[inline(always)]

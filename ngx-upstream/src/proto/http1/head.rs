@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use ngx_core::http::parse::{FieldRange, Known, ResponseFraming, ResponseHead, Span, Version};
+use ngx_core::http::parse::{
+    FieldRange, Known, KnownSet, ResponseFraming, ResponseHead, Span, Version,
+};
 
 /// Status line and fields of a response, in the memory they were read into.
 #[derive(Clone, Debug)]
@@ -122,6 +124,12 @@ impl Head {
                 known: range.known,
                 range,
             })
+    }
+
+    /// Whether there is a field of one of these names.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_any(&self, names: KnownSet) -> bool {
+        self.0.parsed.seen.has_any(names)
     }
 
     /// The first field of this name.
