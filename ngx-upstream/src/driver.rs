@@ -194,14 +194,16 @@ where
     /// Puts a driver that has run at rest: it holds nothing of the exchange but memory.
     #[cfg(feature = "http")]
     pub(crate) fn rest(&mut self) {
+        if self.parts.link.is_on() {
+            self.close(PeerOutcome::Unknown, 0);
+        }
         let Parts {
             exchange,
-            link,
             pipe,
             tries,
+            ..
         } = &mut self.parts;
         exchange.rest();
-        link.rest();
         pipe.clear();
         tries.clear();
         self.clock = Clock::default();

@@ -213,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lasting_value_that_serves_again_outlives_a_redirect() {
+        static LASTING: CtxSlot<Count> = CtxSlot::reused_lasting();
+        let mut contexts = Contexts::default();
+        contexts.insert(&LASTING, Rc::new(Count(7)));
+        contexts.redirected();
+        assert_eq!(contexts.find(&LASTING).map(|count| count.0), Some(7));
+        contexts.rest();
+        assert!(contexts.find(&LASTING).is_none());
+        assert_eq!(contexts.wake(&LASTING).map(|count| count.0), Some(0));
+    }
+
+    #[test]
     fn a_redirect_forgets_a_value_that_could_serve_again() {
         let mut contexts = Contexts::default();
         contexts.insert(&COUNT, Rc::new(Count(7)));

@@ -85,13 +85,6 @@ impl<S: Stream> Link<S> {
         attempt
     }
 
-    /// Closes what is still open.
-    #[cfg(feature = "http")]
-    pub(super) fn rest(&mut self) {
-        self.peer = None;
-        self.connection = None;
-    }
-
     /// Whether a try is running.
     pub(super) fn is_on(&self) -> bool {
         self.peer.is_some()

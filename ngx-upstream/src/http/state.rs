@@ -87,30 +87,33 @@ impl State {
     /// The state of `r`, with one more exchange.
     pub(super) fn begin(r: &Request, schema: &'static str, site: Option<&Arc<Site>>) -> Rc<Self> {
         let state = r.ctx_or_default(&STATE);
-        let count = state.count.get() + 1;
-        state.count.set(count);
-        {
-            let mut exchanges = state.exchanges.borrow_mut();
-            match exchanges.get_mut(count - 1) {
-                Some(noted) => noted.count = 0,
-                None => exchanges.push(Noted::default()),
-            }
-            if count > 1
-                && let Some(head) = state.head.take()
-            {
-                head.recycle();
-            }
-            let mut own = state.site.borrow_mut();
-            if own.as_ref().map(Arc::as_ptr) != site.map(Arc::as_ptr) {
-                *own = site.map(Arc::clone);
-            }
-            let mut target = state.asked.0.borrow_mut();
-            target.schema = schema;
-            target.is_known = false;
-            target.uri.clear();
-            target.uri.shrink_to(URI_MAX);
-        }
+        state.begin_exchange(schema, site);
         state
+    }
+
+    #[inline]
+    fn begin_exchange(&self, schema: &'static str, site: Option<&Arc<Site>>) {
+        let count = self.count.get() + 1;
+        self.count.set(count);
+        let mut exchanges = self.exchanges.borrow_mut();
+        match exchanges.get_mut(count - 1) {
+            Some(noted) => noted.count = 0,
+            None => exchanges.push(Noted::default()),
+        }
+        if count > 1
+            && let Some(head) = self.head.take()
+        {
+            head.recycle();
+        }
+        let mut own = self.site.borrow_mut();
+        if own.as_ref().map(Arc::as_ptr) != site.map(Arc::as_ptr) {
+            *own = site.map(Arc::clone);
+        }
+        let mut target = self.asked.0.borrow_mut();
+        target.schema = schema;
+        target.is_known = false;
+        target.uri.clear();
+        target.uri.shrink_to(URI_MAX);
     }
 
     /// The path and arguments of the request, for logs.
@@ -120,15 +123,22 @@ impl State {
     }
 
     /// Whom the next lines of the log are about.
+    #[inline]
     pub(super) fn ask(&self, r: &Request, peer: &Arc<str>) {
+        if self.name(peer) {
+            r.set_log_upstream(Some(Rc::clone(&self.asked) as Rc<dyn fmt::Display>));
+        }
+    }
+
+    /// Notes who is asked; whether that is the first one in this exchange.
+    #[inline]
+    fn name(&self, peer: &Arc<str>) -> bool {
         let mut target = self.asked.0.borrow_mut();
         let is_same = |own: &Arc<str>| Arc::ptr_eq(own, peer);
         if !target.peer.as_ref().is_some_and(is_same) {
             target.peer = Some(Arc::clone(peer));
         }
-        if !std::mem::replace(&mut target.is_known, true) {
-            r.set_log_upstream(Some(Rc::clone(&self.asked) as Rc<dyn fmt::Display>));
-        }
+        !std::mem::replace(&mut target.is_known, true)
     }
 
     /// The tries of the last exchange, which may go on.
@@ -187,5 +197,74 @@ impl fmt::Display for Asked {
         let separator = if peer.starts_with("unix:") { ":" } else { "" };
         let uri = String::from_utf8_lossy(&target.uri);
         write!(f, "{}{peer}{separator}{uri}", target.schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tries(peers: &[&str]) -> Tries {
+        let one = |&peer: &&str| Try {
+            peer: peer.into(),
+            reused: false,
+            connect_time: None,
+            header_time: None,
+            response_time: None,
+            sent: 1,
+            received: 2,
+            body: 3,
+            status: 200,
+        };
+        peers.iter().map(one).collect()
+    }
+
+    fn peers(state: &State) -> String {
+        let mut out = Vec::new();
+        let any = state.write_tries(&mut out, |one, out| {
+            out.extend_from_slice(one.peer.as_bytes());
+        });
+        assert_eq!(any, !out.is_empty());
+        String::from_utf8(out).unwrap()
+    }
+
+    fn begin(state: &State) {
+        state.begin_exchange("http://", None);
+    }
+
+    #[test]
+    fn what_is_told_is_of_this_request_alone() {
+        let mut state = State::default();
+        assert_eq!(peers(&state), "");
+        for _ in 0..2 {
+            begin(&state);
+            assert_eq!(peers(&state), "");
+            state.note_tries(&tries(&["a", "b"]));
+            begin(&state);
+            state.note_tries(&tries(&["c"]));
+            assert_eq!(peers(&state), "a, b : c");
+            state.forget();
+            assert_eq!(peers(&state), "");
+
+            begin(&state);
+            state.note_tries(&tries(&["d"]));
+            assert_eq!(peers(&state), "d");
+            state.note_tries(&tries(&["e", "f", "g"]));
+            assert_eq!(peers(&state), "e, f, g");
+            state.forget();
+        }
+    }
+
+    #[test]
+    fn lines_of_the_log_name_who_is_asked_now() {
+        let state = State::default();
+        begin(&state);
+        state.set_uri(b"/a");
+        assert_eq!(state.asked.to_string(), "http:///a");
+        assert!(state.name(&Arc::from("unix:/b")));
+        assert!(!state.name(&Arc::from("10.0.0.1:80")));
+        assert_eq!(state.asked.to_string(), "http://10.0.0.1:80/a");
+        begin(&state);
+        assert_eq!(state.asked.to_string(), "http://");
     }
 }

@@ -162,7 +162,7 @@ fn find_marked(buf: &[u8], from: usize, mark: impl Fn(u64) -> u64) -> Option<usi
 }
 
 /// The same where less than a word is left.
-#[inline(never)]
+#[inline(always)]
 fn last_marked(buf: &[u8], at: usize, mark: impl Fn(u64) -> u64) -> Option<usize> {
     let left = buf.len().checked_sub(at).filter(|&left| left > 0)?;
     let word = match buf.last_chunk() {
