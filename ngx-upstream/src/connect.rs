@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -179,9 +179,13 @@ pub trait Connect {
     }
 }
 
-/// A connection and its history.
+/// A connection and its history. It is handed around much, so it stays in one place.
 #[derive(Debug)]
-pub struct Connection<S> {
+pub struct Connection<S>(Box<Known<S>>);
+
+/// What a [`Connection`] is made of.
+#[derive(Debug)]
+pub struct Known<S> {
     /// The connection.
     pub stream: S,
     /// Exchanges it has served before.
@@ -197,32 +201,46 @@ pub struct Connection<S> {
 impl<S> Connection<S> {
     /// A connection that was made now.
     pub fn new(stream: S) -> Self {
-        Self {
+        Self(Box::new(Known {
             stream,
             requests: 0,
             begun: now_ms(),
             alarm: None,
             seat: None,
-        }
+        }))
     }
 
     /// The stream and its part of `worker_connections`, for who keeps connections in a way of its
     /// own.
     pub fn into_parts(self) -> (S, Option<Seat>) {
-        (self.stream, self.seat)
+        let Known { stream, seat, .. } = *self.0;
+        (stream, seat)
     }
 
     /// A connection that was made now, and counts among those that the thread may have.
     fn seated(stream: S, seat: Seat) -> Self {
-        Self {
-            seat: Some(seat),
-            ..Self::new(stream)
-        }
+        let mut connection = Self::new(stream);
+        connection.seat = Some(seat);
+        connection
     }
 
     /// Whether it has served before: then a peer that closes it says nothing about itself.
     pub fn is_reused(&self) -> bool {
         self.requests > 0
+    }
+}
+
+impl<S> Deref for Connection<S> {
+    type Target = Known<S>;
+
+    fn deref(&self) -> &Known<S> {
+        &self.0
+    }
+}
+
+impl<S> DerefMut for Connection<S> {
+    fn deref_mut(&mut self) -> &mut Known<S> {
+        &mut self.0
     }
 }
 

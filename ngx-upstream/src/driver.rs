@@ -10,6 +10,7 @@ mod report;
 mod sender;
 mod settings;
 mod tunnel;
+mod usual;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,18 +24,20 @@ pub use report::{End, Report, Tries, Try};
 #[cfg(feature = "http")]
 pub(crate) use settings::DISCARD_MAX;
 pub use settings::Settings;
+pub(crate) use usual::{At, Usual};
 
 use ngx_core::net::seats::NoSeat;
 
 use crate::connect::{Connect, Connection};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::{Exchange, Signal};
-use crate::now::{millis, now_ms, since};
+use crate::now::{millis, since};
 use crate::peer::{Peer, PeerOutcome, Session};
 use crate::pipe::Pipe;
 use crate::protocol::Protocol;
 use crate::retry::{Conditions, Decision, Failure, decide};
-use crate::timeouts::Timer;
+use crate::timeouts::{Timeouts, Timer};
+use body::Passed;
 pub(crate) use clock::Alarm;
 use clock::Clock;
 use link::Link;
@@ -65,13 +68,15 @@ use link::Link;
 /// # }
 /// ```
 pub struct Driver<P: Protocol, S, C: Connect> {
-    parts: Box<Parts<P, C::Stream>>,
+    parts: Parts<P, C::Stream>,
     session: S,
     connector: C,
     settings: Arc<Settings>,
     nature: Nature,
     waits: Waits,
     clock: Clock,
+    /// When the first try began.
+    begun: u64,
     /// Tries that count.
     used: u32,
     /// A kept connection has failed: the next one has to be new.
@@ -80,8 +85,8 @@ pub struct Driver<P: Protocol, S, C: Connect> {
     body_sent: bool,
 }
 
-/// What is large in a driver: it stays where it is, and may serve one exchange after the other.
-pub(crate) struct Parts<P: Protocol, T> {
+/// What the running try is made of.
+struct Parts<P: Protocol, T> {
     exchange: Exchange<P>,
     /// The connection of the running try.
     link: Link<T>,
@@ -113,20 +118,23 @@ enum Answer<H> {
     Upgrade(H),
 }
 
-impl<P: Protocol, T> Parts<P, T> {
-    pub(crate) fn new(protocol: P, settings: &Settings) -> Box<Self> {
-        Box::new(Self {
-            exchange: Exchange::new(protocol, settings.limits),
-            link: Link::default(),
-            pipe: Pipe::new(settings.mode, settings.buffers.clone()),
-            tries: Tries::new(),
-        })
+impl<H> Answer<H> {
+    fn head(&self) -> &H {
+        let (Self::Head(head) | Self::Upgrade(head)) = self;
+        head
     }
+}
 
-    /// The protocol, to be set up for another exchange.
-    #[cfg(feature = "http")]
-    pub(crate) fn renew(&mut self, settings: &Settings) -> &mut P {
-        self.exchange.renew(settings.limits)
+/// What a try has come to; `None` if a connection has to be made first.
+type Tried<H> = Result<Option<Signal<H>>, Error>;
+
+impl Waits {
+    fn new(timeouts: &Timeouts) -> Self {
+        Self {
+            connect: millis(timeouts.connect),
+            send: millis(timeouts.send),
+            read: millis(timeouts.read),
+        }
     }
 }
 
@@ -143,46 +151,64 @@ where
             stream_request: settings.stream_request,
             idempotent: settings.idempotent,
         };
-        let parts = Parts::new(protocol, &settings);
-        Self::of_parts(parts, (session, connector), settings, nature)
-    }
-
-    /// A driver of parts that have served another one.
-    #[inline]
-    pub(crate) fn of_parts(
-        parts: Box<Parts<P, C::Stream>>,
-        (session, connector): (S, C),
-        settings: Arc<Settings>,
-        nature: Nature,
-    ) -> Self {
-        let timeouts = &settings.timeouts;
-        let waits = Waits {
-            connect: millis(timeouts.connect),
-            send: millis(timeouts.send),
-            read: millis(timeouts.read),
+        let parts = Parts {
+            exchange: Exchange::new(protocol, settings.limits),
+            link: Link::default(),
+            pipe: Pipe::new(settings.mode, settings.buffers.clone()),
+            tries: Tries::new(),
         };
         Self {
             parts,
             session,
             connector,
-            settings,
             nature,
-            waits,
+            waits: Waits::new(&settings.timeouts),
+            settings,
             clock: Clock::default(),
+            begun: 0,
             used: 0,
             fresh: false,
             body_sent: !nature.stream_request,
         }
     }
 
-    /// The parts of a driver that has run, at rest: they hold nothing of the exchange but memory.
+    /// Whom the next exchange asks, between two of them.
     #[cfg(feature = "http")]
-    pub(crate) fn into_parts(self) -> Box<Parts<P, C::Stream>> {
-        let mut parts = self.parts;
-        parts.exchange.rest();
-        parts.pipe.clear();
-        parts.tries.clear();
-        parts
+    pub(crate) fn peers(&mut self) -> (&mut S, &mut C) {
+        (&mut self.session, &mut self.connector)
+    }
+
+    /// Sets a driver at rest up for another exchange, for which the protocol is still to be.
+    #[cfg(feature = "http")]
+    #[inline]
+    pub(crate) fn renew(&mut self, settings: &Arc<Settings>, nature: Nature) -> &mut P {
+        if !Arc::ptr_eq(&self.settings, settings) {
+            self.waits = Waits::new(&settings.timeouts);
+            self.settings = Arc::clone(settings);
+        }
+        self.nature = nature;
+        self.body_sent = !nature.stream_request;
+        self.parts.exchange.renew(settings.limits)
+    }
+
+    /// Puts a driver that has run at rest: it holds nothing of the exchange but memory.
+    #[cfg(feature = "http")]
+    pub(crate) fn rest(&mut self) {
+        if self.parts.link.is_on() {
+            self.close(PeerOutcome::Unknown, 0);
+        }
+        let Parts {
+            exchange,
+            pipe,
+            tries,
+            ..
+        } = &mut self.parts;
+        exchange.rest();
+        pipe.clear();
+        tries.clear();
+        self.clock = Clock::default();
+        self.used = 0;
+        self.fresh = false;
     }
 
     /// Runs the exchange to its end: the response has gone to the client, was discarded, or failed.
@@ -199,7 +225,34 @@ where
 
     /// As [`run`](Self::run), which leaves the [`tries`](Self::tries) here.
     pub(crate) async fn drive<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
-        let result = self.exchange(client).await;
+        match poll_fn(|cx| self.poll_usual(cx, client)).await {
+            Usual::Ended(result) => result,
+            Usual::Left(at) => self.go_on(at, client).await,
+        }
+    }
+
+    /// The tries so far.
+    pub(crate) fn tries(&mut self) -> &mut Tries {
+        &mut self.parts.tries
+    }
+
+    /// Goes on with the exchange from where [`poll_usual`](Self::poll_usual) has left it.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub(crate) async fn go_on<R: Client<P::Head>>(
+        &mut self,
+        at: At<P::Head>,
+        client: &mut R,
+    ) -> Result<End, Error> {
+        // Seldom, and large.
+        let result = Box::pin(self.exchange(at, client)).await;
+        self.settle(result)
+    }
+
+    /// The exchange is over.
+    #[inline]
+    fn settle(&mut self, result: Result<End, Error>) -> Result<End, Error> {
         let exchange = &mut self.parts.exchange;
         if result.as_ref().is_err_and(Error::is_client) {
             exchange.abort();
@@ -208,28 +261,55 @@ where
         result
     }
 
-    /// The tries so far.
-    pub(crate) fn tries(&mut self) -> &mut Tries {
-        &mut self.parts.tries
-    }
-
-    async fn exchange<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<End, Error> {
-        let begun = now_ms();
+    async fn exchange<R: Client<P::Head>>(
+        &mut self,
+        at: At<P::Head>,
+        client: &mut R,
+    ) -> Result<End, Error> {
+        let mut tried = match at {
+            At::Tried(tried) => Some(tried),
+            At::Next => None,
+            At::Body(rest) => {
+                let ended = self.pass_rest(rest, client).await;
+                return self.conclude(ended, client);
+            }
+        };
         let answer = loop {
-            match self.attempt(client).await {
-                Ok(answer) if self.is_refused(&answer, begun, client) => {}
+            match self.attempt(tried.take(), client).await {
+                Ok(answer) if self.is_refused(answer.head(), client) => {}
                 Ok(answer) => break answer,
-                Err(error) => self.after_failure(error, begun, client)?,
+                Err(error) => self.after_failure(error, client)?,
             }
         };
         let ended = match answer {
-            Answer::Head(head) => self.pass(head, client).await,
+            Answer::Head(head) => {
+                let mut head = Some(head);
+                let passed = poll_fn(|cx| {
+                    let head = head.take();
+                    Poll::Ready(head.map(|head| self.pass(cx, head, client)))
+                });
+                match passed.await.transpose() {
+                    Ok(Some(Passed::Rest(rest))) => self.pass_rest(rest, client).await,
+                    Ok(Some(Passed::End(end))) => Ok(end),
+                    Ok(None) => Ok(End::Complete),
+                    Err(error) => Err(error),
+                }
+            }
             Answer::Upgrade(head) => {
                 client.upgrade(head, &self.parts.tries);
-                // Seldom, and of no use to all others.
-                Box::pin(self.tunnel(client)).await.map(|()| End::Tunnel)
+                self.tunnel(client).await.map(|()| End::Tunnel)
             }
         };
+        self.conclude(ended, client)
+    }
+
+    /// What follows the last head is over.
+    #[inline]
+    fn conclude<R: Client<P::Head>>(
+        &mut self,
+        ended: Result<End, Error>,
+        client: &mut R,
+    ) -> Result<End, Error> {
         if let Err(error) = &ended {
             // Whatever happened behind the head, the peer has answered with that status.
             if self.parts.link.is_on() {
@@ -241,65 +321,94 @@ where
         ended
     }
 
-    /// Whether the answer's status asks for another peer and there is one; then the try is over.
-    fn is_refused<R: Client<P::Head>>(
-        &mut self,
-        answer: &Answer<P::Head>,
-        begun: u64,
-        client: &mut R,
-    ) -> bool {
-        let (Answer::Head(head) | Answer::Upgrade(head)) = answer;
+    /// Whether the status of this head asks for another peer and there is one; then the try is over.
+    #[inline]
+    fn is_refused<R: Client<P::Head>>(&mut self, head: &P::Head, client: &mut R) -> bool {
         let status = client.status(head);
-        let Parts { link, tries, .. } = &mut *self.parts;
+        let Parts { link, tries, .. } = &mut self.parts;
         if let Some(attempt) = tries.last_mut() {
             attempt.status = status.unwrap_or(0);
             link.head_came(attempt);
         }
-        let condition = status.and_then(Conditions::from_status);
-        let Some(condition) = condition.filter(|&c| self.may_retry(c, begun).is_some()) else {
+        match status.and_then(Conditions::from_status) {
+            Some(condition) => self.declines(condition, status.unwrap_or(0)),
+            None => false,
+        }
+    }
+
+    /// Ends the try, which was answered, if there is to be another one.
+    #[cold]
+    fn declines(&mut self, condition: Conditions, status: u16) -> bool {
+        if self.may_retry(condition).is_none() {
             return false;
-        };
+        }
         let outcome = if condition.is_answer() {
             PeerOutcome::Declined
         } else {
             PeerOutcome::Failed(Phase::Head)
         };
         self.parts.exchange.fail();
-        self.close(outcome, status.unwrap_or(0));
+        self.close(outcome, status);
         true
     }
 
-    /// One try: chooses a peer, connects, sends, waits for the head.
-    async fn attempt<R: Client<P::Head>>(
-        &mut self,
-        client: &mut R,
-    ) -> Result<Answer<P::Head>, Error> {
+    fn begin_try(&mut self) -> Result<(), Error> {
         self.used += 1;
         let begun = self.parts.exchange.begin();
-        begun.map_err(|e| Error::new(e.into(), Phase::Connect))?;
-        let peer = poll_fn(|cx| self.poll_choice(cx, client)).await?;
-        client.connecting(&peer);
-        self.clock.clear();
-        let kept = if self.fresh {
-            None
-        } else {
-            self.connector.take(&peer)
-        };
-        let Parts { link, tries, .. } = &mut *self.parts;
-        tries.push(link.begin(peer, &self.settings));
-        match kept {
-            Some(connection) => self.connected(connection),
-            // Seldom, and large.
-            None => Box::pin(self.connect(client)).await?,
+        begun.map_err(|e| Error::new(e.into(), Phase::Connect))
+    }
+
+    /// One try, or the rest of the one that has come as far as `tried`.
+    async fn attempt<R: Client<P::Head>>(
+        &mut self,
+        tried: Option<Tried<P::Head>>,
+        client: &mut R,
+    ) -> Result<Answer<P::Head>, Error> {
+        let mut tried = tried;
+        if tried.is_none() {
+            self.begin_try()?;
         }
         loop {
-            match poll_fn(|cx| self.poll_event(cx, client, self.settings.read_max)).await? {
-                Signal::Interim(head) => client.interim(head),
-                Signal::Head(head) => return Ok(Answer::Head(head)),
-                Signal::Upgrade(head) => return Ok(Answer::Upgrade(head)),
-                Signal::Again | Signal::Body(_) | Signal::Trailers(_) | Signal::Done(_) => {}
+            let moved = match tried.take() {
+                Some(tried) => tried,
+                None => poll_fn(|cx| self.poll_try(cx, client)).await,
+            };
+            match moved? {
+                Some(Signal::Head(head)) => return Ok(Answer::Head(head)),
+                Some(Signal::Upgrade(head)) => return Ok(Answer::Upgrade(head)),
+                Some(Signal::Interim(head)) => client.interim(head),
+                None => self.connect(client).await?,
+                Some(_) => {}
             }
         }
+    }
+
+    /// Begins a try if none is running, and waits for the head; `None` if a connection has to be
+    /// made first.
+    #[inline]
+    fn poll_try<R: Client<P::Head>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut R,
+    ) -> Poll<Tried<P::Head>> {
+        if !self.parts.link.is_on() {
+            let peer = ready!(self.poll_choice(cx, client))?;
+            client.connecting(&peer);
+            self.clock.clear();
+            let kept = if self.fresh {
+                None
+            } else {
+                self.connector.take(&peer)
+            };
+            let Parts { link, tries, .. } = &mut self.parts;
+            tries.push(link.begin(peer, &self.settings));
+            match kept {
+                Some(connection) => self.connected(connection),
+                None => return Poll::Ready(Ok(None)),
+            }
+        }
+        let most = self.settings.read_max;
+        self.poll_event(cx, client, most).map_ok(Some)
     }
 
     /// The peer of the next try.
@@ -347,7 +456,7 @@ where
     /// The running try has its connection.
     fn connected(&mut self, mut connection: Connection<C::Stream>) {
         self.clock.take_alarm(&mut connection.alarm);
-        let Parts { link, tries, .. } = &mut *self.parts;
+        let Parts { link, tries, .. } = &mut self.parts;
         if let Some(attempt) = tries.last_mut() {
             link.connected(connection, attempt);
         }
@@ -358,12 +467,11 @@ where
     fn after_failure<R: Client<P::Head>>(
         &mut self,
         error: Error,
-        begun: u64,
         client: &mut R,
     ) -> Result<(), Error> {
         self.parts.exchange.fail();
         let condition = Conditions::from_error(&error);
-        let decision = condition.and_then(|condition| self.may_retry(condition, begun));
+        let decision = condition.and_then(|condition| self.may_retry(condition));
         let outcome = match decision {
             _ if error.is_client() || condition.is_none() => PeerOutcome::Unknown,
             Some(true) => PeerOutcome::Unknown,
@@ -384,17 +492,17 @@ where
     }
 
     /// Whether another try follows, and whether the running one is given back.
-    fn may_retry(&self, condition: Conditions, begun: u64) -> Option<bool> {
+    fn may_retry(&self, condition: Conditions) -> Option<bool> {
         let policy = &self.settings.retry;
         let mut tries_left = self.session.tries_left();
         if policy.tries > 0 {
             tries_left = tries_left.min(policy.tries.saturating_sub(self.used));
         }
-        let Parts { link, exchange, .. } = &*self.parts;
+        let Parts { link, exchange, .. } = &self.parts;
         let failure = Failure {
             condition,
             tries_left,
-            elapsed: since(begun),
+            elapsed: since(self.begun),
             idempotent: self.nature.idempotent,
             sent: link.is_on() && link.sender.sent() > 0,
             replayable: exchange.is_replayable(),
@@ -416,7 +524,7 @@ where
     /// Gives the connection of a complete exchange back.
     fn release(&mut self, keep: bool) {
         self.session.done(PeerOutcome::Served);
-        let Parts { link, exchange, .. } = &mut *self.parts;
+        let Parts { link, exchange, .. } = &mut self.parts;
         let reusable = keep && self.body_sent && link.is_quiet() && !exchange.has_output();
         if reusable
             && let Some(mut connection) = link.connection.take()
@@ -429,7 +537,7 @@ where
     }
 
     fn end_try(&mut self, also: impl FnOnce(&mut Try)) {
-        let Parts { link, tries, .. } = &mut *self.parts;
+        let Parts { link, tries, .. } = &mut self.parts;
         if link.is_on()
             && let Some(attempt) = tries.last_mut()
         {

@@ -77,36 +77,34 @@ impl ProtocolError {
 /// );
 /// ```
 #[derive(Debug)]
-pub struct Error {
-    kind: ErrorKind,
-    during: Phase,
-}
+pub struct Error(Box<(ErrorKind, Phase)>);
 
 impl Error {
     /// An error of this kind, met while doing that.
+    #[cold]
     pub fn new(kind: ErrorKind, during: Phase) -> Self {
-        Self { kind, during }
+        Self(Box::new((kind, during)))
     }
 
     /// What went wrong.
     pub fn kind(&self) -> &ErrorKind {
-        &self.kind
+        &self.0.0
     }
 
     /// While doing what.
     pub fn during(&self) -> Phase {
-        self.during
+        self.0.1
     }
 
     /// Whether it was the client who ended the exchange: the peer is not to blame.
     pub fn is_client(&self) -> bool {
-        matches!(self.kind, ErrorKind::ClientClosed | ErrorKind::Client(_))
+        matches!(self.kind(), ErrorKind::ClientClosed | ErrorKind::Client(_))
     }
 
     /// The HTTP status that stands for this error: 504 for a timeout, 499 when the client left, 500
     /// for a request that cannot be made or a connection too many, 502 for what the peer did.
     pub fn status(&self) -> u16 {
-        match &self.kind {
+        match self.kind() {
             ErrorKind::TimedOut => 504,
             ErrorKind::ClientClosed => 499,
             ErrorKind::Client(code) => *code,
@@ -120,13 +118,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} while {}", self.kind, self.during)
+        write!(f, "{} while {}", self.kind(), self.during())
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
+        match self.kind() {
             ErrorKind::Connect(e)
             | ErrorKind::Recv(e)
             | ErrorKind::Send(e)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 
 use bytes::{Bytes, BytesMut};
-use ngx_buf::Chain;
+use ngx_buf::{Buf, Chain};
 
 use crate::error::ProtocolError;
 use crate::protocol::{
@@ -54,7 +54,7 @@ pub(crate) enum Signal<H> {
     Upgrade(H),
     /// So many bytes of the body were appended.
     Body(u64),
-    Trailers(Trailers),
+    Trailers(Box<Trailers>),
     Done(Reuse),
 }
 
@@ -88,6 +88,8 @@ pub struct Exchange<P: Protocol> {
     /// What `create_request` made, kept for replays.
     request: Chain,
     out: Chain,
+    /// Bytes of the protocol's [`front`](Protocol::front) that are sent.
+    front_sent: usize,
     input: BytesMut,
     eof: bool,
     /// Bytes or the end came since the last hook was called.
@@ -112,6 +114,7 @@ impl<P: Protocol> Exchange<P> {
             state: State::new(),
             request: Chain::new(),
             out: Chain::new(),
+            front_sent: usize::MAX,
             input: BytesMut::new(),
             eof: false,
             fresh: false,
@@ -139,9 +142,12 @@ impl<P: Protocol> Exchange<P> {
             return Err(ProtocolError::OutOfOrder("begun twice"));
         }
         self.clear();
-        for buf in self.request.iter() {
-            self.out.push(buf.clone());
+        if !self.request.is_empty() {
+            for buf in self.request.iter() {
+                self.out.push(buf.clone());
+            }
         }
+        self.front_sent = 0;
         self.eof = false;
         self.fresh = false;
         self.head_taken = 0;
@@ -179,15 +185,25 @@ impl<P: Protocol> Exchange<P> {
 
     /// Whether there is something to send.
     pub fn has_output(&self) -> bool {
-        !self.out.is_empty()
+        self.front_sent < self.protocol.front().len() || !self.out.is_empty()
     }
 
     /// What has to be sent to the peer next. Empty when there is nothing.
     pub fn take_output(&mut self) -> Chain {
-        mem::take(&mut self.out)
+        self.outgoing().take()
     }
 
     /// What has to be sent to the peer next, where it waits.
+    #[inline]
+    pub(crate) fn outgoing(&mut self) -> Outgoing<'_> {
+        Outgoing {
+            front: self.protocol.front(),
+            sent: &mut self.front_sent,
+            chain: &mut self.out,
+        }
+    }
+
+    /// Where what has to be sent to the peer is queued.
     pub(crate) fn output(&mut self) -> &mut Chain {
         &mut self.out
     }
@@ -227,7 +243,7 @@ impl<P: Protocol> Exchange<P> {
             Signal::Head(head) => Event::Head(head),
             Signal::Upgrade(head) => Event::Upgrade(head),
             Signal::Body(_) => Event::Body(body),
-            Signal::Trailers(trailers) => Event::Trailers(trailers),
+            Signal::Trailers(trailers) => Event::Trailers(*trailers),
             Signal::Done(reuse) => Event::Done(reuse),
         })
     }
@@ -348,15 +364,11 @@ impl<P: Protocol> Exchange<P> {
     }
 
     fn process_header(&mut self) -> Result<Signal<P::Head>, ProtocolError> {
-        let mut interim = Vec::new();
         let before = self.input.len();
         let mut input = Input::new(&mut self.input, self.eof);
-        let mut sink = HeadSink::new(&mut self.out, &mut interim);
+        let mut sink = HeadSink::new(&mut self.out, &mut self.queued);
         let step = self.protocol.process_header(&mut input, &mut sink)?;
         self.head_taken += before - self.input.len();
-        if !interim.is_empty() {
-            self.queued.extend(interim.into_iter().map(Signal::Interim));
-        }
         match step {
             Step::Again => {
                 self.fresh = false;
@@ -405,7 +417,7 @@ impl<P: Protocol> Exchange<P> {
             Err(error) => Some(error),
         };
         if !trailers.is_empty() {
-            self.queued.push_back(Signal::Trailers(trailers));
+            self.queued.push_back(Signal::Trailers(Box::new(trailers)));
         }
         match failed {
             Some(error) if came == 0 => Err(error),
@@ -447,7 +459,10 @@ impl<P: Protocol> Exchange<P> {
         self.finalize();
         self.state = State::new();
         self.clear();
-        self.request.clear();
+        self.front_sent = usize::MAX;
+        if !self.request.is_empty() {
+            self.request.clear();
+        }
         self.input = BytesMut::new();
         self.streamed = false;
     }
@@ -457,6 +472,68 @@ impl<P: Protocol> Exchange<P> {
     pub(crate) fn renew(&mut self, limits: Limits) -> &mut P {
         self.limits = limits;
         &mut self.protocol
+    }
+}
+
+/// What waits to be sent: what is left of the memory of the protocol, then a chain.
+pub(crate) struct Outgoing<'a> {
+    front: &'a [u8],
+    /// So much of `front`, or more, is sent.
+    sent: &'a mut usize,
+    chain: &'a mut Chain,
+}
+
+impl Outgoing<'_> {
+    #[inline]
+    pub(crate) fn front(&self) -> &[u8] {
+        self.front.get(*self.sent..).unwrap_or_default()
+    }
+
+    pub(crate) fn chain(&self) -> &Chain {
+        self.chain
+    }
+
+    /// What is left of the front, if nothing is behind it.
+    #[inline]
+    pub(crate) fn only_front(&self) -> Option<&[u8]> {
+        Some(self.front()).filter(|front| !front.is_empty() && self.chain.is_empty())
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        *self.sent >= self.front.len() && self.chain.is_empty()
+    }
+
+    pub(crate) fn has_file(&self) -> bool {
+        self.chain.iter().any(Buf::is_file)
+    }
+
+    /// So many bytes are sent.
+    #[inline]
+    pub(crate) fn advance(&mut self, n: usize) {
+        let of_front = n.min(self.front().len());
+        *self.sent += of_front;
+        if n > of_front {
+            self.chain.advance((n - of_front) as u64);
+        }
+    }
+
+    /// Drops all of it.
+    pub(crate) fn clear(&mut self) {
+        *self.sent = self.front.len();
+        self.chain.clear();
+    }
+
+    /// All of it as a chain.
+    pub(crate) fn take(&mut self) -> Chain {
+        let rest = mem::take(self.chain);
+        if self.front().is_empty() {
+            return rest;
+        }
+        let mut all = Chain::from(Buf::from(self.front().to_vec()));
+        *self.sent = self.front.len();
+        all.append(rest);
+        all
     }
 }
 

@@ -66,6 +66,9 @@ impl Default for PoolSettings {
 pub struct Pool<C: Connect> {
     connector: C,
     settings: PoolSettings,
+    /// `time` and `timeout` in milliseconds.
+    time: u64,
+    timeout: u64,
     inner: RefCell<Inner<C::Stream>>,
 }
 
@@ -100,6 +103,8 @@ impl<C: Connect> Pool<C> {
         };
         Self {
             connector,
+            time: millis(settings.time),
+            timeout: millis(settings.timeout),
             settings,
             inner: RefCell::new(inner),
         }
@@ -156,11 +161,11 @@ impl<C: Connect> Connect for Pool<C> {
         connection.requests += 1;
         let now = now_ms();
         let worn = connection.requests >= self.settings.requests
-            || now.saturating_sub(connection.begun) >= millis(self.settings.time);
+            || now.saturating_sub(connection.begun) >= self.time;
         if worn || self.settings.size == 0 {
             return;
         }
-        let until = now.saturating_add(millis(self.settings.timeout));
+        let until = now.saturating_add(self.timeout);
         let mut inner = self.inner.borrow_mut();
         // The reaper, if there is one, is going to look at it anyway.
         if inner.reaper.is_none() && connection.stream.is_stale() {
@@ -181,7 +186,7 @@ impl<C: Connect> Idlers for Pool<C> {
         let fronts = inner.idle.values().filter_map(VecDeque::front);
         // All idle for the same time at most.
         let until = fronts.map(|idle| idle.until).min()?;
-        Some(until.saturating_sub(millis(self.settings.timeout)))
+        Some(until.saturating_sub(self.timeout))
     }
 
     fn close_eldest(&self) {

@@ -86,6 +86,13 @@ pub trait Protocol {
     /// [`ProtocolError::Request`] when the request cannot be expressed.
     fn create_request(&mut self, out: &mut Chain) -> Result<(), ProtocolError>;
 
+    /// What goes out in front of everything that [`create_request`](Self::create_request) has pushed,
+    /// from when that was called until the exchange is over. It need not be memory that can be
+    /// shared, so a protocol that serves many exchanges can keep it. Nothing by default.
+    fn front(&self) -> &[u8] {
+        &[]
+    }
+
     /// Reads the head of the response. May send bytes to the peer on the way (handshakes) and hand
     /// out interim heads.
     ///

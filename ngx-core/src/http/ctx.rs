@@ -56,20 +56,19 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 impl<T: 'static> CtxSlot<T> {
     /// A slot of its own. An internal redirect forgets its value.
     pub const fn new() -> Self {
-        Self {
-            index: OnceLock::new(),
-            lasting: false,
-            again: None,
-            value: PhantomData,
-        }
+        Self::of(false, None)
     }
 
     /// A slot whose value outlives internal redirects: what is told about the whole request.
     pub const fn lasting() -> Self {
+        Self::of(true, None)
+    }
+
+    const fn of(lasting: bool, again: Option<Again>) -> Self {
         Self {
-            lasting: true,
             index: OnceLock::new(),
-            again: None,
+            lasting,
+            again,
             value: PhantomData,
         }
     }
@@ -84,15 +83,17 @@ impl<T: 'static> CtxSlot<T> {
 impl<T: Reused> CtxSlot<T> {
     /// A slot as of [`new`](Self::new), whose value a later request may use again.
     pub const fn reused() -> Self {
-        Self {
-            index: OnceLock::new(),
-            lasting: false,
-            again: Some(|value| {
-                let known = Rc::get_mut(value).and_then(|value| value.downcast_mut::<T>());
-                known.map(T::forget).is_some()
-            }),
-            value: PhantomData,
-        }
+        Self::of(false, Some(Self::again))
+    }
+
+    /// A slot as of [`lasting`](Self::lasting), whose value a later request may use again.
+    pub const fn reused_lasting() -> Self {
+        Self::of(true, Some(Self::again))
+    }
+
+    fn again(value: &mut Rc<dyn Any>) -> bool {
+        let known = Rc::get_mut(value).and_then(|value| value.downcast_mut::<T>());
+        known.map(T::forget).is_some()
     }
 }
 
@@ -209,6 +210,18 @@ mod tests {
         contexts.rest();
         assert!(contexts.wake(&COUNT).is_none());
         assert_eq!(Rc::strong_count(&again), 1);
+    }
+
+    #[test]
+    fn a_lasting_value_that_serves_again_outlives_a_redirect() {
+        static LASTING: CtxSlot<Count> = CtxSlot::reused_lasting();
+        let mut contexts = Contexts::default();
+        contexts.insert(&LASTING, Rc::new(Count(7)));
+        contexts.redirected();
+        assert_eq!(contexts.find(&LASTING).map(|count| count.0), Some(7));
+        contexts.rest();
+        assert!(contexts.find(&LASTING).is_none());
+        assert_eq!(contexts.wake(&LASTING).map(|count| count.0), Some(0));
     }
 
     #[test]

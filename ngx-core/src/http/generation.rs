@@ -5,8 +5,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::conf::HttpConf;
 use super::server::HostCache;
 use crate::cycle::Cycle;
@@ -20,7 +18,8 @@ pub struct Generation {
     cycle: Arc<Cycle>,
     http: Arc<HttpConf>,
     hosts: RefCell<HostCache>,
-    locals: RefCell<FxHashMap<TypeId, Rc<dyn Any>>>,
+    /// A few: looking through them is the fastest.
+    locals: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
 }
 
 impl Generation {
@@ -69,10 +68,17 @@ impl Generation {
     /// What one module keeps for this thread and configuration, made when first asked for.
     pub fn local<T: Any + Default>(&self) -> Rc<T> {
         let key = TypeId::of::<T>();
-        let known = self.locals.borrow().get(&key).cloned();
+        let find = |locals: &Vec<(TypeId, Rc<dyn Any>)>| {
+            let known = locals.iter().find(|(own, _)| *own == key);
+            known.map(|(_, value)| Rc::clone(value))
+        };
+        let known = find(&self.locals.borrow());
         let value = known.unwrap_or_else(|| {
             let new: Rc<dyn Any> = Rc::new(T::default());
-            self.locals.borrow_mut().insert(key, Rc::clone(&new));
+            let mut locals = self.locals.borrow_mut();
+            // Making it may have asked for it.
+            locals.retain(|(own, _)| *own != key);
+            locals.push((key, Rc::clone(&new)));
             new
         });
         // The key is the type, so the downcast holds; a fresh value is right as well.

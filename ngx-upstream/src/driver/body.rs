@@ -16,10 +16,17 @@ use crate::protocol::{Protocol, Reuse, Trailers};
 
 /// What remains to be told when the pipe has run empty.
 #[derive(Default)]
-struct Rest {
+pub(crate) struct Rest {
     trailers: Option<Trailers>,
     /// How the upstream side ended, if it has.
     end: Option<Result<(), Error>>,
+}
+
+/// What has become of a body with its head.
+pub(super) enum Passed {
+    End(End),
+    /// It is still to be passed on.
+    Rest(Rest),
 }
 
 impl<P, S, C> Driver<P, S, C>
@@ -28,43 +35,48 @@ where
     S: Session,
     C: Connect,
 {
-    /// Hands the head to the client and does with the body what it says.
-    pub(super) async fn pass<R: Client<P::Head>>(
+    /// Hands the head to the client, and begins to do with the body what it says.
+    #[inline]
+    pub(super) fn pass<R: Client<P::Head>>(
         &mut self,
+        cx: &mut Context<'_>,
         head: P::Head,
         client: &mut R,
-    ) -> Result<End, Error> {
+    ) -> Result<Passed, Error> {
         let mode = match client.head(head, &self.parts.tries) {
             Disposition::Pass => self.settings.mode,
             Disposition::PassIn(mode) => mode,
             Disposition::Discard => {
-                poll_fn(|cx| {
-                    self.discard(cx);
-                    Poll::Ready(())
-                })
-                .await;
-                return Ok(End::Discarded);
+                self.discard(cx);
+                return Ok(Passed::End(End::Discarded));
             }
         };
-        let mut rest = Rest::default();
         let mut blocked = false;
-        if mode == Mode::Buffered
-            && let Some(whole) = self
-                .parts
-                .exchange
-                .take_whole_body(self.settings.buffers.busy)
-        {
-            if self.pass_whole(whole, client)? == Flow::Done {
-                return Ok(End::Complete);
+        if mode == Mode::Buffered {
+            let most = self.settings.buffers.busy;
+            if let Some(whole) = self.parts.exchange.take_whole_body(most) {
+                if self.pass_whole(whole, client)? == Flow::Done {
+                    return Ok(Passed::End(End::Complete));
+                }
+                blocked = true;
             }
-            blocked = true;
-            rest.end = Some(Ok(()));
         }
         let pipe = &mut self.parts.pipe;
         pipe.begin(mode, &self.settings.buffers);
+        let mut rest = Rest::default();
         if blocked {
             pipe.block();
+            rest.end = Some(Ok(()));
         }
+        Ok(Passed::Rest(rest))
+    }
+
+    /// Passes on what is not passed on yet.
+    pub(super) async fn pass_rest<R: Client<P::Head>>(
+        &mut self,
+        mut rest: Rest,
+        client: &mut R,
+    ) -> Result<End, Error> {
         poll_fn(|cx| self.poll_pass(cx, client, &mut rest)).await?;
         if let Some(trailers) = rest.trailers {
             client.trailers(trailers);
@@ -135,13 +147,13 @@ where
             match self.poll_event(cx, client, room) {
                 Poll::Pending => return came,
                 Poll::Ready(Ok(Signal::Body(came))) => {
-                    let Parts { pipe, tries, .. } = &mut *self.parts;
+                    let Parts { pipe, tries, .. } = &mut self.parts;
                     pipe.grew(came);
                     if let Some(attempt) = tries.last_mut() {
                         attempt.body += came;
                     }
                 }
-                Poll::Ready(Ok(Signal::Trailers(trailers))) => rest.trailers = Some(trailers),
+                Poll::Ready(Ok(Signal::Trailers(trailers))) => rest.trailers = Some(*trailers),
                 Poll::Ready(Ok(Signal::Done(reuse))) => {
                     self.release(reuse == Reuse::Keep);
                     rest.end = Some(Ok(()));
@@ -174,7 +186,7 @@ where
                 Ok(Signal::Again) | Err(_) => break,
                 Ok(_) => continue,
             }
-            let Parts { link, exchange, .. } = &mut *self.parts;
+            let Parts { link, exchange, .. } = &mut self.parts;
             if !link.is_on() {
                 break;
             }

@@ -5,13 +5,13 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use ngx_buf::Chain;
 
 use super::report::Try;
 use super::sender::Sender;
 use super::settings::Settings;
 use crate::connect::{Connection, Stream};
 use crate::error::ErrorKind;
+use crate::exchange::Outgoing;
 use crate::now::{now_ms, since};
 use crate::peer::Peer;
 
@@ -135,7 +135,7 @@ impl<S: Stream> Link<S> {
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
-        queued: &mut Chain,
+        queued: &mut Outgoing<'_>,
     ) -> Poll<Result<(), ErrorKind>> {
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Ok(()));

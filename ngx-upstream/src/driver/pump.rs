@@ -62,7 +62,7 @@ where
     /// What the exchange has to tell; what has come of the body is in the pipe.
     #[inline]
     pub(super) fn advance(&mut self) -> Result<Signal<P::Head>, ProtocolError> {
-        let Parts { exchange, pipe, .. } = &mut *self.parts;
+        let Parts { exchange, pipe, .. } = &mut self.parts;
         exchange.advance(pipe.queue())
     }
 
@@ -115,12 +115,12 @@ where
 
     /// Writes what the protocol has queued; whether all of it is out.
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, ErrorKind> {
-        let Parts { link, exchange, .. } = &mut *self.parts;
+        let Parts { link, exchange, .. } = &mut self.parts;
         if !exchange.has_output() && link.sender.is_empty() {
             return Ok(true);
         }
         let before = link.sender.sent();
-        let out = link.poll_send(cx, exchange.output())?.is_ready();
+        let out = link.poll_send(cx, &mut exchange.outgoing())?.is_ready();
         if out {
             self.clock.stop(Timer::Send);
         } else if link.sender.sent() > before {
@@ -133,7 +133,7 @@ where
 
     /// Reads; whether something came.
     fn poll_response(&mut self, cx: &mut Context<'_>, room: usize) -> Result<bool, ErrorKind> {
-        let Parts { link, exchange, .. } = &mut *self.parts;
+        let Parts { link, exchange, .. } = &mut self.parts;
         if room == 0 || link.is_eof() {
             return Ok(false);
         }

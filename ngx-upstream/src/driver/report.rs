@@ -53,3 +53,22 @@ pub struct Try {
     /// (`$upstream_status`).
     pub status: u16,
 }
+
+impl Try {
+    /// Becomes a copy of `other`.
+    #[cfg(feature = "http")]
+    pub(crate) fn copy(&mut self, other: &Self) {
+        // Nearly always it is the same name, which need not be counted.
+        if !Arc::ptr_eq(&self.peer, &other.peer) {
+            self.peer = Arc::clone(&other.peer);
+        }
+        self.reused = other.reused;
+        self.connect_time = other.connect_time;
+        self.header_time = other.header_time;
+        self.response_time = other.response_time;
+        self.sent = other.sent;
+        self.received = other.received;
+        self.body = other.body;
+        self.status = other.status;
+    }
+}

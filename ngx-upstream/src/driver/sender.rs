@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite;
 
 use crate::connect::Stream;
 use crate::error::ErrorKind;
+use crate::exchange::Outgoing;
 
 /// Writes the request on one connection, from the chain where it waits.
 ///
@@ -71,19 +72,19 @@ impl Sender {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
-        queued: &mut Chain,
+        queued: &mut Outgoing<'_>,
     ) -> Poll<Result<(), ErrorKind>> {
         if queued.is_empty() && self.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if self.files.is_none() && queued.iter().any(Buf::is_file) {
+        if self.files.is_none() && queued.has_file() {
             self.files = Some(Box::new(Files {
                 output: OutputChain::new(OutputContext::new(TAG)),
                 writer: ChainWriter::new(),
             }));
         }
         let written = match &mut self.files {
-            Some(files) => files.poll_write(cx, stream, std::mem::take(queued)),
+            Some(files) => files.poll_write(cx, stream, queued.take()),
             None => self
                 .poll_memory(cx, stream, queued)
                 .map_err(ErrorKind::Send),
@@ -96,9 +97,9 @@ impl Sender {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
-        queued: &mut Chain,
+        queued: &mut Outgoing<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
+        while !queued.is_empty() {
             let Some(written) = poll_write_once(cx, stream, queued) else {
                 // Marks have their turn when everything before them has gone.
                 queued.clear();
@@ -107,7 +108,7 @@ impl Sender {
             match ready!(written) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
-                    queued.advance(n as u64);
+                    queued.advance(n);
                     self.sent += n as u64;
                     self.unflushed = true;
                 }
@@ -128,8 +129,11 @@ impl Sender {
 fn poll_write_once<S: Stream>(
     cx: &mut Context<'_>,
     stream: &mut S,
-    queued: &Chain,
+    queued: &Outgoing<'_>,
 ) -> Option<Poll<io::Result<usize>>> {
+    if let Some(only) = queued.only_front() {
+        return Some(stream.poll_write_some(cx, only));
+    }
     let mut several = pieces(queued);
     let first = several.next()?;
     if several.next().is_none() {
@@ -141,11 +145,10 @@ fn poll_write_once<S: Stream>(
 }
 
 /// The memory that is not empty.
-fn pieces(chain: &Chain) -> impl Iterator<Item = &[u8]> {
-    chain
-        .iter()
-        .filter_map(Buf::as_slice)
-        .filter(|piece| !piece.is_empty())
+fn pieces<'a>(queued: &'a Outgoing<'_>) -> impl Iterator<Item = &'a [u8]> {
+    let chain = queued.chain().iter().filter_map(Buf::as_slice);
+    let all = std::iter::once(queued.front()).chain(chain);
+    all.filter(|piece| !piece.is_empty())
 }
 
 /// Pieces in one vectored write.

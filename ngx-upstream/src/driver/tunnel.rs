@@ -32,7 +32,7 @@ where
     /// moved for the time of `proxy_read_timeout`. When the client closes its side, so do we towards
     /// the peer, who may go on talking.
     pub(super) async fn tunnel<R: Client<P::Head>>(&mut self, client: &mut R) -> Result<(), Error> {
-        let Parts { exchange, pipe, .. } = &mut *self.parts;
+        let Parts { exchange, pipe, .. } = &mut self.parts;
         pipe.begin(Mode::Unbuffered, &self.settings.buffers);
         let first = exchange.take_input();
         if !first.is_empty() {
@@ -57,7 +57,7 @@ where
         for _ in 0..TURNS {
             let up = self.poll_uplink(cx, client, uplink)?;
             let down = self.poll_downlink(cx, client)?;
-            let Parts { link, pipe, .. } = &*self.parts;
+            let Parts { link, pipe, .. } = &self.parts;
             let ended = !link.is_on() || link.is_eof();
             if ended && pipe.is_empty() {
                 return Poll::Ready(Ok(()));
@@ -82,13 +82,13 @@ where
         client: &mut R,
         uplink: &mut Uplink,
     ) -> Result<bool, ErrorKind> {
-        let Parts { link, exchange, .. } = &mut *self.parts;
+        let Parts { link, exchange, .. } = &mut self.parts;
         if !link.is_on() {
             return Ok(false);
         }
         let before = link.sender.sent();
         let mut moved = false;
-        while link.poll_send(cx, exchange.output())?.is_ready() {
+        while link.poll_send(cx, &mut exchange.outgoing())?.is_ready() {
             match *uplink {
                 Uplink::Closed => break,
                 Uplink::Ending if link.poll_shutdown(cx).is_ready() => {
@@ -120,7 +120,7 @@ where
             exchange,
             pipe,
             tries,
-        } = &mut *self.parts;
+        } = &mut self.parts;
         let mut moved = pipe.poll_pass(cx, client, false)?;
         if !link.is_on() || link.is_eof() || !pipe.is_empty() {
             return Ok(moved);

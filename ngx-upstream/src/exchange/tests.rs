@@ -206,7 +206,7 @@ fn a_streamed_body_is_framed_and_not_replayed() {
         exchange.begin().unwrap();
         assert!(exchange.is_replayable() && exchange.begin().is_err());
         exchange
-            .push_request_body(Chain::from(ngx_buf::Buf::from("body")), true)
+            .push_request_body(Chain::from(Buf::from("body")), true)
             .unwrap();
         assert_eq!(exchange.take_output().to_vec(), b"requestbody");
         assert!(!exchange.is_replayable());
@@ -216,4 +216,56 @@ fn a_streamed_body_is_framed_and_not_replayed() {
         exchange.finalize();
     });
     assert_eq!(calls, ["create", "output true", "finalize Tunnel"]);
+}
+
+/// Has its request in memory of its own, and something behind it.
+struct Fronted;
+
+impl Protocol for Fronted {
+    type Head = u8;
+
+    fn create_request(&mut self, out: &mut Chain) -> Result<(), ProtocolError> {
+        out.push("behind");
+        Ok(())
+    }
+
+    fn front(&self) -> &[u8] {
+        b"front "
+    }
+
+    fn process_header(
+        &mut self,
+        _: &mut Input<'_>,
+        _: &mut HeadSink<'_, u8>,
+    ) -> Result<Step<u8>, ProtocolError> {
+        Err(ProtocolError::invalid("anything"))
+    }
+
+    fn input_filter(
+        &mut self,
+        _: &mut Input<'_>,
+        _: &mut BodySink<'_>,
+    ) -> Result<BodyStep, ProtocolError> {
+        Ok(BodyStep::Keep)
+    }
+}
+
+#[test]
+fn the_front_goes_out_before_the_request_in_each_try() {
+    let mut exchange = Exchange::new(Fronted, Limits::default());
+    assert!(!exchange.has_output(), "nothing has begun");
+    for sent in 0..=12 {
+        exchange.begin().unwrap();
+        let mut outgoing = exchange.outgoing();
+        outgoing.advance(sent);
+        assert_eq!(outgoing.is_empty(), sent == 12);
+        assert_eq!(exchange.has_output(), sent < 12);
+        let rest = exchange.take_output().to_vec();
+        assert_eq!(rest, b"front behind"[sent..]);
+        assert!(!exchange.has_output());
+        exchange.fail();
+    }
+    exchange.begin().unwrap();
+    exchange.outgoing().clear();
+    assert!(!exchange.has_output());
 }

@@ -129,6 +129,9 @@ impl Conf for ProxyConf {
 
     fn finish(&mut self) -> Result<(), Problem> {
         self.sending = self.sending();
+        if let Some(Pass::Fixed(fixed)) = &self.pass {
+            self.sending.fix(&fixed.place, *self.settings.http_version);
+        }
         self.passing = self.passing()?;
         self.drive = Some(Arc::new(self.drive().settings()));
         Ok(())

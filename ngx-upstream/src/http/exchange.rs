@@ -9,6 +9,7 @@ use ngx_buf::{Buf, Chain, Flags, Flow};
 use ngx_core::http::{BodyPiece, Downstream, PhaseStep, Request, SendError, Step};
 use ngx_core::{error, info};
 
+use super::peers::Group;
 use super::state::State;
 use crate::connect::Sockets;
 use crate::driver::{Client, ClientError, Disposition, Driver, End, Tries, Try};
@@ -67,19 +68,19 @@ pub(super) struct Talk<F> {
     r: Request,
     downstream: Option<Rc<dyn Downstream>>,
     state: Rc<State>,
-    /// How logs call the group.
-    name: Arc<str>,
+    /// Whom the exchange asks.
+    group: Rc<Group>,
     front: F,
     ignore_client_abort: bool,
     stage: Stage,
 }
 
 impl<F> Talk<F> {
-    /// The client of `r`. `name` is how logs call the group of peers.
+    /// The client of `r`, for an exchange with this group of peers.
     #[inline]
     pub(super) fn new(
         r: &Request,
-        (state, name): (Rc<State>, Arc<str>),
+        (state, group): (Rc<State>, Rc<Group>),
         front: F,
         ignore_client_abort: bool,
     ) -> Self {
@@ -87,11 +88,18 @@ impl<F> Talk<F> {
             r: r.clone(),
             downstream: r.downstream(),
             state,
-            name,
+            group,
             front,
             ignore_client_abort,
             stage: Stage::Waiting,
         }
+    }
+}
+
+impl<F> Talk<F> {
+    /// Whom the exchange asks.
+    pub(super) fn group(&self) -> &Group {
+        &self.group
     }
 }
 
@@ -137,13 +145,13 @@ impl<F> Talk<F> {
     }
 
     /// Says how the request goes on.
-    fn end(&mut self, result: Result<End, Error>, tries: &mut Tries) -> PhaseStep {
+    pub(super) fn end(&mut self, result: Result<End, Error>, tries: &mut Tries) -> PhaseStep {
         if let Err(failed) = &result
             && matches!(failed.kind(), ErrorKind::NoLive)
         {
-            tries.push(nobody(&self.name));
+            tries.push(nobody(&self.group.name));
         }
-        self.state.swap_tries(tries);
+        self.state.note_tries(tries);
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
         match (stage, result) {
             (Stage::Elsewhere(Answer::Finish(status)), _) => Step::Finish(status),
@@ -328,8 +336,7 @@ impl<H, F: Front<H>> Client<H> for Talk<F> {
 
     fn try_failed(&mut self, failed: &Error, tries: &[Try]) {
         if matches!(failed.kind(), ErrorKind::NoLive) {
-            let name = Arc::clone(&self.name);
-            self.state.ask(&self.r, &name);
+            self.state.ask(&self.r, &self.group.name);
         }
         self.state.note_tries(tries);
         if is_unasked_upgrade(failed)

@@ -152,14 +152,14 @@ async fn pass(r: &Request) -> Result<PhaseStep, u16> {
     let front = Values {
         key: String::from_utf8_lossy(&key).into_owned(),
     };
-    let Peers { session, pool } = found.peers;
+    let Peers { session, pool } = found.group.peers(found.location);
     let mut driver = Box::new(HttpDriver::new(
         protocol,
         session,
         pool,
         conf.drive().settings(),
     ));
-    let mut talk = Talk::new(r, (state, found.name), front, false);
+    let mut talk = Talk::new(r, (state, found.group), front, false);
     Ok(run(&mut driver, &mut talk).await)
 }
 

@@ -5,13 +5,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ngx_buf::Chain;
 use ngx_core::net::seats;
 use tokio::task::AbortHandle;
 
+use super::exchange::HttpDriver;
 use super::upstream_block::{Keepalive, Upstream};
 use crate::connect::Sockets;
+use crate::driver::Settings;
 use crate::peer::{Balancer as _, Peer, RoundRobin, RoundRobinSession, Server};
 use crate::pool::{Pool, PoolSettings};
+use crate::proto::http1::{Body, Http1, Request};
 
 /// The groups as one thread uses them; lives in the thread's generation.
 #[derive(Default)]
@@ -20,13 +24,29 @@ pub(super) struct Threads {
     groups: RefCell<Vec<Option<Rc<Group>>>>,
     /// For addresses that no group has: keeps nothing.
     unpooled: RefCell<Option<Rc<Pool<Sockets>>>>,
+    /// What exchanges with such addresses leave to others.
+    spare: Rc<Spare>,
 }
 
-struct Group {
+/// A group of peers, or what was found for one request.
+pub(super) struct Group {
+    /// How logs call the group if none of its peers can be asked.
+    pub(super) name: Arc<str>,
     balancer: RoundRobin,
     keepalive: Keepalive,
     pools: RefCell<Vec<(usize, Idle)>>,
+    /// Drivers of exchanges that are over, at rest: the next exchange with the group finds all that
+    /// is the group's in them.
+    spare: Rc<Spare>,
 }
+
+/// The driver of an exchange over HTTP.
+pub(super) type ProxyDriver = HttpDriver<Http1>;
+
+/// Drivers are large and stay where they are.
+type Spare = RefCell<Vec<Box<ProxyDriver>>>;
+/// More exchanges than these seldom begin before others end.
+const SPARE_MAX: usize = 64;
 
 /// A pool, and the task that closes what is closed or too old.
 struct Idle {
@@ -49,36 +69,47 @@ pub(super) struct Peers {
 }
 
 impl Threads {
-    /// The peers for one exchange with `upstream`. `location` tells locations apart, for
-    /// connections that are `local`.
-    pub(super) fn peers(&self, upstream: &Arc<Upstream>, location: usize) -> Option<Peers> {
+    /// The group that `upstream` is on this thread.
+    pub(super) fn group(&self, upstream: &Upstream) -> Option<Rc<Group>> {
         if let Some(Some(group)) = self.groups.borrow().get(upstream.id) {
-            return Some(group.peers(location));
+            return Some(Rc::clone(group));
         }
-        Some(self.group(upstream)?.peers(location))
+        self.new_group(upstream)
     }
 
-    /// The peers for one exchange with servers that were found at run time.
-    pub(super) fn unnamed(&self, servers: impl IntoIterator<Item = Peer>) -> Peers {
-        let balancer = RoundRobin::new(servers.into_iter().map(Server::new));
+    /// A group of servers that were found at run time.
+    pub(super) fn unnamed(
+        &self,
+        name: Arc<str>,
+        servers: impl IntoIterator<Item = Peer>,
+    ) -> Rc<Group> {
+        let keepalive = Keepalive::none();
         let mut unpooled = self.unpooled.borrow_mut();
-        let pool =
-            unpooled.get_or_insert_with(|| Rc::new(Pool::new(Sockets, Keepalive::none().settings)));
-        Peers {
-            session: balancer.session(b""),
+        let pool = unpooled.get_or_insert_with(|| Rc::new(Pool::new(Sockets, keepalive.settings)));
+        let idle = Idle {
             pool: Rc::clone(pool),
-        }
+            reaper: None,
+        };
+        Rc::new(Group {
+            name,
+            balancer: RoundRobin::new(servers.into_iter().map(Server::new)),
+            keepalive,
+            pools: RefCell::new(vec![(0, idle)]),
+            spare: Rc::clone(&self.spare),
+        })
     }
 
     /// A group that is asked for the first time.
     #[cold]
-    fn group(&self, upstream: &Upstream) -> Option<Rc<Group>> {
+    fn new_group(&self, upstream: &Upstream) -> Option<Rc<Group>> {
         let mut groups = self.groups.borrow_mut();
         let servers = upstream.servers()?;
         let group = Rc::new(Group {
+            name: Arc::clone(&upstream.name),
             balancer: servers.balancer.for_thread(),
             keepalive: servers.keepalive,
             pools: RefCell::default(),
+            spare: Rc::default(),
         });
         if groups.len() <= upstream.id {
             groups.resize(upstream.id + 1, None);
@@ -91,15 +122,60 @@ impl Threads {
 }
 
 impl Group {
-    fn peers(&self, location: usize) -> Peers {
-        let key = if self.keepalive.local { location } else { 0 };
+    /// The peers for one exchange. `location` tells locations apart, for connections that are
+    /// `local`.
+    pub(super) fn peers(&self, location: usize) -> Peers {
         Peers {
             session: self.balancer.session(b""),
-            pool: self.pool(key),
+            pool: self.pool(location),
         }
     }
 
-    fn pool(&self, key: usize) -> Rc<Pool<Sockets>> {
+    /// A driver at rest for one exchange with these peers.
+    pub(super) fn driver(&self, location: usize, settings: &Arc<Settings>) -> Box<ProxyDriver> {
+        let Some(mut driver) = self.spare.borrow_mut().pop() else {
+            return self.new_driver(location, settings);
+        };
+        let (session, pool) = driver.peers();
+        if !session.renew(&self.balancer) {
+            *session = self.balancer.session(b"");
+        }
+        // The others have one pool, also those that were found at run time: theirs keeps nothing.
+        if self.keepalive.local {
+            *pool = self.pool(location);
+        }
+        driver
+    }
+
+    #[cold]
+    fn new_driver(&self, location: usize, settings: &Arc<Settings>) -> Box<ProxyDriver> {
+        let request = Request {
+            head: Chain::new(),
+            body: Body::None,
+            is_head: false,
+            upgrade: false,
+        };
+        let Peers { session, pool } = self.peers(location);
+        let protocol = Http1::new(request);
+        Box::new(HttpDriver::new(
+            protocol,
+            session,
+            pool,
+            Arc::clone(settings),
+        ))
+    }
+
+    /// Keeps the driver of an exchange that is over for the next one.
+    pub(super) fn keep(&self, mut driver: Box<ProxyDriver>) {
+        driver.rest();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(driver);
+        }
+    }
+
+    fn pool(&self, location: usize) -> Rc<Pool<Sockets>> {
+        let key = if self.keepalive.local { location } else { 0 };
         let mut pools = self.pools.borrow_mut();
         if let Some((_, idle)) = pools.iter().find(|(own, _)| *own == key) {
             return Rc::clone(&idle.pool);

@@ -1,26 +1,25 @@
 //! `proxy_pass`: HTTP/1 backends.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use ngx_buf::Chain;
 use ngx_core::conf::values;
-use ngx_core::http::parse::{BodyFraming, Known, Version};
-use ngx_core::http::{HttpModule, PhaseStep, Request, Step};
+use ngx_core::http::parse::{BodyFraming, Known, KnownSet, Version};
+use ngx_core::http::{HttpModule, PhaseStep, Request, Step, Verdict, Waiting};
 use ngx_core::module::Module;
-use ngx_core::net::Transport;
 
 use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf, place_defaults};
-use super::exchange::{Answer, Front, HttpDriver, Talk, run};
+use super::exchange::{Answer, Front, Talk};
 use super::headers::pass_redirected;
+use super::peers::ProxyDriver;
 use super::request::Asking;
 use super::state::State;
 use super::target::{self, Found, Lookup, Pass, Place};
 use super::variables;
-use crate::driver::{Nature, Parts, Settings};
+use crate::driver::{At, Nature, Usual};
 use crate::pipe::Mode;
-use crate::proto::http1::{Body, Field, Framing, Head, Http1, Request as Http1Request};
+use crate::proto::http1::{Body, Field, Framing, Head};
 
 /// `proxy_pass` and its variables.
 pub(super) static MODULE: HttpModule = HttpModule {
@@ -44,32 +43,79 @@ pub(super) fn handle(r: &Request) -> PhaseStep {
             return Step::Finish(500);
         };
         let target = (&fixed.place, Some(&*fixed.location));
-        let ready = match prepare(r, conf, target, Body::None) {
-            Ok(ready) => ready,
-            Err(status) => return Step::Finish(status),
+        return match prepare(r, (conf, found), target, Body::None) {
+            Ok(proxying) => Step::wait(proxying),
+            Err(status) => Step::Finish(status),
         };
-        let (mut driver, mut talk) = ready.start(r, conf, found);
-        return Step::wait(async move {
-            let step = run(&mut driver, &mut talk).await;
-            give_parts(driver.into_parts());
-            step
-        });
     }
     let r = r.clone();
     Step::wait(async move {
         match prepare_later(&r).await {
-            Ok(started) => {
-                let (mut driver, mut talk) = *started;
-                let step = run(&mut driver, &mut talk).await;
-                give_parts(driver.into_parts());
-                step
-            }
+            Ok(proxying) => proxying.await,
             Err(status) => Step::Finish(status),
         }
     })
 }
 
-type Proxying = (HttpDriver<Http1>, Talk<Responses>);
+/// An exchange. Its memory is taken for each request, so what seldom happens has other memory.
+enum Proxying {
+    Usual(Running),
+    Seldom(Waiting<Verdict>),
+}
+
+/// Both sides of an exchange on its usual way.
+struct Running {
+    /// None when it is over.
+    driver: Option<Box<ProxyDriver>>,
+    talk: Talk<Responses>,
+}
+
+impl Future for Proxying {
+    type Output = PhaseStep;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PhaseStep> {
+        let this = self.get_mut();
+        if let Self::Usual(Running { driver, talk }) = this {
+            let Some(running) = driver else {
+                return Poll::Pending;
+            };
+            let at = match ready!(running.poll_usual(cx, talk)) {
+                Usual::Ended(result) => {
+                    let step = talk.end(result, running.tries());
+                    if let Some(driver) = driver.take() {
+                        talk.group().keep(driver);
+                    }
+                    return Poll::Ready(step);
+                }
+                Usual::Left(at) => at,
+            };
+            let nothing = Self::Seldom(Box::pin(pending()));
+            if let Self::Usual(running) = std::mem::replace(this, nothing) {
+                *this = Self::Seldom(Box::pin(running.go_on(at)));
+            }
+        }
+        match this {
+            Self::Seldom(waiting) => waiting.as_mut().poll(cx),
+            Self::Usual(_) => Poll::Pending,
+        }
+    }
+}
+
+impl Running {
+    async fn go_on(self, at: At<Head>) -> PhaseStep {
+        let Self {
+            driver: Some(mut driver),
+            mut talk,
+        } = self
+        else {
+            return Step::Done;
+        };
+        let result = driver.go_on(at, &mut talk).await;
+        let step = talk.end(result, driver.tries());
+        talk.group().keep(driver);
+        step
+    }
+}
 
 /// What tells locations apart for connections that are `local`.
 fn address_of(conf: &ProxyConf) -> usize {
@@ -77,7 +123,7 @@ fn address_of(conf: &ProxyConf) -> usize {
 }
 
 /// As [`prepare`], when the body has come or the target is computed.
-async fn prepare_later(r: &Request) -> Result<Box<Proxying>, u16> {
+async fn prepare_later(r: &Request) -> Result<Proxying, u16> {
     let conf = r.conf(&PROXY);
     let body = match r.body_framing() {
         BodyFraming::None => Body::None,
@@ -106,37 +152,17 @@ async fn prepare_later(r: &Request) -> Result<Box<Proxying>, u16> {
             return Err(500);
         }
     };
-    let ready = prepare(r, conf, (place, replaced), body)?;
-    Ok(Box::new(ready.start(r, conf, found)))
-}
-
-/// What an exchange begins with.
-struct Ready {
-    parts: ProxyParts,
-    state: Rc<State>,
-    settings: Arc<Settings>,
-    nature: Nature,
-}
-
-impl Ready {
-    #[inline(always)]
-    fn start(self, r: &Request, conf: &ProxyConf, found: Found) -> Proxying {
-        let Found { peers, name } = found;
-        let peers = (peers.session, peers.pool);
-        let driver = HttpDriver::of_parts(self.parts, peers, self.settings, self.nature);
-        let talk = Talk::new(r, (self.state, name), Responses, *conf.ignore_client_abort);
-        (driver, talk)
-    }
+    prepare(r, (conf, found), (place, replaced), body)
 }
 
 /// Makes the request, or says with which status the client's ends.
 #[inline(always)]
 fn prepare(
     r: &Request,
-    conf: &ProxyConf,
+    (conf, found): (&ProxyConf, Found),
     (place, location): (&Place, Option<&[u8]>),
     body: Body,
-) -> Result<Ready, u16> {
+) -> Result<Proxying, u16> {
     let Some(settings) = &conf.drive else {
         return Err(500);
     };
@@ -153,55 +179,27 @@ fn prepare(
         client_fields: *conf.pass_request_headers,
         framing,
     };
-    let built = conf.sending.build(r, &asking);
-    if built.uri.is_empty() {
-        ngx_core::error!("zero length URI to proxy");
-        return Err(500);
-    }
-    state.set_uri(built.uri);
     let nature = Nature {
         stream_request: matches!(body, Body::Stream(_)),
         idempotent: r.method().is_idempotent(),
     };
-    let mut parts = take_parts(settings);
-    let protocol = parts.renew(settings);
-    protocol.renew(built.head, body, built.is_head, built.upgrade);
-    Ok(Ready {
-        parts,
-        state,
-        settings: Arc::clone(settings),
-        nature,
-    })
-}
-
-type ProxyParts = Box<Parts<Http1, Transport>>;
-
-thread_local! {
-    /// Parts of drivers that are done, for others: they are large.
-    static SPARE: RefCell<Vec<ProxyParts>> = const { RefCell::new(Vec::new()) };
-}
-/// More exchanges than these seldom begin before others end.
-const SPARE_MAX: usize = 64;
-
-fn take_parts(settings: &Settings) -> ProxyParts {
-    let spare = SPARE.with_borrow_mut(Vec::pop);
-    spare.unwrap_or_else(|| {
-        let request = Http1Request {
-            head: Chain::new(),
-            body: Body::None,
-            is_head: false,
-            upgrade: false,
-        };
-        Parts::new(Http1::new(request), settings)
-    })
-}
-
-fn give_parts(parts: ProxyParts) {
-    SPARE.with_borrow_mut(|spare| {
-        if spare.len() < SPARE_MAX {
-            spare.push(parts);
-        }
-    });
+    let Found { group, location } = found;
+    let mut driver = group.driver(location, settings);
+    let protocol = driver.renew(settings, nature);
+    let head = protocol.renew(body);
+    let built = conf.sending.build(r, &asking, head);
+    let uri = head.get(built.uri).unwrap_or_default();
+    if uri.is_empty() {
+        ngx_core::error!("zero length URI to proxy");
+        return Err(500);
+    }
+    state.set_uri(uri);
+    protocol.announce(built.is_head, built.upgrade);
+    let talk = Talk::new(r, (state, group), Responses, *conf.ignore_client_abort);
+    Ok(Proxying::Usual(Running {
+        driver: Some(driver),
+        talk,
+    }))
 }
 
 /// Reads the body, unless it is passed on as it comes.
@@ -239,22 +237,50 @@ impl Front<Head> for Responses {
     }
 
     fn head(&mut self, r: &Request, state: &State, head: Head) -> Answer {
-        let conf = r.conf(&PROXY);
-        state.set_head(&head);
-        limit_rate(conf, r, &head);
-        if let Some(answer) = elsewhere(conf, r, &head) {
-            return answer;
-        }
-        conf.passing.pass(r, &head, false);
-        charset(conf, r, &head);
-        Answer::Send(mode(conf, &head))
+        state.set_head(head);
+        // It stays where variables look for it.
+        state
+            .with_head(|head| answer(r, head))
+            .unwrap_or(Answer::Finish(502))
     }
 
     fn upgrade(&mut self, r: &Request, state: &State, head: Head) {
-        state.set_head(&head);
-        r.conf(&PROXY).passing.pass(r, &head, true);
+        state.set_head(head);
+        state.with_head(|head| r.conf(&PROXY).passing.pass(r, head, true));
     }
 }
+
+/// Fills the response to `r` in, unless it comes from elsewhere.
+#[inline]
+fn answer(r: &Request, head: &Head) -> Answer {
+    let conf = r.conf(&PROXY);
+    // Most backends tell us nothing.
+    let tells = head.has_any(TELLING);
+    if tells {
+        limit_rate(conf, r, head);
+    }
+    if (tells || head.code() >= 300)
+        && let Some(answer) = elsewhere(conf, r, head)
+    {
+        return answer;
+    }
+    conf.passing.pass(r, head, false);
+    if !tells {
+        return Answer::Send(None);
+    }
+    charset(conf, r, head);
+    Answer::Send(mode(conf, head))
+}
+
+/// Fields by which a backend tells us something.
+const TELLING: KnownSet = {
+    let mut set = KnownSet::EMPTY;
+    set.insert(Known::XAccelBuffering);
+    set.insert(Known::XAccelCharset);
+    set.insert(Known::XAccelLimitRate);
+    set.insert(Known::XAccelRedirect);
+    set
+};
 
 /// `proxy_intercept_errors` and `X-Accel-Redirect`.
 fn elsewhere(conf: &ProxyConf, r: &Request, head: &Head) -> Option<Answer> {

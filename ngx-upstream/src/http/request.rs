@@ -1,9 +1,9 @@
 //! The header of a request on its way to the backend.
 
-use std::cell::RefCell;
 use std::io::Write as _;
+use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ngx_core::http::Request;
 use ngx_core::http::parse::{Escape, Known, Version, escape_uri};
 use ngx_core::script::{Part, Template};
@@ -20,6 +20,8 @@ pub(super) struct Sending {
     pub(super) host: Option<Template>,
     /// `Content-Length` or `Transfer-Encoding`, for requests whose body is not sent.
     pub(super) framing: Vec<(Bytes, Template)>,
+    /// All from behind the URI up to the lines that are set, if no request changes it.
+    pub(super) begin: Option<Vec<u8>>,
     /// Fields of the client that are not passed on: of one hop, or set.
     pub(super) replaced: Names,
 }
@@ -94,61 +96,53 @@ pub(super) struct Asking<'a> {
     pub(super) framing: Option<Framing>,
 }
 
-/// A header that is ready to be sent.
+/// What is to be known of a header that was put together.
 pub(super) struct Built {
-    pub(super) head: Bytes,
-    /// The URI in it.
-    pub(super) uri: Bytes,
+    /// Where in it the URI is.
+    pub(super) uri: Range<usize>,
     pub(super) is_head: bool,
     pub(super) upgrade: bool,
 }
 
-thread_local! {
-    /// Headers are put together here,
-    static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// and kept here until they are sent: the memory comes back then.
-    static HEADS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-}
-const HEADS_SIZE: usize = 64 * 1024;
-
 impl Sending {
-    /// Puts the header together.
-    pub(super) fn build(&self, r: &Request, asking: &Asking<'_>) -> Built {
-        // Variables may run code that sends requests of its own: nothing is borrowed meanwhile.
-        let mut out = TEXT.take();
-        out.clear();
-        write_method(r, asking, &mut out);
+    /// Puts the header together in `out`, which is empty.
+    pub(super) fn build(&self, r: &Request, asking: &Asking<'_>, out: &mut Vec<u8>) -> Built {
+        write_method(r, asking, out);
         let is_head = out.eq_ignore_ascii_case(b"HEAD");
         out.push(b' ');
         let start = out.len();
-        write_uri(r, asking, &mut out);
-        let end = out.len();
-        out.extend_from_slice(if asking.version >= Version::HTTP_11 {
-            b" HTTP/1.1\r\n"
+        write_uri(r, asking, out);
+        let uri = start..out.len();
+        let upgrade = if let Some(begin) = &self.begin {
+            out.extend_from_slice(begin);
+            self.lines.upgrade
         } else {
-            b" HTTP/1.0\r\n"
-        });
-        self.write_host(r, asking, &mut out);
-        let upgrade = self.write_lines(r, &mut out);
-        self.write_framing(r, asking.framing, &mut out);
+            out.extend_from_slice(version(asking.version));
+            self.write_host(r, asking, out);
+            self.write_lines(r, out)
+        };
+        self.write_framing(r, asking.framing, out);
         if asking.client_fields {
-            self.write_client_fields(r, &mut out);
+            self.write_client_fields(r, out);
         }
         out.extend_from_slice(b"\r\n");
-        let head = HEADS.with_borrow_mut(|heads| {
-            if heads.capacity() < out.len() {
-                heads.reserve(out.len().max(HEADS_SIZE));
-            }
-            heads.extend_from_slice(&out);
-            heads.split().freeze()
-        });
-        TEXT.replace(out);
-        let uri = head.slice(start..end);
         Built {
-            head,
             uri,
             is_head,
             upgrade,
+        }
+    }
+
+    /// Writes what is the same for all requests that go to `place`.
+    pub(super) fn fix(&mut self, place: &Place, asked: Version) {
+        let lines: &[u8] = match &self.lines.list[..] {
+            [] => &[],
+            [Line::Text(lines)] => lines,
+            _ => return,
+        };
+        if self.host.is_none() {
+            let host = &place.site.host;
+            self.begin = Some([version(asked), b"Host: ", host, b"\r\n", lines].concat());
         }
     }
 
@@ -211,6 +205,15 @@ impl Sending {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
+    }
+}
+
+/// The end of a request line.
+fn version(version: Version) -> &'static [u8] {
+    if version >= Version::HTTP_11 {
+        b" HTTP/1.1\r\n"
+    } else {
+        b" HTTP/1.0\r\n"
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `proxy_pass` names: a group, an address, or a name that is resolved when it is known.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use ngx_core::net::Addr;
 use ngx_core::net::addr::{Host, Target, split_uri};
 use ngx_core::script::{Template, Variables};
 
-use super::peers::{Peers, Threads};
+use super::peers::{Group, Threads};
 use super::state::Site;
 use super::upstream_block::{UPSTREAMS, Upstream};
 use crate::peer::Peer;
@@ -143,9 +144,9 @@ fn site(target: &Target) -> Site {
 
 /// Whom one request goes to.
 pub(super) struct Found {
-    pub(super) peers: Peers,
-    /// How logs call the group if none of its peers can be asked.
-    pub(super) name: Arc<str>,
+    pub(super) group: Rc<Group>,
+    /// What tells locations apart, for connections that are `local`.
+    pub(super) location: usize,
 }
 
 /// A target that is known, or a name that has to be resolved first.
@@ -162,14 +163,9 @@ impl Fixed {
 }
 
 pub(super) fn of_upstream(r: &Request, upstream: &Arc<Upstream>, location: usize) -> Option<Found> {
-    let peers = r
-        .generation()
-        .local::<Threads>()
-        .peers(upstream, location)?;
-    Some(Found {
-        peers,
-        name: Arc::clone(&upstream.name),
-    })
+    let threads = r.generation().local::<Threads>();
+    let group = threads.group(upstream)?;
+    Some(Found { group, location })
 }
 
 /// Evaluates a `proxy_pass` with variables.
@@ -215,11 +211,9 @@ pub(super) fn lookup(r: &Request, target: &Target, location: usize) -> Result<Lo
             });
         }
     };
-    let peers = r.generation().local::<Threads>().unnamed([Peer::new(addr)]);
-    Ok(Lookup::Found(Found {
-        peers,
-        name: name.into(),
-    }))
+    let threads = r.generation().local::<Threads>();
+    let group = threads.unnamed(name.into(), [Peer::new(addr)]);
+    Ok(Lookup::Found(Found { group, location }))
 }
 
 /// Asks the `resolver` of the location.
@@ -250,10 +244,11 @@ pub(super) async fn resolve(r: &Request, name: &str, port: u16) -> Result<Found,
     let peers = addrs
         .iter()
         .map(|&ip| Peer::new(SocketAddr::new(ip, port).into()));
-    let peers = r.generation().local::<Threads>().unnamed(peers);
+    let threads = r.generation().local::<Threads>();
     Ok(Found {
-        peers,
-        name: name.into(),
+        group: threads.unnamed(name.into(), peers),
+        // Their connections are not kept.
+        location: 0,
     })
 }
 

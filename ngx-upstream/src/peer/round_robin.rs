@@ -226,6 +226,21 @@ impl Drop for RoundRobinSession {
 }
 
 impl RoundRobinSession {
+    /// Begins another exchange; false, and nothing is done, if it is not with this balancer.
+    #[cfg(feature = "http")]
+    #[inline]
+    pub(crate) fn renew(&mut self, balancer: &RoundRobin) -> bool {
+        let is_same = Arc::ptr_eq(&self.at, &balancer.0);
+        if is_same {
+            if self.chosen.is_some() {
+                self.done(PeerOutcome::Unknown);
+            }
+            self.tried.clear();
+            self.tries = self.at.shared.up;
+        }
+        is_same
+    }
+
     /// Chooses the only server there is, if it may be asked. Its failures change nothing, so
     /// neither the clock nor the round is looked at.
     #[inline]

@@ -70,8 +70,8 @@ pub struct Http1(Box<Inner>);
 /// What an exchange is moved about with had better be small.
 #[derive(Debug)]
 struct Inner {
-    /// The head of the request, if it is one piece.
-    head: Bytes,
+    /// The head of the request, if it was written here: it goes out in front of the other.
+    front: Vec<u8>,
     request: Request,
     /// Bytes of the request body still allowed by its `Content-Length`.
     unsent: u64,
@@ -96,11 +96,11 @@ impl Http1 {
     /// An exchange of this request.
     pub fn new(request: Request) -> Self {
         Self(Box::new(Inner {
-            head: Bytes::new(),
+            front: Vec::new(),
             request,
             unsent: 0,
             parser: parser(),
-            fields: head::empty_fields(),
+            fields: Vec::with_capacity(head::FIELDS),
             keep_alive: false,
             has_length: false,
             rest: Rest::Length(0),
@@ -109,29 +109,39 @@ impl Http1 {
 }
 
 impl Http1 {
-    /// Sets up another exchange in the place of one that is over, or has not begun.
+    /// Sets up another exchange in the place of one that is over, or has not begun. What it answers
+    /// is empty and is to be filled with the head of the request.
     #[cfg(feature = "http")]
-    pub(crate) fn renew(&mut self, head: Bytes, body: Body, is_head: bool, upgrade: bool) {
+    pub(crate) fn renew(&mut self, body: Body) -> &mut Vec<u8> {
         let inner = &mut *self.0;
         inner.parser = parser();
-        if inner.fields.capacity() == 0 {
-            inner.fields = head::empty_fields();
-        }
         inner.fields.clear();
         inner.rest = Rest::Length(0);
-        inner.head = head;
         let request = &mut inner.request;
         if !request.head.is_empty() {
             request.head.clear();
         }
-        match body {
-            Body::None => request.body = Body::None,
-            body => request.body = body,
+        match (&request.body, body) {
+            (Body::None, Body::None) => {}
+            (_, body) => request.body = body,
         }
+        inner.front.clear();
+        inner.front.shrink_to(FRONT_MAX);
+        &mut inner.front
+    }
+
+    /// Says what is known of the head of the request.
+    #[cfg(feature = "http")]
+    pub(crate) fn announce(&mut self, is_head: bool, upgrade: bool) {
+        let request = &mut self.0.request;
         request.is_head = is_head;
         request.upgrade = upgrade;
     }
 }
+
+/// As long as the memory of a request's head is kept.
+#[cfg(feature = "http")]
+const FRONT_MAX: usize = 16 * 1024;
 
 impl Inner {
     fn framing(&self) -> Option<Framing> {
@@ -175,9 +185,6 @@ impl Protocol for Http1 {
     fn create_request(&mut self, out: &mut Chain) -> Result<(), ProtocolError> {
         self.0.set_unsent();
         let inner = &mut *self.0;
-        if !inner.head.is_empty() {
-            out.push(std::mem::take(&mut inner.head));
-        }
         if !inner.request.head.is_empty() {
             out.append(std::mem::take(&mut inner.request.head));
         }
@@ -188,6 +195,11 @@ impl Protocol for Http1 {
             self.output_filter(body, true, out)?;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn front(&self) -> &[u8] {
+        &self.0.front
     }
 
     fn reinit_request(&mut self) -> Result<(), ProtocolError> {
@@ -210,9 +222,11 @@ impl Protocol for Http1 {
             };
             let bytes = input.take(parsed.len);
             let framing = parsed.framing(self.0.request.is_head, &bytes, &self.0.fields);
-            let fields = std::mem::take(&mut self.0.fields);
-            let head = Head::new(bytes, parsed, fields, framing.map_err(invalid)?);
-            self.0.parser = parser();
+            let framing = framing.map_err(invalid)?;
+            let head = Head::new(bytes, parsed, &mut self.0.fields, framing);
+            if head.code() < 200 {
+                self.0.parser = parser();
+            }
             match head.code() {
                 101 if self.0.request.upgrade => return Ok(Step::Upgrade(head)),
                 101 => {

@@ -1,9 +1,12 @@
 //! Where hooks write.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use ngx_buf::{Buf, Chain};
 
 use super::Input;
+use crate::exchange::Signal;
 
 /// Fields that follow a body: name and value of each.
 pub type Trailers = Vec<(Bytes, Bytes)>;
@@ -12,12 +15,12 @@ pub type Trailers = Vec<(Bytes, Bytes)>;
 #[derive(Debug)]
 pub struct HeadSink<'a, H> {
     to_peer: &'a mut Chain,
-    interim: &'a mut Vec<H>,
+    queued: &'a mut VecDeque<Signal<H>>,
 }
 
 impl<'a, H> HeadSink<'a, H> {
-    pub(crate) fn new(to_peer: &'a mut Chain, interim: &'a mut Vec<H>) -> Self {
-        Self { to_peer, interim }
+    pub(crate) fn new(to_peer: &'a mut Chain, queued: &'a mut VecDeque<Signal<H>>) -> Self {
+        Self { to_peer, queued }
     }
 
     /// Queues bytes to the peer, behind what was queued before: a step of a handshake.
@@ -27,7 +30,7 @@ impl<'a, H> HeadSink<'a, H> {
 
     /// Hands out a head that is not the last one, such as HTTP's 103.
     pub fn interim(&mut self, head: H) {
-        self.interim.push(head);
+        self.queued.push_back(Signal::Interim(head));
     }
 }
 

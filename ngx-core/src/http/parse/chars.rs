@@ -100,14 +100,27 @@ pub(super) const fn hex_value(byte: u8) -> Option<u8> {
 /// needs a second look.
 #[inline]
 pub(super) fn find_control(buf: &[u8], from: usize) -> Option<usize> {
-    find_marked(buf, from, |word| below(word, 0x20) | equal(word, 0x7f))
+    find_marked(buf, from, |word| {
+        // DEL and one more is the high bit; what has it already is none.
+        let delete = (word & !HIGH) + ONES;
+        (delete | word.wrapping_sub(ONES * 0x20)) & !word
+    })
 }
 
 /// Offset of the first colon in `buf`, if it is where a field name of the usual length ends.
-#[inline]
+#[inline(never)]
 pub(super) fn find_colon(buf: &[u8]) -> Option<usize> {
     let name = buf.get(..USUAL_NAME).unwrap_or(buf);
     find_marked(name, 0, |word| equal(word, b':'))
+}
+
+/// Offset of the first colon in the words that a line begins with.
+#[inline(always)]
+pub(super) fn find_colon_in_words(words: &[[u8; 8]]) -> Option<usize> {
+    words.iter().enumerate().find_map(|(i, word)| {
+        let marks = equal(u64::from_le_bytes(*word), b':') & HIGH;
+        (marks != 0).then(|| i * 8 + marks.trailing_zeros() as usize / 8)
+    })
 }
 
 /// Offset of the first byte from `from` on that cannot stand inside of a path: a control character,

@@ -107,29 +107,20 @@ impl Known {
         }
     }
 
-    /// The field whose name is the first `len` bytes of `head`. As [`from_name`](Self::from_name),
-    /// but what is behind the name may be looked at too, which saves copying it.
+    /// The field whose name is the first `len` bytes of what begins with `front`. As
+    /// [`from_name`](Self::from_name), but needs no copy of the name.
     #[inline]
-    pub(super) fn in_front_of(head: &[u8], len: usize) -> Self {
-        let (Some(&first), Some(&last)) = (head.first(), head.get(len.wrapping_sub(1))) else {
+    pub(super) fn in_front(front: &Front, len: usize) -> Self {
+        let (Some(&first), Some(&last)) = (front.first(), front.get(len.wrapping_sub(1))) else {
             return Self::Other;
         };
 
         let slot = &SLOTS[slot(len, first, last)];
-        if slot.len != len {
-            return Self::Other;
+        if slot.len == len && slot.pattern.matches_front(front) {
+            slot.known
+        } else {
+            Self::Other
         }
-        match slot.pattern.matches_front(head, len) {
-            Some(true) => slot.known,
-            Some(false) => Self::Other,
-            None => Self::from_end(head.get(..len).unwrap_or_default()),
-        }
-    }
-
-    /// The field of a name that has too little behind it to be looked at in words.
-    #[cold]
-    fn from_end(name: &[u8]) -> Self {
-        Self::from_name(name)
     }
 
     /// The name as it is usually written; empty for [`Known::Other`].
@@ -236,6 +227,9 @@ struct Slot {
 /// The longest known name in words.
 const WORDS: usize = 3;
 
+/// As much of a line as its name takes, if it is a known one.
+pub(super) type Front = [u8; WORDS * 8];
+
 /// A name in lower case, eight bytes to a word, and the bits that count: not those behind the
 /// name, nor those in which upper-case letters differ.
 #[derive(Clone, Copy)]
@@ -271,33 +265,27 @@ impl Pattern {
 
     /// Whether this is the name, in any case of letters; the lengths are equal.
     fn matches(&self, name: &[u8]) -> bool {
-        let mut padded = [0; WORDS * 8];
+        let mut padded: Front = [0; WORDS * 8];
         let Some(front) = padded.get_mut(..name.len()) else {
             return false;
         };
         front.copy_from_slice(name);
 
-        let (words, _) = padded.as_chunks::<8>();
-        words.iter().enumerate().all(|(i, word)| self.has(i, word))
+        self.matches_front(&padded)
     }
 
-    /// The same for the first `len` bytes of `head`, if so much is behind them that they can be
-    /// looked at in whole words.
-    #[inline]
-    fn matches_front(&self, head: &[u8], len: usize) -> Option<bool> {
-        if len <= 8 {
-            return head.first_chunk().map(|word| self.has(0, word));
-        }
-        let words = head.first_chunk::<{ WORDS * 8 }>()?.as_chunks::<8>().0;
-        Some(words.iter().enumerate().all(|(i, word)| self.has(i, word)))
-    }
-
-    #[inline]
-    fn has(&self, at: usize, word: &[u8; 8]) -> bool {
-        let (Some(lower), Some(care)) = (self.lower.get(at), self.care.get(at)) else {
-            return false;
-        };
-        (u64::from_le_bytes(*word) ^ lower) & care == 0
+    /// The same for a name with something behind it, which does not count.
+    #[inline(always)]
+    fn matches_front(&self, front: &Front) -> bool {
+        let (words, _) = front.as_chunks::<8>();
+        let patterns = self.lower.iter().zip(&self.care);
+        let differ = words
+            .iter()
+            .zip(patterns)
+            .fold(0, |differ, (word, (lower, care))| {
+                differ | (u64::from_le_bytes(*word) ^ lower) & care
+            });
+        differ == 0
     }
 }
 
@@ -332,6 +320,10 @@ static SLOTS: [Slot; SLOT_COUNT] = {
 mod tests {
     use super::*;
 
+    fn front(line: &[u8]) -> Front {
+        std::array::from_fn(|at| line.get(at).copied().unwrap_or(0))
+    }
+
     #[test]
     fn every_name_is_recognised_in_any_case() {
         for (&known, &name) in Known::ALL.iter().zip(Known::NAMES).skip(1) {
@@ -345,13 +337,10 @@ mod tests {
                 known
             );
             assert_eq!(known.name(), name);
-            for behind in ["", ": a", ": and a value"] {
-                let head = format!("{name}{behind}");
-                assert_eq!(Known::in_front_of(head.as_bytes(), name.len()), known);
-                assert_eq!(
-                    Known::in_front_of(head.as_bytes(), name.len() + 1),
-                    Known::Other
-                );
+            for behind in ["", ": a", ": and a value that goes on"] {
+                let front = front(&format!("{name}{behind}").into_bytes());
+                assert_eq!(Known::in_front(&front, name.len()), known);
+                assert_eq!(Known::in_front(&front, name.len() + 1), Known::Other);
             }
         }
     }
@@ -369,8 +358,8 @@ mod tests {
             b"\xff\xff",
         ] {
             assert_eq!(Known::from_name(name), Known::Other, "{name:?}");
-            let head = [name, b": and a value"].concat();
-            assert_eq!(Known::in_front_of(&head, name.len()), Known::Other);
+            let front = front(&[name, b": and a value"].concat());
+            assert_eq!(Known::in_front(&front, name.len()), Known::Other);
         }
     }
 }

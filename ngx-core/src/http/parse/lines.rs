@@ -153,6 +153,14 @@ impl Lines {
         Ok(())
     }
 
+    /// As [`count`](Self::count) for lines that take `len` bytes together, if they all lie in the
+    /// buffer that is begun.
+    #[inline]
+    pub(super) fn count_together(&mut self, len: usize) -> Option<()> {
+        self.room = self.room.checked_sub(len)?;
+        Some(())
+    }
+
     /// Whether nothing was looked at yet.
     pub(super) const fn is_fresh(&self) -> bool {
         self.at == 0

@@ -7,10 +7,11 @@
 //! the same; tests hold the two against each other.
 
 use super::chars::{
-    NAME, NameByte, find_args_end, find_colon, find_control, find_path_end, first_bytes, same,
+    NAME, NameByte, find_args_end, find_colon, find_colon_in_words, find_control, find_path_end,
+    first_bytes, same,
 };
 use super::header::FieldRange;
-use super::known::{Known, KnownSet};
+use super::known::{Front, Known, KnownSet};
 use super::lines::Lines;
 use super::method::Method;
 use super::request_line::{RequestLine, Version};
@@ -61,18 +62,19 @@ pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines
 
 /// A status line at the front of `buf`, and where the fields begin.
 pub(super) fn status_line(buf: &[u8], lines: &mut Lines) -> Option<(StatusLine, usize)> {
-    let version = match buf.first_chunk::<9>()? {
-        b"HTTP/1.1 " => Version::HTTP_11,
-        b"HTTP/1.0 " => Version::HTTP_10,
+    let version = match buf.first_chunk::<8>()? {
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
         _ => return None,
     };
     let &[
+        b' ',
         a @ b'1'..=b'9',
         b @ b'0'..=b'9',
         c @ b'0'..=b'9',
         b' ' | b'\r',
         ..,
-    ] = buf.get(9..)?
+    ] = buf.get(8..)?
     else {
         return None;
     };
@@ -92,37 +94,31 @@ pub(super) fn status_line(buf: &[u8], lines: &mut Lines) -> Option<(StatusLine, 
 
 /// The fields from `at` on, and how long the head is with the empty line behind them.
 pub(super) fn fields(
-    (buf, mut at): (&[u8], usize),
+    (buf, begin): (&[u8], usize),
     lines: &mut Lines,
     rules: &Rules,
     fields: &mut Vec<FieldRange>,
 ) -> Option<(KnownSet, usize)> {
     let mut seen = KnownSet::EMPTY;
-    loop {
-        let rest = buf.get(at..)?;
-        if let [b'\r', b'\n', ..] = rest {
-            return Some((seen, at + 2));
-        }
-        let colon = find_colon(rest)?;
-        let known = Known::in_front_of(rest, colon);
-        if known == Known::Other && !is_good(rest.get(..colon)?) {
-            return None;
-        }
-        let mut start = colon + 1;
-        while let Some(b' ' | b'\t') = rest.get(start) {
-            start += 1;
-        }
+    let mut at = begin;
+    let before = fields.len();
+    let mut rest = buf.get(begin..)?;
+    let mut is_end = rest.starts_with(b"\r\n");
+    while !is_end {
+        let (known, colon) = name(rest)?;
+        let start = value_start(rest, colon + 1)?;
         let end = find_control(rest, start)?;
-        let [b'\r', b'\n', ..] = rest.get(end..)? else {
-            return None;
+        let last = match rest.get(end - 1) {
+            Some(b' ' | b'\t') => value_end(rest, start, end),
+            _ => end,
         };
-        lines.count(end + 2).ok()?;
-        let mut last = end;
-        while last > start
-            && let Some(b' ' | b'\t') = rest.get(last - 1)
-        {
-            last -= 1;
+        // The next line, or the empty one, begins behind the end of this one.
+        rest = rest.get(end..)?;
+        let behind = u32::from_le_bytes(*rest.first_chunk()?);
+        if behind as u16 != LINE_END {
+            return None;
         }
+        is_end = (behind >> 16) as u16 == LINE_END;
         if fields.len() >= rules.most || !seen.insert(known) && (rules.is_single)(known) {
             return None;
         }
@@ -132,7 +128,81 @@ pub(super) fn fields(
             known,
         });
         at += end + 2;
+        rest = rest.get(2..)?;
     }
+    // Most heads lie in one buffer: their lines need not be counted one by one.
+    if lines.count_together(at - begin).is_none() {
+        let starts = fields
+            .get(before..)?
+            .iter()
+            .map(|field| field.name.start as usize);
+        let ends = starts.clone().skip(1).chain([at]);
+        for (start, end) in starts.zip(ends) {
+            lines.count(end - start).ok()?;
+        }
+    }
+    Some((seen, at + 2))
+}
+
+const LINE_END: u16 = u16::from_le_bytes(*b"\r\n");
+
+/// Where the value begins that is behind a colon: mostly there is one space.
+#[inline(always)]
+fn value_start(line: &[u8], at: usize) -> Option<usize> {
+    match line.get(at..)?.first_chunk()? {
+        [b' ', first] if *first > b' ' => Some(at + 1),
+        _ => Some(skip_blanks(line, at)),
+    }
+}
+
+#[inline(never)]
+fn skip_blanks(line: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t') = line.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Where a value ends that has blanks behind it.
+#[inline(never)]
+fn value_end(line: &[u8], start: usize, mut end: usize) -> usize {
+    while end > start
+        && let Some(b' ' | b'\t') = line.get(end - 1)
+    {
+        end -= 1;
+    }
+    end
+}
+
+/// The name that a line begins with, and its length.
+#[inline(always)]
+fn name(line: &[u8]) -> Option<(Known, usize)> {
+    let padded;
+    let front: &Front = if let Some(front) = line.first_chunk() {
+        front
+    } else {
+        padded = pad(line);
+        &padded
+    };
+    let colon = match find_colon_in_words(front.as_chunks().0) {
+        Some(colon) => colon,
+        None => find_colon(line)?,
+    };
+    let known = Known::in_front(front, colon);
+    if known == Known::Other && !is_good(line.get(..colon)?) {
+        return None;
+    }
+    Some((known, colon))
+}
+
+/// The end of a head: nothing else is as short.
+#[inline(never)]
+fn pad(line: &[u8]) -> Front {
+    let mut padded = Front::default();
+    for (to, from) in padded.iter_mut().zip(line) {
+        *to = *from;
+    }
+    padded
 }
 
 /// One of the usual methods, with a space and a slash behind it; and the length of its name.
@@ -186,6 +256,7 @@ fn has_odd(near: &[u8; 9]) -> u64 {
 }
 
 /// Whether it is a name of letters, digits and `-` alone.
+#[inline(never)]
 fn is_good(name: &[u8]) -> bool {
     !name.is_empty()
         && name

@@ -1,9 +1,9 @@
 use super::*;
 
-type Used = Box<Parts<Http1, DuplexStream>>;
+type Used = Driver<Http1, RoundRobinSession, Wire>;
 
 /// One exchange in these parts, with a backend that says this and closes.
-async fn exchange(parts: Used, body: Body, answer: &[u8]) -> (Used, Collector, Report) {
+async fn exchange(driver: Used, body: Body, answer: &[u8]) -> (Used, Collector, Report) {
     let (wire, mut backends) = wire(&[]);
     let mut client = Collector {
         upload: VecDeque::from([Chain::from(Buf::from("up"))]),
@@ -14,19 +14,25 @@ async fn exchange(parts: Used, body: Body, answer: &[u8]) -> (Used, Collector, R
         idempotent: true,
     };
     let settings = Arc::new(Settings::default());
-    let mut parts = parts;
-    let head = bytes::Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n");
-    parts.renew(&settings).renew(head, body, false, true);
-    let mut driver = Driver::of_parts(parts, (balance(&["a"]), wire), settings, nature);
+    let mut driver = driver;
+    let (session, connector) = driver.peers();
+    *session = balance(&["a"]);
+    *connector = wire;
+    let protocol = driver.renew(&settings, nature);
+    let head = b"GET / HTTP/1.1\r\n\r\n";
+    protocol.renew(body).extend_from_slice(head);
+    protocol.announce(false, true);
     let backend = async { drop(serve(&mut backends, answer).await) };
     let (report, ()) = tokio::join!(driver.run(&mut client), backend);
-    (driver.into_parts(), client, report)
+    driver.rest();
+    (driver, client, report)
 }
 
 /// However an exchange ends, the next one in its parts knows nothing of it.
 #[tokio::test(start_paused = true)]
 async fn parts_serve_one_exchange_after_the_other() {
-    let mut parts = Parts::new(get(), &Settings::default());
+    let settings = Settings::default();
+    let mut parts = Driver::new(get(), balance(&[]), wire(&[]).0, settings);
     let endings: [(&[u8], Body); 6] = [
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",

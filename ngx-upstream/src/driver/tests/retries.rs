@@ -55,7 +55,7 @@ async fn without_a_live_peer() {
 
 #[tokio::test(start_paused = true)]
 async fn every_wait_has_its_timeout() {
-    let timeouts = crate::timeouts::Timeouts {
+    let timeouts = Timeouts {
         connect: Duration::from_secs(1),
         send: Duration::from_secs(2),
         read: Duration::from_secs(3),

@@ -1,17 +1,18 @@
 //! The head of a response.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use ngx_core::http::parse::{FieldRange, Known, ResponseFraming, ResponseHead, Span, Version};
+use ngx_core::http::parse::{
+    FieldRange, Known, KnownSet, ResponseFraming, ResponseHead, Span, Version,
+};
 
-/// Status line and fields of a response, in the memory they were read into. A clone shares them.
+/// Status line and fields of a response, in the memory they were read into.
 #[derive(Clone, Debug)]
-pub struct Head(Arc<Shared>);
+pub struct Head(Box<Inner>);
 
-#[derive(Debug)]
-struct Shared {
+#[derive(Clone, Debug)]
+struct Inner {
     bytes: Bytes,
     parsed: ResponseHead,
     fields: Vec<FieldRange>,
@@ -19,32 +20,14 @@ struct Shared {
 }
 
 thread_local! {
-    /// Lists of heads that are gone, for others.
-    static SPARE: RefCell<Vec<Vec<FieldRange>>> = const { RefCell::new(Vec::new()) };
+    /// The memory of heads that are gone, for others. Their lists of fields are empty.
+    static SPARE: RefCell<Vec<Head>> = const { RefCell::new(Vec::new()) };
 }
-const SPARE_MAX: usize = 16;
+const SPARE_MAX: usize = 64;
 /// As long as a list is kept.
 const FIELDS_MAX: usize = 64;
-
-/// An empty list of fields.
-pub(super) fn empty_fields() -> Vec<FieldRange> {
-    let spare = SPARE.with_borrow_mut(Vec::pop);
-    spare.unwrap_or_else(|| Vec::with_capacity(16))
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.clear();
-        // The thread may be ending.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_MAX && fields.capacity() <= FIELDS_MAX {
-                spare.push(fields);
-            }
-        });
-    }
-}
+/// As long as a list is at first.
+pub(super) const FIELDS: usize = 16;
 
 /// A field of a [`Head`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,18 +42,42 @@ pub struct Field<'a> {
 }
 
 impl Head {
+    /// A head with these `fields`, in place of which an empty list is left.
+    #[inline]
     pub(super) fn new(
         bytes: Bytes,
         parsed: ResponseHead,
-        fields: Vec<FieldRange>,
+        fields: &mut Vec<FieldRange>,
         framing: ResponseFraming,
     ) -> Self {
-        Self(Arc::new(Shared {
+        if let Some(mut head) = SPARE.with_borrow_mut(Vec::pop) {
+            let inner = &mut *head.0;
+            std::mem::swap(&mut inner.fields, fields);
+            inner.bytes = bytes;
+            inner.parsed = parsed;
+            inner.framing = framing;
+            return head;
+        }
+        Self(Box::new(Inner {
             bytes,
             parsed,
-            fields,
+            fields: std::mem::replace(fields, Vec::with_capacity(FIELDS)),
             framing,
         }))
+    }
+
+    /// Keeps the memory of a head that nobody needs any more, for others.
+    #[cfg(feature = "http")]
+    pub(crate) fn recycle(mut self) {
+        self.0.bytes = Bytes::new();
+        self.0.fields.clear();
+        // The thread may be ending.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX && self.0.fields.capacity() <= FIELDS_MAX {
+                spare.push(self);
+            }
+        });
     }
 
     /// The status: 100 to 999.
@@ -119,6 +126,12 @@ impl Head {
             })
     }
 
+    /// Whether there is a field of one of these names.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_any(&self, names: KnownSet) -> bool {
+        self.0.parsed.seen.meets(names)
+    }
+
     /// The first field of this name.
     pub fn field(&self, known: Known) -> Option<Field<'_>> {
         if known != Known::Other && !self.0.parsed.seen.contains(known) {
@@ -161,10 +174,12 @@ impl Head {
     }
 
     fn says_close(&self) -> bool {
+        let is_close = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"close");
         self.fields_of(|known| known == Known::Connection)
-            .filter(|field| !field.value.eq_ignore_ascii_case(b"keep-alive"))
-            .flat_map(|field| field.value.split(|&b| b == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+            .any(|field| {
+                // As most say it.
+                field.value != b"keep-alive" && field.value.split(|&b| b == b',').any(is_close)
+            })
     }
 
     fn slice(&self, span: Span) -> Bytes {
