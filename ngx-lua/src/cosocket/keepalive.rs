@@ -12,9 +12,8 @@ use tokio::task::AbortHandle;
 use super::idle::{Closed, Idle, watch};
 use super::link::Link;
 use super::receive::whole;
-use super::socket::Socket;
+use super::kept::this;
 use super::target::Target;
-use super::timeouts::millis;
 use super::{done, refuse};
 use crate::ffi::{Call, Raise, Reply, Value};
 
@@ -167,8 +166,13 @@ impl NamedPool {
 
     /// A place for one more connection, without waiting.
     pub(super) fn place(self: &Rc<Self>) -> Slot {
+        Rc::clone(self).into_place()
+    }
+
+    /// As [`place`](Self::place), for who has no other use for the pool.
+    pub(super) fn into_place(self: Rc<Self>) -> Slot {
         self.active.set(self.active.get() + 1);
-        Slot(Rc::clone(self))
+        Slot(self)
     }
 
     /// Whether a new connection has to wait for a place, behind those who wait already. The error is
@@ -280,10 +284,10 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 1 to 3 arguments (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let timeout = match given(call, 2)? {
         Some(millis) => kept_for(millis),
-        None => millis(call.lane().run().socket_defaults().keepalive_timeout),
+        None => call.lane().run().socket_defaults().keepalive_timeout,
     };
     let size = match given(call, 3)? {
         Some(size) => size.trunc(),
@@ -320,7 +324,7 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if engine.is_exiting() {
         ngx_core::debug!("lua tcp socket set keepalive while process exiting, closing connection");
         socket.close();
-        return Ok(done());
+        return Ok(done(call));
     }
     let Some(pool) = socket.pool(engine.pools()) else {
         return Ok(refuse("key not found"));
@@ -343,7 +347,7 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     // Only now, so that who waits for the place finds the connection.
     socket.close();
     pool.tidy();
-    Ok(done())
+    Ok(done(call))
 }
 
 /// `count, err = tcpsock:getreusedtimes()`
@@ -353,7 +357,7 @@ pub(super) fn reused_times(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 1 argument (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let Some(link) = socket.link().filter(|_| socket.is_open()) else {
         return Ok(refuse("closed"));
     };

@@ -8,6 +8,7 @@ use ngx_core::error::errno;
 
 use super::link::{Link, Way};
 use super::pattern::{Pattern, Verdict};
+use super::kept::this;
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
@@ -21,10 +22,10 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Err(message.into());
     }
     ngx_core::debug!("lua tcp socket calling receive() method");
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let link = match ready(call, &socket)? {
         Ok(link) => link,
-        Err(reply) => return Ok(reply),
+        Err(why) => return Ok(refuse(why)),
     };
     let pattern = if n == 1 {
         Pattern::line()
@@ -49,10 +50,10 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 2 arguments (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let link = match ready(call, &socket)? {
         Ok(link) => link,
-        Err(reply) => return Ok(reply),
+        Err(why) => return Ok(refuse(why)),
     };
     let max = call.number(2).filter(|max| *max >= 1.0);
     let max = max.ok_or_else(|| Raise::Argument(2, "bad max argument".into()))?;
@@ -65,19 +66,19 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// The connection of a socket that may be read now, or what to answer.
 pub(super) fn ready(
     call: &Call<'_>,
-    socket: &Rc<Socket>,
-) -> Result<Result<Rc<Link>, Reply>, Raise> {
+    socket: &Socket,
+) -> Result<Result<Rc<Link>, &'static str>, Raise> {
     let Some(link) = socket.link().filter(|_| !socket.read_closed.get()) else {
         if call.lane().run().socket_defaults().log_errors {
             socket.log("attempt to receive data on a closed socket");
         }
-        return Ok(Err(refuse("closed")));
+        return Ok(Err("closed"));
     };
     socket.check_owner(call)?;
-    if let Some(busy) = socket.busy_with(&[Task::Connecting, Task::Reading]) {
-        return Ok(Err(refuse(busy)));
+    match socket.busy_with(&[Task::Connecting, Task::Reading]) {
+        Some(busy) => Ok(Err(busy)),
+        None => Ok(Ok(link)),
     }
-    Ok(Ok(link))
 }
 
 /// Reads until the pattern has what it wants, at once if it can be.
@@ -88,7 +89,7 @@ pub(super) fn read(
     mut pattern: Pattern,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
-    let timeout = socket.timeouts.read.get();
+    let timeout = socket.timeouts.read(call.lane().run());
     ngx_core::debug!("lua tcp socket read timeout: {timeout}");
     if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
         return Ok(Reply::Value(pattern.into_value(&link)));
@@ -101,7 +102,7 @@ pub(super) fn read(
             Turn::Wait => break,
             Turn::Over(end) => {
                 log_end(socket, &end, log_errors);
-                return Ok(Reply::Values(finish(socket, &link, pattern, end)));
+                return Ok(Reply::of(finish(socket, &link, pattern, end)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What Lua keeps for a request.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -38,19 +38,15 @@ pub(crate) struct State {
     /// `ngx.arg`
     pub(super) arg: RefCell<Arg>,
     /// What ends with the request: its sockets.
-    pub(crate) endings: OnceCell<Rc<Endings>>,
+    pub(crate) endings: Endings,
     /// The VM of this request alone (`lua_code_cache off`).
     pub(super) vm: RefCell<Option<Rc<Vm>>>,
 }
 
 impl Reused for State {
     fn forget(&mut self) {
-        let endings = std::mem::take(&mut self.endings);
-        if let Some(endings) = endings.get() {
-            endings.end();
-        }
+        self.endings.end();
         *self = Self::default();
-        self.endings = endings;
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Run {
     /// What sockets begin with, once somebody has asked.
     socket_defaults: OnceCell<Defaults>,
     /// What ends with the run, if it works for no request.
-    endings: OnceCell<Rc<Endings>>,
+    endings: Endings,
 }
 
 /// Whether a run may wait.
@@ -71,15 +71,20 @@ enum OnAbort {
 /// What has to end with a run, or with the request that runs work for.
 #[derive(Default)]
 pub(crate) struct Endings {
-    all: RefCell<SmallVec<[Weak<dyn Ending>; 2]>>,
-    /// How often there was an end: one after another may have this.
-    turn: Cell<u64>,
+    /// What belongs to it, and is kept for it.
+    own: RefCell<SmallVec<[Rc<dyn Ending>; 2]>>,
+    /// What scripts keep and it uses.
+    adopted: RefCell<Vec<Weak<dyn Ending>>>,
 }
+
+/// Tells endings apart: what knows one of these is told when they are over. The default is nobody's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EndingsId(usize);
 
 /// Something that must not outlive the run or request that made it.
 pub(crate) trait Ending {
-    /// Its time is over.
-    fn end(&self);
+    /// The time of `of` is over.
+    fn end(self: Rc<Self>, of: EndingsId);
 }
 
 impl Run {
@@ -100,7 +105,7 @@ impl Run {
             exited: Cell::new(false),
             heritage: purpose.heritage,
             socket_defaults: OnceCell::new(),
-            endings: OnceCell::new(),
+            endings: Endings::default(),
         }
     }
 
@@ -140,7 +145,7 @@ impl Run {
         *exited.get_mut() = false;
         *heritage = None;
         let _defaults = socket_defaults.take();
-        let _ended = endings.take();
+        endings.end();
     }
 
     pub(crate) fn engine(&self) -> &Rc<Engine> {
@@ -213,12 +218,13 @@ impl Run {
 
     /// What ends with the request that the run works for, else with the run. Sockets belong to it:
     /// what has the same one may use them.
-    pub(crate) fn endings(&self) -> &Rc<Endings> {
+    #[inline]
+    pub(crate) fn endings(&self) -> &Endings {
         #[cfg(feature = "http")]
         if let Some(guest) = &self.guest {
-            return guest.state.endings.get_or_init(Rc::default);
+            return &guest.state.endings;
         }
-        self.endings.get_or_init(Rc::default)
+        &self.endings
     }
 
     /// What sockets begin with here.
@@ -304,16 +310,20 @@ impl Run {
                 light.end();
             }
         }
-        if let Some(endings) = self.endings.get() {
-            endings.end();
-        }
+        self.endings.end();
     }
 }
 
 impl Endings {
+    /// Who this is for what it has adopted or keeps.
+    #[inline]
+    pub(crate) fn id(&self) -> EndingsId {
+        EndingsId(std::ptr::from_ref(self).addr())
+    }
+
     /// Ends `thing` with the others, if somebody still has it then.
     pub(crate) fn adopt(&self, thing: Weak<dyn Ending>) {
-        let mut all = self.all.borrow_mut();
+        let mut all = self.adopted.borrow_mut();
         // A run that goes on for days must not remember all sockets that it ever had.
         if all.len() == all.capacity() {
             all.retain(|thing| thing.strong_count() > 0);
@@ -321,20 +331,30 @@ impl Endings {
         all.push(thing);
     }
 
-    /// Which one of those has this now.
-    pub(crate) fn turn(&self) -> u64 {
-        self.turn.get()
+    /// Keeps `thing`, and ends it with the others.
+    pub(crate) fn keep(&self, thing: Rc<dyn Ending>) {
+        self.own.borrow_mut().push(thing);
     }
 
-    /// Ends all that was adopted; what is adopted from now on belongs to another.
+    /// How many things it keeps.
+    pub(crate) fn kept(&self) -> usize {
+        self.own.borrow().len()
+    }
+
+    /// Ends all that was adopted or kept.
+    #[inline]
     pub(crate) fn end(&self) {
-        self.turn.set(self.turn.get() + 1);
-        if self.all.borrow().is_empty() {
-            return;
+        if !self.own.borrow().is_empty() {
+            let own = self.own.take();
+            for thing in own {
+                thing.end(self.id());
+            }
         }
-        let all = std::mem::take(&mut *self.all.borrow_mut());
-        for thing in all.iter().filter_map(Weak::upgrade) {
-            thing.end();
+        if !self.adopted.borrow().is_empty() {
+            let adopted = self.adopted.take();
+            for thing in adopted.iter().filter_map(Weak::upgrade) {
+                thing.end(self.id());
+            }
         }
     }
 }

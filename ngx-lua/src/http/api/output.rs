@@ -36,7 +36,7 @@ fn say(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
     let guest = allowed(call, WAITING)?;
-    if let Some(why) = is_over(&guest) {
+    if let Some(why) = is_over(guest) {
         return refuse(why);
     }
     // Taken out: the header may have Lua of its own run.
@@ -53,7 +53,7 @@ fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
     match sent {
         Ok(flow) => {
             keep_moving(call, flow);
-            done()
+            done(call)
         }
         Err(_) => refuse(BROKEN),
     }
@@ -91,6 +91,17 @@ const PIECE_MAX: usize = 4 * 1024;
 
 /// Puts the arguments into `block`, or into memory of their own, which is the answer then.
 fn gather(call: &Call<'_>, newline: bool, block: &mut BytesMut) -> Result<Option<BytesMut>, Raise> {
+    // As a rule, it is one string.
+    if let Some(text) = call.only_string()
+        && text.len() < PIECE_MAX
+    {
+        block.reserve(text.len() + 1);
+        block.put_slice(text);
+        if newline {
+            block.put_u8(b'\n');
+        }
+        return Ok(None);
+    }
     let expected = call.text_len() + usize::from(newline);
     if expected > PIECE_MAX {
         let mut own = BytesMut::with_capacity(expected);
@@ -123,7 +134,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let wait = call.boolean(1);
     let guest = allowed(call, WAITING)?;
-    if let Some(why) = is_over(&guest) {
+    if let Some(why) = is_over(guest) {
         return refuse(why);
     }
     let answer = &guest.state.answer;
@@ -137,7 +148,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
     match guest.flush() {
         Err(_) => refuse(BROKEN),
         Ok(Flow::Again) if wait => {
-            let run = Rc::clone(call.lane().run());
+            let (run, guest) = (Rc::clone(call.lane().run()), guest.clone());
             sched::wait(call, async move {
                 let _back = HandBack(run);
                 let r = &guest.request;
@@ -154,7 +165,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         Ok(flow) => {
             keep_moving(call, flow);
-            done()
+            done(call)
         }
     }
 }
@@ -183,7 +194,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
     match guest.end() {
         Ok(flow) => {
             keep_moving(call, flow);
-            done()
+            done(call)
         }
         Err(_) => refuse(BROKEN),
     }
@@ -193,7 +204,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn send_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let guest = allowed(call, WAITING)?;
     match guest.send_header() {
-        Ok(()) => done(),
+        Ok(()) => done(call),
         Err(_) => refuse(BROKEN),
     }
 }
