@@ -290,7 +290,7 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         None => call.lane().run().socket_defaults().keepalive_timeout,
     };
     let size = match given(call, 3)? {
-        Some(size) => size.trunc(),
+        Some(size) => size,
         None => {
             let default = call.lane().run().socket_defaults().pool_size;
             // Small: a number of connections.
@@ -332,7 +332,7 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let pool = match pool {
         Ok(pool) => pool,
         Err(_) if size < 1.0 => {
-            let message = format!("bad \"pool_size\" option value: {size}");
+            let message = format!("bad \"pool_size\" option value: {}", size.trunc());
             return Err(Raise::Argument(n, message.into()));
         }
         Err(name) => engine.pools().make(&name, whole(size), None),

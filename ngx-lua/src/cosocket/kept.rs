@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::receive::whole;
 use super::socket::Socket;
 use crate::ffi::{Call, Inside, Raise};
 use crate::sched::Endings;
@@ -31,12 +30,13 @@ struct Place {
     socket: Option<Rc<Socket>>,
 }
 
-/// A number says where a socket is, above these bits whose turn it is there, and above all that it is
-/// the number of a socket: it has 52 bits, as a number of Lua may.
+/// The bits of the number 2^52, which is the first one of a socket, and those of its exponent: with
+/// them, the other bits count. No number that scripts have for another reason is as large.
+const FIRST: u64 = 0x433 << 52;
+/// The lowest bits say where a socket is, those above whose turn it is there.
 const PLACE_BITS: u32 = 18;
 const PLACES_MAX: usize = 1 << PLACE_BITS;
-const TURN_BITS: u32 = 26;
-const MARK: u64 = 0xa5;
+const TURN_MAX: u64 = FIRST >> PLACE_BITS | ((1 << (52 - PLACE_BITS)) - 1);
 /// A run that goes on for days may make sockets all the time. More than these are Lua's to collect.
 const MOST: usize = 8;
 /// A burst must not be kept for ever.
@@ -50,7 +50,7 @@ impl Sockets {
             Some(at) => at,
             None if places.all.len() < PLACES_MAX => {
                 places.all.push(Place {
-                    turn: MARK << TURN_BITS,
+                    turn: FIRST >> PLACE_BITS,
                     socket: None,
                 });
                 u32::try_from(places.all.len() - 1).ok()?
@@ -62,18 +62,16 @@ impl Sockets {
         let socket = Rc::clone(place.socket.get_or_insert_with(make));
         socket.kept_by.set(endings.id());
         endings.keep(Rc::<Socket>::clone(&socket));
-        let number = (place.turn << PLACE_BITS) | u64::from(at);
-        #[expect(clippy::cast_precision_loss, reason = "of 52 bits")]
-        Some((number as f64, socket))
+        let number = f64::from_bits((place.turn << PLACE_BITS) | u64::from(at));
+        Some((number, socket))
     }
 
     /// The socket of that number, unless it has ended.
     #[inline]
     fn find(&self, number: f64) -> Option<Rc<Socket>> {
-        let number = whole(number) as u64;
+        let number = number.to_bits();
         let places = self.0.borrow();
-        let at = usize::try_from(number).ok()? & (PLACES_MAX - 1);
-        let place = places.all.get(at)?;
+        let place = places.all.get(number as usize & (PLACES_MAX - 1))?;
         let is_it = place.turn == number >> PLACE_BITS;
         place.socket.as_ref().filter(|_| is_it).cloned()
     }
@@ -85,8 +83,10 @@ impl Sockets {
         let Some(place) = places.all.get_mut(at as usize) else {
             return;
         };
-        let next = (place.turn + 1) & ((1 << TURN_BITS) - 1);
-        place.turn = MARK << TURN_BITS | next;
+        place.turn = match place.turn {
+            TURN_MAX => FIRST >> PLACE_BITS,
+            turn => turn + 1,
+        };
         let alone = place.socket.as_mut().and_then(Rc::get_mut);
         match alone {
             Some(socket) if places.free.len() < SPARE_MAX => socket.renew(),
@@ -122,7 +122,7 @@ pub(super) fn this(call: &Call<'_>) -> Result<Rc<Socket>, Raise> {
 /// What was kept by a request that is over begins anew for this one.
 #[cold]
 fn anew(call: &Call<'_>, number: f64) -> Result<Rc<Socket>, Raise> {
-    if whole(number) as u64 >> (PLACE_BITS + TURN_BITS) != MARK {
+    if number.to_bits() >> 52 != FIRST >> 52 {
         return Err(Raise::Argument(1, "socket expected".into()));
     }
     let sockets = call.lane().engine().sockets();

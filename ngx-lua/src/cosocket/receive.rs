@@ -33,10 +33,10 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         if size < 0.0 || size.is_nan() {
             return Err(Raise::Argument(2, "bad number argument".into()));
         }
-        if size.trunc() == 0.0 {
-            return Ok(Reply::Value("".into()));
+        match whole(size) {
+            0 => return Ok(Reply::Value("".into())),
+            size => Pattern::size(size),
         }
-        Pattern::size(whole(size))
     } else {
         by_name(call)?
     };
@@ -89,12 +89,12 @@ pub(super) fn read(
     mut pattern: Pattern,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
-    let timeout = socket.timeouts.read(call.lane().run());
-    ngx_core::debug!("lua tcp socket read timeout: {timeout}");
+    let run = call.lane().run();
+    ngx_core::debug!("lua tcp socket read timeout: {}", socket.timeouts.read(run));
     if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
         return Ok(Reply::Value(pattern.into_value(&link)));
     }
-    let defaults = call.lane().run().socket_defaults();
+    let defaults = run.socket_defaults();
     let (buffer_size, log_errors) = (defaults.buffer_size.max(1), defaults.log_errors);
     for _ in 0..READS_AT_ONCE {
         match turn(&link, &mut pattern, buffer_size) {
@@ -110,8 +110,9 @@ pub(super) fn read(
     let reading = Reading {
         pattern,
         buffer_size,
-        timeout,
+        timeout: socket.timeouts.read(run),
         log_errors,
+        is_asked: false,
         is_timed: false,
         link,
         busy,
@@ -127,6 +128,8 @@ pub(super) struct Reading {
     buffer_size: usize,
     timeout: u64,
     log_errors: bool,
+    /// The connection was asked to tell when there is something to read.
+    is_asked: bool,
     /// The deadline is set for this part.
     is_timed: bool,
     link: Rc<Link>,
@@ -155,6 +158,15 @@ impl Waits for Socket {
 
 impl Reading {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Values> {
+        // It has told, as a rule: there is something to read.
+        if self.is_asked && !self.link.is_lent() {
+            match turn(&self.link, &mut self.pattern, self.buffer_size) {
+                Turn::More => self.is_timed = false,
+                Turn::Wait => {}
+                Turn::Over(end) => return Poll::Ready(self.over(end)),
+            }
+        }
+        self.is_asked = true;
         let end = loop {
             match self.link.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {
@@ -179,10 +191,15 @@ impl Reading {
                 }
             }
         };
+        Poll::Ready(self.over(end))
+    }
+
+    /// What the call returns.
+    fn over(&mut self, end: End) -> Values {
         let socket = self.busy.socket();
         log_end(socket, &end, self.log_errors);
         let pattern = std::mem::replace(&mut self.pattern, Pattern::all());
-        Poll::Ready(finish(socket, &self.link, pattern, end))
+        finish(socket, &self.link, pattern, end)
     }
 
     /// Whether what has come is enough.

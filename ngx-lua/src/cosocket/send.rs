@@ -70,14 +70,14 @@ fn give(
         return Ok(sent(call, 0));
     }
     may_wait(call)?;
-    let timeout = socket.timeouts.send(call.lane().run());
-    ngx_core::debug!("lua tcp socket send timeout: {timeout}");
+    let run = call.lane().run();
+    ngx_core::debug!("lua tcp socket send timeout: {}", socket.timeouts.send(run));
     match link.try_send(data) {
         Ok(Flow::Done) => Ok(sent(call, data.len())),
         Ok(Flow::Again) => {
             let rest = Rest {
                 len: data.len(),
-                timeout,
+                timeout: socket.timeouts.send(run),
                 log_errors: log_errors(call),
                 before: None,
                 link: Rc::clone(link),

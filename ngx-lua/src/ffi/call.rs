@@ -328,19 +328,19 @@ impl<'a> Call<'a> {
     /// What is inside an object, with its methods' `self` at `at`: a Rust value, or its number.
     #[inline]
     pub(crate) fn inside<T: 'static>(&self, at: usize) -> Result<Inside<T>, Raise> {
-        let mut is_number = 0;
         // SAFETY: raw access to what was seen to be a table; a free slot is among every C function's
-        // 20, and is given back. The call neither changes the value nor allocates.
+        // 20, and is given back. The call neither changes the value nor allocates; what is no number
+        // is 0 for it.
         let number = unsafe {
             if lua::lua_type(self.state, index(at)) != lua::LUA_TTABLE {
                 return Err(self.expected(at, "table"));
             }
             lua::lua_rawgeti_(self.state, index(at), 1);
-            let number = lua_tonumberx(self.state, -1, &raw mut is_number);
+            let number = lua::lua_tonumber(self.state, -1);
             lua::lua_settop(self.state, -2);
             number
         };
-        if is_number != 0 {
+        if number != 0.0 {
             return Ok(Inside::Number(number));
         }
         self.object(at).map(Inside::Value)

@@ -1,6 +1,6 @@
 //! A run: one call from outside, with everything that begins and ends with it.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 
@@ -41,8 +41,6 @@ pub(crate) struct Run {
     exited: Cell<bool>,
     /// What a timer has of the request that made it.
     heritage: Option<Rc<Heritage>>,
-    /// What sockets begin with, once somebody has asked.
-    socket_defaults: OnceCell<Defaults>,
     /// What ends with the run, if it works for no request.
     endings: Endings,
 }
@@ -71,6 +69,8 @@ enum OnAbort {
 /// What has to end with a run, or with the request that runs work for.
 #[derive(Default)]
 pub(crate) struct Endings {
+    /// There is something to end.
+    any: Cell<bool>,
     /// What belongs to it, and is kept for it.
     own: RefCell<SmallVec<[Rc<dyn Ending>; 2]>>,
     /// What scripts keep and it uses.
@@ -104,7 +104,6 @@ impl Run {
             watcher: RefCell::default(),
             exited: Cell::new(false),
             heritage: purpose.heritage,
-            socket_defaults: OnceCell::new(),
             endings: Endings::default(),
         }
     }
@@ -133,7 +132,6 @@ impl Run {
             watcher,
             exited,
             heritage,
-            socket_defaults,
             endings,
         } = self;
         *guest = None;
@@ -144,7 +142,6 @@ impl Run {
         *watcher.get_mut() = None;
         *exited.get_mut() = false;
         *heritage = None;
-        let _defaults = socket_defaults.take();
         endings.end();
     }
 
@@ -228,17 +225,15 @@ impl Run {
     }
 
     /// What sockets begin with here.
-    pub(crate) fn socket_defaults(&self) -> &Defaults {
-        self.socket_defaults.get_or_init(|| {
-            #[cfg(feature = "http")]
-            if let Some(guest) = &self.guest {
-                return crate::http::sockets::defaults(&guest.request);
-            }
-            match &self.heritage {
-                Some(heritage) => heritage.sockets,
-                None => self.engine.settings().into(),
-            }
-        })
+    pub(crate) fn socket_defaults(&self) -> Defaults {
+        #[cfg(feature = "http")]
+        if let Some(guest) = &self.guest {
+            return crate::http::sockets::defaults(&guest.request);
+        }
+        match &self.heritage {
+            Some(heritage) => heritage.sockets,
+            None => self.engine.settings().into(),
+        }
     }
 
     /// Who knows the addresses of names here.
@@ -258,7 +253,7 @@ impl Run {
         #[cfg(feature = "http")]
         if self.guest.is_some() {
             return Some(Rc::new(Heritage {
-                sockets: *self.socket_defaults(),
+                sockets: self.socket_defaults(),
                 resolver: self.resolver(),
             }));
         }
@@ -323,6 +318,7 @@ impl Endings {
 
     /// Ends `thing` with the others, if somebody still has it then.
     pub(crate) fn adopt(&self, thing: Weak<dyn Ending>) {
+        self.any.set(true);
         let mut all = self.adopted.borrow_mut();
         // A run that goes on for days must not remember all sockets that it ever had.
         if all.len() == all.capacity() {
@@ -333,6 +329,7 @@ impl Endings {
 
     /// Keeps `thing`, and ends it with the others.
     pub(crate) fn keep(&self, thing: Rc<dyn Ending>) {
+        self.any.set(true);
         self.own.borrow_mut().push(thing);
     }
 
@@ -344,11 +341,15 @@ impl Endings {
     /// Ends all that was adopted or kept.
     #[inline]
     pub(crate) fn end(&self) {
-        if !self.own.borrow().is_empty() {
-            let own = self.own.take();
-            for thing in own {
-                thing.end(self.id());
-            }
+        if self.any.take() {
+            self.end_all();
+        }
+    }
+
+    #[inline(never)]
+    fn end_all(&self) {
+        while let Some(thing) = self.last_own() {
+            thing.end(self.id());
         }
         if !self.adopted.borrow().is_empty() {
             let adopted = self.adopted.take();
@@ -356,6 +357,10 @@ impl Endings {
                 thing.end(self.id());
             }
         }
+    }
+
+    fn last_own(&self) -> Option<Rc<dyn Ending>> {
+        self.own.borrow_mut().pop()
     }
 }
 

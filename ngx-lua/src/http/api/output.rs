@@ -40,7 +40,7 @@ fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
         return refuse(why);
     }
     // Taken out: the header may have Lua of its own run.
-    let mut block = BLOCK.take();
+    let mut block = BLOCK.take().unwrap_or_default();
     let gathered = gather(call, newline, &mut block);
     let sent = gathered.map(|own| match own {
         Some(mut own) => guest.send(&mut own),
@@ -48,7 +48,7 @@ fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
         None => guest.send(&mut block),
     });
     block.clear();
-    BLOCK.set(block);
+    BLOCK.set(Some(block));
     let sent = sent?;
     match sent {
         Ok(flow) => {
@@ -83,7 +83,7 @@ fn keep_moving(call: &Call<'_>, flow: Flow) {
 thread_local! {
     /// Small pieces of output are made here. What cannot be copied on at once is cut off; the block
     /// serves again when all of that is sent.
-    static BLOCK: Cell<BytesMut> = Cell::new(BytesMut::with_capacity(BLOCK_SIZE));
+    static BLOCK: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
 }
 const BLOCK_SIZE: usize = 16 * 1024;
 /// What is larger has memory of its own.
@@ -95,10 +95,10 @@ fn gather(call: &Call<'_>, newline: bool, block: &mut BytesMut) -> Result<Option
     if let Some(text) = call.only_string()
         && text.len() < PIECE_MAX
     {
-        block.reserve(text.len() + 1);
-        block.put_slice(text);
+        make_room(block, text.len() + 1);
+        block.extend_from_slice(text);
         if newline {
-            block.put_u8(b'\n');
+            block.extend_from_slice(b"\n");
         }
         return Ok(None);
     }
@@ -108,9 +108,16 @@ fn gather(call: &Call<'_>, newline: bool, block: &mut BytesMut) -> Result<Option
         append_all(call, newline, &mut own)?;
         return Ok(Some(own));
     }
-    block.reserve(expected.max(PIECE_MAX / 8));
+    make_room(block, expected);
     append_all(call, newline, block)?;
     Ok(None)
+}
+
+/// Makes room for so many bytes in a block, which is to be cut many times.
+fn make_room(block: &mut BytesMut, expected: usize) {
+    if block.capacity() < expected {
+        block.reserve(BLOCK_SIZE);
+    }
 }
 
 fn append_all(call: &Call<'_>, newline: bool, out: &mut BytesMut) -> Result<(), Raise> {
