@@ -310,23 +310,23 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if !link.input.borrow().is_empty() {
         return Ok(refuse("unread data in buffer"));
     }
-    let why = match link.transport().map(Transport::peek_closed) {
-        None => return Ok(refuse("the connection is another's")),
-        Some(Ok(Peek::Nothing)) => None,
-        Some(Ok(Peek::Data)) => Some("connection in dubious state"),
-        Some(Ok(Peek::Closed) | Err(_)) => Some("closed"),
+    let Some(transport) = link.transport() else {
+        return Ok(refuse("the connection is another's"));
     };
-    if let Some(why) = why {
+    let engine = call.lane().engine();
+    let pool = socket.pool(engine.pools());
+    // From here on the pool is told when there is something to read.
+    let is_watched = matches!(&pool, Some(Ok(pool)) if pool.idle.watch(&link));
+    if !is_watched && let Some(why) = useless(transport) {
         socket.close();
         return Ok(refuse(why));
     }
-    let engine = call.lane().engine();
     if engine.is_exiting() {
         ngx_core::debug!("lua tcp socket set keepalive while process exiting, closing connection");
         socket.close();
         return Ok(done(call));
     }
-    let Some(pool) = socket.pool(engine.pools()) else {
+    let Some(pool) = pool else {
         return Ok(refuse("key not found"));
     };
     let pool = match pool {
@@ -343,11 +343,20 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         ngx_core::debug!("lua tcp socket keepalive timeout: {timeout} ms");
     }
     drop(socket.take_link());
-    pool.idle.keep(link, timeout, pool.size);
+    pool.idle.keep(link, timeout, pool.size, is_watched);
     // Only now, so that who waits for the place finds the connection.
     socket.close();
     pool.tidy();
     Ok(done(call))
+}
+
+/// Why a connection cannot be kept, if it cannot.
+fn useless(transport: &Transport) -> Option<&'static str> {
+    match transport.peek_closed() {
+        Ok(Peek::Nothing) => None,
+        Ok(Peek::Data) => Some("connection in dubious state"),
+        Ok(Peek::Closed) | Err(_) => Some("closed"),
+    }
 }
 
 /// `count, err = tcpsock:getreusedtimes()`

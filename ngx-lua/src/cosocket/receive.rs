@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use ngx_core::error::errno;
 
 use super::link::{Link, Way};
-use super::pattern::{Pattern, Verdict};
+use super::pattern::{Pattern, Plain, Verdict};
 use super::kept::this;
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
@@ -28,19 +28,25 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         Err(why) => return Ok(refuse(why)),
     };
     let pattern = if n == 1 {
-        Pattern::line()
+        Plain::Line
     } else if let Some(size) = call.number(2) {
         if size < 0.0 || size.is_nan() {
             return Err(Raise::Argument(2, "bad number argument".into()));
         }
         match whole(size) {
             0 => return Ok(Reply::Value("".into())),
-            size => Pattern::size(size),
+            size => Plain::Size(size),
         }
     } else {
         by_name(call)?
     };
-    read(call, &socket, link, pattern)
+    may_wait(call)?;
+    // As a rule, what a protocol asks for has come with what it asked for before.
+    let is_there = pattern.lend(&mut link.input.borrow_mut());
+    if is_there {
+        return Ok(Reply::Lent(link));
+    }
+    read(call, &socket, link, pattern.into())
 }
 
 /// `data, err = tcpsock:receiveany(max)`
@@ -64,6 +70,7 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 /// The connection of a socket that may be read now, or what to answer.
+#[inline]
 pub(super) fn ready(
     call: &Call<'_>,
     socket: &Socket,
@@ -89,14 +96,16 @@ pub(super) fn read(
     mut pattern: Pattern,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
-    let run = call.lane().run();
-    ngx_core::debug!("lua tcp socket read timeout: {}", socket.timeouts.read(run));
+    let defaults = call.lane().run().socket_defaults();
+    let timeout = socket.timeouts.read(&defaults);
+    ngx_core::debug!("lua tcp socket read timeout: {timeout}");
     if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
         return Ok(Reply::Value(pattern.into_value(&link)));
     }
-    let defaults = run.socket_defaults();
     let (buffer_size, log_errors) = (defaults.buffer_size.max(1), defaults.log_errors);
-    for _ in 0..READS_AT_ONCE {
+    // A peer that was just asked has not answered yet: it is not looked at before it is waited for.
+    let at_once = if link.take_asked() { 0 } else { READS_AT_ONCE };
+    for _ in 0..at_once {
         match turn(&link, &mut pattern, buffer_size) {
             Turn::More => {}
             Turn::Wait => break,
@@ -110,7 +119,7 @@ pub(super) fn read(
     let reading = Reading {
         pattern,
         buffer_size,
-        timeout: socket.timeouts.read(run),
+        timeout,
         log_errors,
         is_asked: false,
         is_timed: false,
@@ -198,7 +207,7 @@ impl Reading {
     fn over(&mut self, end: End) -> Values {
         let socket = self.busy.socket();
         log_end(socket, &end, self.log_errors);
-        let pattern = std::mem::replace(&mut self.pattern, Pattern::all());
+        let pattern = std::mem::replace(&mut self.pattern, Plain::All.into());
         finish(socket, &self.link, pattern, end)
     }
 
@@ -284,14 +293,14 @@ fn no_more(socket: &Rc<Socket>) {
     }
 }
 
-fn by_name(call: &Call<'_>) -> Result<Pattern, Raise> {
+fn by_name(call: &Call<'_>) -> Result<Plain, Raise> {
     if call.kind(2) != Kind::String {
         return Err(Raise::Argument(2, "bad argument".into()));
     }
     let text = call.want_text(2)?;
     match &*text {
-        b"*l" => Ok(Pattern::line()),
-        b"*a" => Ok(Pattern::all()),
+        b"*l" => Ok(Plain::Line),
+        b"*a" => Ok(Plain::All),
         [b'*', _] => Err(Raise::Argument(2, "bad pattern argument".into())),
         other => {
             let other = String::from_utf8_lossy(other);

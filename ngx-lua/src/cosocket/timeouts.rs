@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::receive::whole;
+use super::defaults::Defaults;
 use super::kept::this;
 use crate::ffi::{Call, Raise, Reply, values};
 use crate::sched::Run;
@@ -29,8 +30,8 @@ impl Timeouts {
     }
 
     /// Milliseconds between two reads.
-    pub(super) fn read(&self, run: &Run) -> u64 {
-        own(&self.read).unwrap_or_else(|| run.socket_defaults().read_timeout)
+    pub(super) fn read(&self, defaults: &Defaults) -> u64 {
+        own(&self.read).unwrap_or(defaults.read_timeout)
     }
 }
 

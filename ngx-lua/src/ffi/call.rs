@@ -10,7 +10,7 @@ use mlua::ffi as lua;
 use super::current::current;
 use super::value::push_text;
 use super::vm::held;
-use super::{RawVm, Scalar, Thread, Value, Values, number_text};
+use super::{Lender, RawVm, Scalar, Thread, Value, Values, number_text};
 use crate::sched::Lane;
 
 /// One of ours, in the shape that Lua calls.
@@ -27,6 +27,8 @@ impl Function {
 pub(crate) enum Reply {
     /// This is the only result.
     Value(Value),
+    /// A string that lies still elsewhere is the only result.
+    Lent(Rc<dyn Lender>),
     /// These are the results; see [`of`](Self::of).
     Values(Box<Values>),
     /// The results are on top of the stack already.
@@ -147,7 +149,7 @@ unsafe fn reply(
         match answer {
             Ok(Reply::Stack(n)) => c_int::try_from(n).unwrap_or(0),
             Ok(Reply::Yield) => lua::lua_yield(state, lua::lua_gettop(state)),
-            Ok(Reply::Value(Value::Lent(lender))) => {
+            Ok(Reply::Lent(lender)) => {
                 lender.lend(&mut |text| push_text(state, text));
                 1
             }

@@ -246,7 +246,9 @@ impl Waiting {
         {
             return Poll::Ready(Ok(Left::Results(thread)));
         }
-        run.watch(cx);
+        if run.has_lights() {
+            run.watch(cx);
+        }
         Poll::Pending
     }
 }

@@ -276,6 +276,12 @@ impl Run {
         self.live.get() == 0
     }
 
+    /// Whether there are light threads, or were: they are tasks of their own, and may leave something
+    /// for the run's.
+    pub(super) fn has_lights(&self) -> bool {
+        !self.lights.borrow().is_empty()
+    }
+
     /// Whether somebody has ended the run.
     pub(super) fn has_exited(&self) -> bool {
         self.exited.get()
