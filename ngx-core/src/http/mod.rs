@@ -57,5 +57,5 @@ pub use regex::{Pattern, PatternError};
 pub use request::Request;
 pub use response::{Field, Response};
 pub use special::{NGINX_VERSION, SERVER as SERVER_HEADER, SERVER_SHORT};
-pub use step::{PhaseStep, Step, Verdict, Waiting};
+pub use step::{PhaseStep, Step, Verdict, Waiting, Waits};
 pub use worker::HttpWorker;

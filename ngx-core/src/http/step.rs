@@ -3,11 +3,55 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
-/// A future that a handler or filter waits on. It is boxed only when something really waits.
+/// What a handler or filter waits on: made only when something really waits.
 ///
-/// It is polled on the worker thread that runs the request, so it need not be `Send`.
-pub type Waiting<T> = Pin<Box<dyn Future<Output = Step<T>>>>;
+/// It is polled on the worker thread that runs the request, so it need not be `Send`. Dropping it
+/// ends the waiting.
+pub struct Waiting<T>(Way<T>);
+
+enum Way<T> {
+    Boxed(Pin<Box<dyn Future<Output = Step<T>>>>),
+    Kept(Rc<dyn Waits<T>>),
+}
+
+/// Something that waits where it is kept, such as in what a module keeps for the request, so that no
+/// memory has to be made for it.
+pub trait Waits<T> {
+    /// Ready with the answer; it is not asked again then.
+    fn poll_step(&self, cx: &mut Context<'_>) -> Poll<Step<T>>;
+
+    /// Nobody waits for the answer any more, or it was given: what is waited for ends.
+    fn leave(&self);
+}
+
+impl<T> Waiting<T> {
+    /// The future, to be polled.
+    pub fn as_mut(&mut self) -> Pin<&mut Self> {
+        Pin::new(self)
+    }
+}
+
+impl<T> Future for Waiting<T> {
+    type Output = Step<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {
+        match &mut self.0 {
+            Way::Boxed(future) => future.as_mut().poll(cx),
+            Way::Kept(what) => what.poll_step(cx),
+        }
+    }
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        if let Way::Kept(what) = &self.0 {
+            what.leave();
+        }
+    }
+}
 
 /// The answer of a phase handler, a header filter or a body filter.
 ///
@@ -22,7 +66,8 @@ pub enum Step<T> {
     Done,
     /// End the request with this status, which may be rendered through `error_page`.
     Finish(u16),
-    /// Call back when the future is ready; its output is the answer.
+    /// Call back when it is ready; its output is the answer. See [`wait`](Self::wait) and
+    /// [`stay`](Self::stay).
     Wait(Waiting<T>),
 }
 
@@ -45,7 +90,12 @@ impl<T> Step<T> {
         // The memory first: so a large future is made where it stays.
         let place = Box::new_uninit();
         let future = Box::into_pin(Box::write(place, future));
-        Self::Wait(future)
+        Self::Wait(Waiting(Way::Boxed(future)))
+    }
+
+    /// Waits for something that is kept elsewhere.
+    pub fn stay(what: Rc<dyn Waits<T>>) -> Self {
+        Self::Wait(Waiting(Way::Kept(what)))
     }
 }
 

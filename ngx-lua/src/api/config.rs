@@ -34,5 +34,5 @@ fn nginx_configure(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 fn one(text: &str) -> Reply {
-    Reply::Values(values([Value::from(text.to_owned())]))
+    Reply::of(values([Value::from(text.to_owned())]))
 }

@@ -153,7 +153,7 @@ fn month(name: &str) -> Option<i8> {
 }
 
 fn one(value: impl Into<Value>) -> Reply {
-    Reply::Values(values([value.into()]))
+    Reply::of(values([value.into()]))
 }
 
 #[cfg(test)]

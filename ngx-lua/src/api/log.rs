@@ -49,7 +49,7 @@ fn print(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 fn line(call: &Call<'_>, level: u8, first: usize) -> Result<Reply, Raise> {
     if call.lane().engine().is_replay() {
-        return Ok(Reply::Values(values([])));
+        return Ok(Reply::of(values([])));
     }
     let mut message = b"[lua] ".to_vec();
     if let Some((source, line)) = call.place() {
@@ -77,5 +77,5 @@ fn line(call: &Call<'_>, level: u8, first: usize) -> Result<Reply, Raise> {
         let level = Level::ALL.get(usize::from(level) - 1).copied();
         write(level.unwrap_or(Level::Error), format_args!("{message}"));
     }
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }

@@ -123,7 +123,7 @@ fn raw_log(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let message = String::from_utf8_lossy(&message);
     if number.trunc() == 0.0 {
         eprintln!("{message}");
-        return Ok(Reply::Values(values([])));
+        return Ok(Reply::of(values([])));
     }
     #[expect(
         clippy::cast_possible_truncation,
@@ -136,13 +136,13 @@ fn raw_log(call: &mut Call<'_>) -> Result<Reply, Raise> {
         .flatten()
         .ok_or("bad log level")?;
     write(level, format_args!("{message}"));
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }
 
 fn one(value: Value) -> Reply {
-    Reply::Values(values([value]))
+    Reply::of(values([value]))
 }
 
 fn failed(why: &'static str) -> Reply {
-    Reply::Values(values([Value::Nil, why.into()]))
+    Reply::of(values([Value::Nil, why.into()]))
 }

@@ -20,7 +20,7 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
 fn now(call: &mut Call<'_>) -> Result<Reply, Raise> {
     no_arguments(call)?;
     let seconds = ngx_core::time::unix_ms() as f64 / 1000.0;
-    Ok(Reply::Values(values([Value::Number(seconds)])))
+    Ok(Reply::of(values([Value::Number(seconds)])))
 }
 
 /// Seconds since 1970.
@@ -28,7 +28,7 @@ fn now(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn time(call: &mut Call<'_>) -> Result<Reply, Raise> {
     no_arguments(call)?;
     let seconds = ngx_core::time::unix_seconds() as f64;
-    Ok(Reply::Values(values([Value::Number(seconds)])))
+    Ok(Reply::of(values([Value::Number(seconds)])))
 }
 
 /// While a connection is served the clock stands, as nginx's does between two events; this lets it
@@ -36,7 +36,7 @@ fn time(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn update_time(call: &mut Call<'_>) -> Result<Reply, Raise> {
     no_arguments(call)?;
     ngx_core::time::refresh();
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }
 
 /// `ngx.today()`: `2026-11-21`, local.
@@ -64,7 +64,7 @@ fn utctime(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 fn text(text: Option<&str>) -> Reply {
     let text = text.unwrap_or_default().to_owned();
-    Reply::Values(values([Value::from(text)]))
+    Reply::of(values([Value::from(text)]))
 }
 
 fn no_arguments(call: &Call<'_>) -> Result<(), Raise> {

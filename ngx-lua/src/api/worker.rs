@@ -45,5 +45,5 @@ fn number(n: usize) -> Value {
 }
 
 fn one(value: Value) -> Reply {
-    Reply::Values(values([value]))
+    Reply::of(values([value]))
 }

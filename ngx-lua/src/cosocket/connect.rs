@@ -16,6 +16,7 @@ use rustix::net::sockopt::set_tcp_nodelay;
 use super::keepalive::{NamedPool, Pools, Slot, Waiting};
 use super::link::Link;
 use super::receive::whole;
+use super::kept::this;
 use super::socket::{Socket, Task};
 use super::target::{PoolName, Target};
 use super::{done, error_text, refuse};
@@ -28,7 +29,7 @@ pub(super) fn bind(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if n != 2 && n != 3 {
         return Err(format!("expecting 2 or 3 arguments, but got {n}").into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let text = call.want_text(2)?;
     let port = match (n, call.number(3)) {
         (3, None) => {
@@ -63,7 +64,7 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         )
         .into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let host = call.want_text(2)?;
     may_wait(call)?;
     let options = Options::read(call, count)?;
@@ -74,10 +75,12 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         if let Some(busy) = make_ready(call, &socket)? {
             return Ok(refuse(busy));
         }
-        return match reuse(&socket, &pool, target.borrowed()) {
-            Some(_) => Ok(done()),
-            None => open(call, socket, target, Ok(pool)),
+        let Some(link) = pool.take() else {
+            return open(call, socket, target, Ok(pool));
         };
+        socket.aim(target);
+        socket.connected(link, Some(pool.into_place()));
+        return Ok(done(call));
     }
     // Nearly all hosts are text; the other way is slower to say so.
     let host = match std::str::from_utf8(&host) {
@@ -99,7 +102,7 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         if !is_named {
             pools.remember(&target, pool);
         }
-        return Ok(done());
+        return Ok(done(call));
     }
     open(call, socket, Rc::new(target.into_owned()), pool)
 }
@@ -256,7 +259,7 @@ impl Opening {
     }
 
     async fn queue(&self, waiting: Waiting) -> Result<Slot, String> {
-        let time = Duration::from_millis(self.socket.timeouts.connect.get());
+        let time = Duration::from_millis(self.socket.timeouts.connect(&self.run));
         let turn = within(time, async { Ok(waiting.turn().await) }).await;
         turn.map_err(|error| {
             if self.run.socket_defaults().log_errors {
@@ -270,7 +273,7 @@ impl Opening {
     }
 
     async fn connect(&self, addr: Addr) -> Result<Connection<Transport>, String> {
-        let time = self.socket.timeouts.connect.get();
+        let time = self.socket.timeouts.connect(&self.run);
         ngx_core::debug!("lua tcp socket connect timeout: {time}");
         let time = Duration::from_millis(time);
         let peer = Peer::new(addr);

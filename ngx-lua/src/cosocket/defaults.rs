@@ -1,20 +1,20 @@
 //! What sockets begin with: the limits and timeouts of the place where their run runs.
 
 use std::rc::Rc;
-use std::time::Duration;
 
+use super::timeouts::millis;
 use crate::settings::{Resolve, Settings};
 
-/// Limits and timeouts of sockets that have not been told otherwise.
+/// Limits and timeouts, in milliseconds, of sockets that have not been told otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Defaults {
-    pub(crate) connect_timeout: Duration,
-    pub(crate) send_timeout: Duration,
-    pub(crate) read_timeout: Duration,
+    pub(crate) connect_timeout: u64,
+    pub(crate) send_timeout: u64,
+    pub(crate) read_timeout: u64,
     /// What is read at once.
     pub(crate) buffer_size: usize,
     pub(crate) pool_size: usize,
-    pub(crate) keepalive_timeout: Duration,
+    pub(crate) keepalive_timeout: u64,
     pub(crate) log_errors: bool,
     /// Small segments leave at once.
     pub(crate) nodelay: bool,
@@ -23,12 +23,12 @@ pub(crate) struct Defaults {
 impl From<&Settings> for Defaults {
     fn from(settings: &Settings) -> Self {
         Self {
-            connect_timeout: settings.connect_timeout,
-            send_timeout: settings.send_timeout,
-            read_timeout: settings.read_timeout,
+            connect_timeout: millis(settings.connect_timeout),
+            send_timeout: millis(settings.send_timeout),
+            read_timeout: millis(settings.read_timeout),
             buffer_size: settings.buffer_size,
             pool_size: settings.pool_size,
-            keepalive_timeout: settings.keepalive_timeout,
+            keepalive_timeout: millis(settings.keepalive_timeout),
             log_errors: settings.log_socket_errors,
             nodelay: true,
         }

@@ -45,9 +45,18 @@ impl Idle {
         self.kept.borrow().is_empty()
     }
 
-    /// Keeps a connection for so many milliseconds. If there are `size` already, the one that idles
-    /// for longest makes room.
-    pub(super) fn keep(&self, link: Rc<Link>, millis: u64, size: usize) {
+    /// Has the task that watches told when `link` is of no use any more; false if there is none, or the
+    /// link is of none already.
+    pub(super) fn watch(&self, link: &Link) -> bool {
+        self.watcher.borrow().as_ref().is_some_and(|watcher| {
+            let mut cx = Context::from_waker(watcher);
+            link.poll_stale(&mut cx).is_pending()
+        })
+    }
+
+    /// Keeps a connection, which may be watched already, for so many milliseconds. If there are `size`
+    /// already, the one that idles for longest makes room.
+    pub(super) fn keep(&self, link: Rc<Link>, millis: u64, size: usize, is_watched: bool) {
         if size == 0 {
             return;
         }
@@ -60,10 +69,8 @@ impl Idle {
         };
         drop(oldest);
         if let Some(watcher) = &*self.watcher.borrow() {
-            if link
-                .poll_stale(&mut Context::from_waker(watcher))
-                .is_ready()
-            {
+            let mut cx = Context::from_waker(watcher);
+            if !is_watched && link.poll_stale(&mut cx).is_ready() {
                 return;
             }
             // Who watches nothing does not sleep.

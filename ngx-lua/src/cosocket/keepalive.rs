@@ -12,9 +12,8 @@ use tokio::task::AbortHandle;
 use super::idle::{Closed, Idle, watch};
 use super::link::Link;
 use super::receive::whole;
-use super::socket::Socket;
+use super::kept::this;
 use super::target::Target;
-use super::timeouts::millis;
 use super::{done, refuse};
 use crate::ffi::{Call, Raise, Reply, Value};
 
@@ -167,8 +166,13 @@ impl NamedPool {
 
     /// A place for one more connection, without waiting.
     pub(super) fn place(self: &Rc<Self>) -> Slot {
+        Rc::clone(self).into_place()
+    }
+
+    /// As [`place`](Self::place), for who has no other use for the pool.
+    pub(super) fn into_place(self: Rc<Self>) -> Slot {
         self.active.set(self.active.get() + 1);
-        Slot(Rc::clone(self))
+        Slot(self)
     }
 
     /// Whether a new connection has to wait for a place, behind those who wait already. The error is
@@ -280,13 +284,13 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 1 to 3 arguments (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let timeout = match given(call, 2)? {
         Some(millis) => kept_for(millis),
-        None => millis(call.lane().run().socket_defaults().keepalive_timeout),
+        None => call.lane().run().socket_defaults().keepalive_timeout,
     };
     let size = match given(call, 3)? {
-        Some(size) => size.trunc(),
+        Some(size) => size,
         None => {
             let default = call.lane().run().socket_defaults().pool_size;
             // Small: a number of connections.
@@ -306,29 +310,29 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if !link.input.borrow().is_empty() {
         return Ok(refuse("unread data in buffer"));
     }
-    let why = match link.transport().map(Transport::peek_closed) {
-        None => return Ok(refuse("the connection is another's")),
-        Some(Ok(Peek::Nothing)) => None,
-        Some(Ok(Peek::Data)) => Some("connection in dubious state"),
-        Some(Ok(Peek::Closed) | Err(_)) => Some("closed"),
+    let Some(transport) = link.transport() else {
+        return Ok(refuse("the connection is another's"));
     };
-    if let Some(why) = why {
+    let engine = call.lane().engine();
+    let pool = socket.pool(engine.pools());
+    // From here on the pool is told when there is something to read.
+    let is_watched = matches!(&pool, Some(Ok(pool)) if pool.idle.watch(&link));
+    if !is_watched && let Some(why) = useless(transport) {
         socket.close();
         return Ok(refuse(why));
     }
-    let engine = call.lane().engine();
     if engine.is_exiting() {
         ngx_core::debug!("lua tcp socket set keepalive while process exiting, closing connection");
         socket.close();
-        return Ok(done());
+        return Ok(done(call));
     }
-    let Some(pool) = socket.pool(engine.pools()) else {
+    let Some(pool) = pool else {
         return Ok(refuse("key not found"));
     };
     let pool = match pool {
         Ok(pool) => pool,
         Err(_) if size < 1.0 => {
-            let message = format!("bad \"pool_size\" option value: {size}");
+            let message = format!("bad \"pool_size\" option value: {}", size.trunc());
             return Err(Raise::Argument(n, message.into()));
         }
         Err(name) => engine.pools().make(&name, whole(size), None),
@@ -339,11 +343,20 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         ngx_core::debug!("lua tcp socket keepalive timeout: {timeout} ms");
     }
     drop(socket.take_link());
-    pool.idle.keep(link, timeout, pool.size);
+    pool.idle.keep(link, timeout, pool.size, is_watched);
     // Only now, so that who waits for the place finds the connection.
     socket.close();
     pool.tidy();
-    Ok(done())
+    Ok(done(call))
+}
+
+/// Why a connection cannot be kept, if it cannot.
+fn useless(transport: &Transport) -> Option<&'static str> {
+    match transport.peek_closed() {
+        Ok(Peek::Nothing) => None,
+        Ok(Peek::Data) => Some("connection in dubious state"),
+        Ok(Peek::Closed) | Err(_) => Some("closed"),
+    }
 }
 
 /// `count, err = tcpsock:getreusedtimes()`
@@ -353,7 +366,7 @@ pub(super) fn reused_times(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 1 argument (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let Some(link) = socket.link().filter(|_| socket.is_open()) else {
         return Ok(refuse("closed"));
     };

@@ -50,8 +50,7 @@ pub(crate) fn socket(
 ) -> Result<Value, Raise> {
     let engine = call.lane().engine();
     let metas = engine.lent_metas.get().ok_or("no memory")?;
-    let defaults = call.lane().run().socket_defaults();
-    let socket = Rc::new(Socket::new(defaults));
+    let socket = Rc::new(Socket::new());
     socket.claim(call);
     socket.connected(Rc::new(Link::lent(stream)), None);
     let meta = if duplex { metas.duplex } else { metas.readable };

@@ -22,6 +22,8 @@ pub(super) struct Link {
     /// Bytes that came and that no pattern has taken.
     pub(super) input: RefCell<Input>,
     output: RefCell<Output>,
+    /// Something was sent, and nothing was looked for since.
+    asked: Cell<bool>,
     /// How often it has been taken out of a pool.
     reused: Cell<u32>,
     reading: OnceCell<Deadline>,
@@ -98,6 +100,7 @@ impl Link {
             target,
             input: RefCell::default(),
             output: RefCell::default(),
+            asked: Cell::new(false),
             reused: Cell::new(0),
             reading: OnceCell::new(),
             writing: OnceCell::new(),
@@ -120,6 +123,11 @@ impl Link {
     /// Whom scripts have named to connect to.
     pub(super) fn target(&self) -> Option<&Rc<Target>> {
         self.target.as_ref()
+    }
+
+    /// Whether something was sent and nothing looked for since.
+    pub(super) fn take_asked(&self) -> bool {
+        self.asked.take()
     }
 
     /// How often it has been taken out of a pool.
@@ -174,6 +182,7 @@ impl Link {
         }
         let written = written(transport.try_write(bytes))?;
         output.sent += written as u64;
+        self.asked.set(true);
         match bytes.get(written..) {
             None | Some([]) => Ok(Flow::Done),
             Some(rest) => {

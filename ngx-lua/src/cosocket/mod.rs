@@ -16,6 +16,7 @@ mod defaults;
 mod idle;
 mod input;
 mod keepalive;
+mod kept;
 #[cfg(feature = "http")]
 mod lent;
 mod link;
@@ -34,11 +35,13 @@ use std::rc::Rc;
 
 pub(crate) use self::defaults::{Defaults, Heritage};
 pub(crate) use self::keepalive::Pools;
+pub(crate) use self::kept::Sockets;
 #[cfg(feature = "http")]
 pub(crate) use self::lent::{Metas as LentMetas, install as install_lent, socket as lent_socket};
 #[cfg(feature = "http")]
 pub(crate) use self::link::Stream;
 
+use self::kept::this;
 use self::socket::Socket;
 use crate::ffi::{Call, Meta, Raise, Reply, Value, function, values};
 use crate::phase::Phase;
@@ -100,12 +103,15 @@ fn tcp(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting zero arguments, but got {}", call.count());
         return Err(message.into());
     }
+    let meta: Meta = call.lane().engine().socket_meta().ok_or("no memory")?;
     // A chunk of a program's own may hand it to a run that waits.
     if call.lane().run().phase() != Phase::Chunk {
         may_ever_wait(call)?;
+        if let Some(number) = kept::new(call) {
+            return Ok(Reply::Value(Value::Numbered(number, meta)));
+        }
     }
-    let meta: Meta = call.lane().engine().socket_meta().ok_or("no memory")?;
-    let socket = Rc::new(Socket::new(call.lane().run().socket_defaults()));
+    let socket = Rc::new(Socket::new());
     Ok(Reply::Value(Value::Wrapped(socket, meta)))
 }
 
@@ -116,7 +122,7 @@ fn close(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 1 argument (including the object) but seen {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     if !socket.is_open() {
         return Ok(refuse("closed"));
     }
@@ -125,17 +131,17 @@ fn close(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Ok(refuse(busy));
     }
     socket.close();
-    Ok(done())
+    Ok(done(call))
 }
 
 /// `1`
-fn done() -> Reply {
-    Reply::Value(Value::Number(1.0))
+fn done(call: &Call<'_>) -> Reply {
+    call.number_back(1.0)
 }
 
 /// `nil, why`
 fn refuse(why: impl Into<Value>) -> Reply {
-    Reply::Values(values([Value::Nil, why.into()]))
+    Reply::of(values([Value::Nil, why.into()]))
 }
 
 /// An error of the system in LuaSocket's words: `connection refused`.

@@ -8,13 +8,14 @@ use std::time::Duration;
 use rustix::net::sockopt;
 
 use super::link::Link;
+use super::kept::this;
 use super::socket::Socket;
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value};
 
 /// `ok, err = tcpsock:setoption(option, value)`
 pub(super) fn set_option(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     if !call.is_given(2) {
         return Ok(refuse("missing the \"option\" argument"));
     }
@@ -45,7 +46,7 @@ pub(super) fn set_option(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `value, err = tcpsock:getoption(option)`
 pub(super) fn get_option(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     if !call.is_given(2) {
         return Ok(refuse("missing the \"option\" argument"));
     }
@@ -64,7 +65,7 @@ pub(super) fn get_option(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 /// `fd, err = tcpsock:getfd()`
 pub(super) fn get_fd(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     Ok(match live(call, &socket)? {
         Ok(link) => {
             let fd = link.transport().map_or(-1, |t| t.as_fd().as_raw_fd());

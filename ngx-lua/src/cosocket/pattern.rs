@@ -18,13 +18,19 @@ pub(super) struct Pattern {
     in_place: bool,
 }
 
-enum Kind {
+/// What `receive` may be told to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
     /// `*l`: to the line feed, without it and without any carriage return.
     Line,
     /// `*a`: to the end.
     All,
     /// So many bytes.
     Size(usize),
+}
+
+enum Kind {
+    Plain(Plain),
     /// Whatever there is, up to so many bytes.
     Any(usize),
     /// To a string, at most so many bytes, 0 for any number.
@@ -49,19 +55,43 @@ pub(super) enum Verdict {
     Again,
 }
 
+impl Plain {
+    /// Lends what is waited for in the input, if it lies there whole.
+    pub(super) fn lend(self, input: &mut Input) -> bool {
+        let rest = input.rest();
+        match self {
+            Self::Line => {
+                let Some(end) = memchr(b'\n', rest) else {
+                    return false;
+                };
+                let line = rest.get(..end).unwrap_or_default();
+                let len = memchr(b'\r', line).unwrap_or(end);
+                // A carriage return elsewhere is to be taken out.
+                let is_plain = len + 1 >= end;
+                if is_plain {
+                    input.lend(len, end + 1 - len);
+                }
+                is_plain
+            }
+            Self::Size(size) => {
+                let is_there = rest.len() >= size;
+                if is_there {
+                    input.lend(size, 0);
+                }
+                is_there
+            }
+            Self::All => false,
+        }
+    }
+}
+
+impl From<Plain> for Pattern {
+    fn from(plain: Plain) -> Self {
+        Self::of(Kind::Plain(plain))
+    }
+}
+
 impl Pattern {
-    pub(super) fn line() -> Self {
-        Self::of(Kind::Line)
-    }
-
-    pub(super) fn all() -> Self {
-        Self::of(Kind::All)
-    }
-
-    pub(super) fn size(size: usize) -> Self {
-        Self::of(Kind::Size(size))
-    }
-
     pub(super) fn any(max: usize) -> Self {
         Self::of(Kind::Any(max))
     }
@@ -82,24 +112,20 @@ impl Pattern {
     pub(super) fn feed(&mut self, input: &mut Input) -> Verdict {
         let taken = &mut self.taken;
         let took = match &self.kind {
-            Kind::Line => line(taken, input),
-            Kind::All => {
+            Kind::Plain(plain) if taken.is_empty() && plain.lend(input) => Took::InPlace,
+            Kind::Plain(Plain::Line) => line(taken, input),
+            Kind::Plain(Plain::All) => {
                 let n = input.rest().len();
                 take(taken, input, n);
                 Took::Part
             }
-            Kind::Size(size) => {
-                if taken.is_empty() && input.rest().len() >= *size {
-                    input.lend(*size, 0);
-                    Took::InPlace
-                } else {
-                    let missing = size.saturating_sub(taken.len());
-                    if taken.is_empty() {
-                        taken.reserve(missing.min(RESERVED));
-                    }
-                    take(taken, input, missing);
-                    whole(taken.len() >= *size)
+            Kind::Plain(Plain::Size(size)) => {
+                let missing = size.saturating_sub(taken.len());
+                if taken.is_empty() {
+                    taken.reserve(missing.min(RESERVED));
                 }
+                take(taken, input, missing);
+                whole(taken.len() >= *size)
             }
             Kind::Any(max) => {
                 let n = input.rest().len().min(*max);
@@ -119,15 +145,15 @@ impl Pattern {
     /// How many bytes it would take, if it knows.
     pub(super) fn wants(&self) -> usize {
         match &self.kind {
-            Kind::Size(size) => size.saturating_sub(self.taken.len()),
-            Kind::All => usize::MAX,
-            Kind::Line | Kind::Any(_) | Kind::Until(..) => 0,
+            Kind::Plain(Plain::Size(size)) => size.saturating_sub(self.taken.len()),
+            Kind::Plain(Plain::All) => usize::MAX,
+            Kind::Plain(Plain::Line) | Kind::Any(_) | Kind::Until(..) => 0,
         }
     }
 
     /// Whether the end of the connection is what it waits for.
     pub(super) fn ends_with_the_peer(&self) -> bool {
-        matches!(self.kind, Kind::All)
+        matches!(self.kind, Kind::Plain(Plain::All))
     }
 
     /// What it has taken, complete or not, for Lua; what is lent in the input of `link`, right after
@@ -147,16 +173,7 @@ fn line(taken: &mut Vec<u8>, input: &mut Input) -> Took {
     let rest = input.rest();
     let end = memchr(b'\n', rest);
     let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-    let first_return = memchr(b'\r', line).unwrap_or(line.len());
-    let is_plain = first_return + 1 >= line.len();
-    if let Some(end) = end
-        && is_plain
-        && taken.is_empty()
-    {
-        input.lend(first_return, end + 1 - first_return);
-        return Took::InPlace;
-    }
-    if first_return == line.len() {
+    if memchr(b'\r', line).is_none() {
         taken.extend_from_slice(line);
     } else {
         taken.extend(line.iter().filter(|byte| **byte != b'\r'));

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use ngx_core::error::errno;
 
 use super::link::{Link, Way};
-use super::pattern::{Pattern, Verdict};
+use super::pattern::{Pattern, Plain, Verdict};
+use super::kept::this;
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
@@ -21,25 +22,31 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Err(message.into());
     }
     ngx_core::debug!("lua tcp socket calling receive() method");
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let link = match ready(call, &socket)? {
         Ok(link) => link,
-        Err(reply) => return Ok(reply),
+        Err(why) => return Ok(refuse(why)),
     };
     let pattern = if n == 1 {
-        Pattern::line()
+        Plain::Line
     } else if let Some(size) = call.number(2) {
         if size < 0.0 || size.is_nan() {
             return Err(Raise::Argument(2, "bad number argument".into()));
         }
-        if size.trunc() == 0.0 {
-            return Ok(Reply::Value("".into()));
+        match whole(size) {
+            0 => return Ok(Reply::Value("".into())),
+            size => Plain::Size(size),
         }
-        Pattern::size(whole(size))
     } else {
         by_name(call)?
     };
-    read(call, &socket, link, pattern)
+    may_wait(call)?;
+    // As a rule, what a protocol asks for has come with what it asked for before.
+    let is_there = pattern.lend(&mut link.input.borrow_mut());
+    if is_there {
+        return Ok(Reply::Lent(link));
+    }
+    read(call, &socket, link, pattern.into())
 }
 
 /// `data, err = tcpsock:receiveany(max)`
@@ -49,10 +56,10 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 2 arguments (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let link = match ready(call, &socket)? {
         Ok(link) => link,
-        Err(reply) => return Ok(reply),
+        Err(why) => return Ok(refuse(why)),
     };
     let max = call.number(2).filter(|max| *max >= 1.0);
     let max = max.ok_or_else(|| Raise::Argument(2, "bad max argument".into()))?;
@@ -63,21 +70,22 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 /// The connection of a socket that may be read now, or what to answer.
+#[inline]
 pub(super) fn ready(
     call: &Call<'_>,
-    socket: &Rc<Socket>,
-) -> Result<Result<Rc<Link>, Reply>, Raise> {
+    socket: &Socket,
+) -> Result<Result<Rc<Link>, &'static str>, Raise> {
     let Some(link) = socket.link().filter(|_| !socket.read_closed.get()) else {
         if call.lane().run().socket_defaults().log_errors {
             socket.log("attempt to receive data on a closed socket");
         }
-        return Ok(Err(refuse("closed")));
+        return Ok(Err("closed"));
     };
     socket.check_owner(call)?;
-    if let Some(busy) = socket.busy_with(&[Task::Connecting, Task::Reading]) {
-        return Ok(Err(refuse(busy)));
+    match socket.busy_with(&[Task::Connecting, Task::Reading]) {
+        Some(busy) => Ok(Err(busy)),
+        None => Ok(Ok(link)),
     }
-    Ok(Ok(link))
 }
 
 /// Reads until the pattern has what it wants, at once if it can be.
@@ -88,20 +96,22 @@ pub(super) fn read(
     mut pattern: Pattern,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
-    let timeout = socket.timeouts.read.get();
+    let defaults = call.lane().run().socket_defaults();
+    let timeout = socket.timeouts.read(&defaults);
     ngx_core::debug!("lua tcp socket read timeout: {timeout}");
     if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
         return Ok(Reply::Value(pattern.into_value(&link)));
     }
-    let defaults = call.lane().run().socket_defaults();
     let (buffer_size, log_errors) = (defaults.buffer_size.max(1), defaults.log_errors);
-    for _ in 0..READS_AT_ONCE {
+    // A peer that was just asked has not answered yet: it is not looked at before it is waited for.
+    let at_once = if link.take_asked() { 0 } else { READS_AT_ONCE };
+    for _ in 0..at_once {
         match turn(&link, &mut pattern, buffer_size) {
             Turn::More => {}
             Turn::Wait => break,
             Turn::Over(end) => {
                 log_end(socket, &end, log_errors);
-                return Ok(Reply::Values(finish(socket, &link, pattern, end)));
+                return Ok(Reply::of(finish(socket, &link, pattern, end)));
             }
         }
     }
@@ -111,6 +121,7 @@ pub(super) fn read(
         buffer_size,
         timeout,
         log_errors,
+        is_asked: false,
         is_timed: false,
         link,
         busy,
@@ -126,6 +137,8 @@ pub(super) struct Reading {
     buffer_size: usize,
     timeout: u64,
     log_errors: bool,
+    /// The connection was asked to tell when there is something to read.
+    is_asked: bool,
     /// The deadline is set for this part.
     is_timed: bool,
     link: Rc<Link>,
@@ -154,6 +167,15 @@ impl Waits for Socket {
 
 impl Reading {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Values> {
+        // It has told, as a rule: there is something to read.
+        if self.is_asked && !self.link.is_lent() {
+            match turn(&self.link, &mut self.pattern, self.buffer_size) {
+                Turn::More => self.is_timed = false,
+                Turn::Wait => {}
+                Turn::Over(end) => return Poll::Ready(self.over(end)),
+            }
+        }
+        self.is_asked = true;
         let end = loop {
             match self.link.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {
@@ -178,10 +200,15 @@ impl Reading {
                 }
             }
         };
+        Poll::Ready(self.over(end))
+    }
+
+    /// What the call returns.
+    fn over(&mut self, end: End) -> Values {
         let socket = self.busy.socket();
         log_end(socket, &end, self.log_errors);
-        let pattern = std::mem::replace(&mut self.pattern, Pattern::all());
-        Poll::Ready(finish(socket, &self.link, pattern, end))
+        let pattern = std::mem::replace(&mut self.pattern, Plain::All.into());
+        finish(socket, &self.link, pattern, end)
     }
 
     /// Whether what has come is enough.
@@ -266,14 +293,14 @@ fn no_more(socket: &Rc<Socket>) {
     }
 }
 
-fn by_name(call: &Call<'_>) -> Result<Pattern, Raise> {
+fn by_name(call: &Call<'_>) -> Result<Plain, Raise> {
     if call.kind(2) != Kind::String {
         return Err(Raise::Argument(2, "bad argument".into()));
     }
     let text = call.want_text(2)?;
     match &*text {
-        b"*l" => Ok(Pattern::line()),
-        b"*a" => Ok(Pattern::all()),
+        b"*l" => Ok(Plain::Line),
+        b"*a" => Ok(Plain::All),
         [b'*', _] => Err(Raise::Argument(2, "bad pattern argument".into())),
         other => {
             let other = String::from_utf8_lossy(other);

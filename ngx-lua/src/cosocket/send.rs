@@ -11,6 +11,7 @@ use ngx_buf::Flow;
 use ngx_core::error::errno;
 
 use super::link::{Link, Way};
+use super::kept::this;
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
@@ -23,7 +24,7 @@ pub(super) fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 2 arguments (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let Some(link) = socket.link().filter(|_| !socket.write_closed.get()) else {
         if log_errors(call) {
             socket.log("attempt to send data on a closed socket:");
@@ -66,17 +67,17 @@ fn give(
     data: &[u8],
 ) -> Result<Reply, Raise> {
     if data.is_empty() {
-        return Ok(sent(0));
+        return Ok(sent(call, 0));
     }
     may_wait(call)?;
-    let timeout = socket.timeouts.send.get();
-    ngx_core::debug!("lua tcp socket send timeout: {timeout}");
+    let run = call.lane().run();
+    ngx_core::debug!("lua tcp socket send timeout: {}", socket.timeouts.send(run));
     match link.try_send(data) {
-        Ok(Flow::Done) => Ok(sent(data.len())),
+        Ok(Flow::Done) => Ok(sent(call, data.len())),
         Ok(Flow::Again) => {
             let rest = Rest {
                 len: data.len(),
-                timeout,
+                timeout: socket.timeouts.send(run),
                 log_errors: log_errors(call),
                 before: None,
                 link: Rc::clone(link),
@@ -84,7 +85,7 @@ fn give(
             };
             wait(call, rest)
         }
-        Err(error) => Ok(Reply::Values(failed(socket, &error, log_errors(call)))),
+        Err(error) => Ok(Reply::of(failed(socket, &error, log_errors(call)))),
     }
 }
 
@@ -161,8 +162,9 @@ fn failed(socket: &Rc<Socket>, error: &io::Error, log_errors: bool) -> Values {
     values([Value::Nil, text.into()])
 }
 
-fn sent(len: usize) -> Reply {
-    Reply::Value(number(len))
+#[expect(clippy::cast_precision_loss, reason = "no string is longer than 2^53")]
+fn sent(call: &Call<'_>, len: usize) -> Reply {
+    call.number_back(len as f64)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no string is longer than 2^53")]

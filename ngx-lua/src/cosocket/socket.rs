@@ -6,17 +6,23 @@ use std::rc::{Rc, Weak};
 
 use ngx_core::net::Addr;
 
-use super::defaults::Defaults;
 use super::keepalive::{NamedPool, Pools, Slot};
+use super::kept::Sockets;
 use super::link::Link;
 use super::receive::Reading;
 use super::target::{PoolName, Target, Upstream};
 use super::timeouts::Timeouts;
 use crate::ffi::{Call, Raise};
-use crate::sched::{Ending, Endings};
+use crate::sched::{Ending, EndingsId};
 
 /// A cosocket.
 pub(super) struct Socket {
+    /// Where it is known by a number, if it is.
+    home: Weak<Sockets>,
+    /// Its place there.
+    at: u32,
+    /// Who keeps it there.
+    pub(super) kept_by: Cell<EndingsId>,
     owner: Owner,
     link: RefCell<Option<Rc<Link>>>,
     /// Whom it was told to connect to.
@@ -47,55 +53,95 @@ pub(super) enum Task {
 
 /// The request or run that a socket belongs to since it was connected: it ends with it.
 #[derive(Default)]
-pub(super) struct Owner {
-    endings: RefCell<Weak<Endings>>,
-    /// Whose turn it was with them.
-    turn: Cell<u64>,
-}
+pub(super) struct Owner(Cell<EndingsId>);
 
 impl Owner {
-    /// Makes whoever calls the owner of `thing`.
-    pub(super) fn claim(&self, call: &Call<'_>, thing: Weak<dyn Ending>) {
-        let endings = call.lane().run().endings();
-        // Who has it already has it among its endings.
-        if self.endings.borrow().as_ptr() != Rc::as_ptr(endings)
-            || self.turn.get() != endings.turn()
-        {
-            self.endings.replace(Rc::downgrade(endings));
-            self.turn.set(endings.turn());
-            endings.adopt(thing);
-        }
+    /// Makes whoever calls the owner; false if it is that already.
+    pub(super) fn claim(&self, call: &Call<'_>) -> bool {
+        let id = call.lane().run().endings().id();
+        self.0.replace(id) != id
     }
 
     /// Raises if somebody else owns the socket.
+    #[inline]
     pub(super) fn check(&self, call: &Call<'_>) -> Result<(), Raise> {
-        let owner = self.endings.borrow();
-        if owner.as_ptr() == Rc::as_ptr(call.lane().run().endings()) {
+        let owner = self.0.get();
+        if owner == call.lane().run().endings().id() || owner == EndingsId::default() {
             return Ok(());
         }
-        // Who has owned it may be gone.
-        match owner.upgrade() {
-            Some(owner) if owner.turn() == self.turn.get() => Err("bad request".into()),
-            _ => Ok(()),
+        Err("bad request".into())
+    }
+
+    fn get(&self) -> EndingsId {
+        self.0.get()
+    }
+
+    /// `owner` is over; whether it was the owner.
+    pub(super) fn leave(&self, owner: EndingsId) -> bool {
+        let was = self.0.get() == owner;
+        if was {
+            self.0.take();
         }
+        was
     }
 }
 
 impl Socket {
-    pub(super) fn new(defaults: &Defaults) -> Self {
+    /// A socket that whoever has it keeps.
+    pub(super) fn new() -> Self {
+        Self::at(Weak::new(), 0)
+    }
+
+    /// A socket that is kept in the place `at` of `home`.
+    pub(super) fn at(home: Weak<Sockets>, at: u32) -> Self {
         Self {
+            home,
+            at,
+            kept_by: Cell::default(),
             owner: Owner::default(),
             link: RefCell::new(None),
             target: RefCell::new(None),
             local: Cell::new(None),
             pool_name: RefCell::new(None),
             slot: RefCell::new(None),
-            timeouts: Timeouts::new(defaults),
+            timeouts: Timeouts::default(),
             reading: RefCell::new(None),
             busy: Cell::new(0),
             read_closed: Cell::new(false),
             write_closed: Cell::new(false),
         }
+    }
+
+    /// Makes it as good as new.
+    pub(super) fn renew(&mut self) {
+        let Self {
+            home: _,
+            at: _,
+            kept_by,
+            owner,
+            link,
+            target,
+            local,
+            pool_name,
+            slot,
+            timeouts,
+            reading,
+            busy,
+            read_closed,
+            write_closed,
+        } = self;
+        *kept_by.get_mut() = EndingsId::default();
+        *owner = Owner::default();
+        *link.get_mut() = None;
+        *target.get_mut() = None;
+        *local.get_mut() = None;
+        *pool_name.get_mut() = None;
+        *slot.get_mut() = None;
+        *timeouts = Timeouts::default();
+        *reading.get_mut() = None;
+        *busy.get_mut() = 0;
+        *read_closed.get_mut() = false;
+        *write_closed.get_mut() = false;
     }
 
     /// Says whom it will be connected to.
@@ -107,8 +153,13 @@ impl Socket {
 
     /// Makes whoever calls the owner.
     pub(super) fn claim(self: &Rc<Self>, call: &Call<'_>) {
-        let weak: Weak<Self> = Rc::downgrade(self);
-        self.owner.claim(call, weak);
+        if self.owner.claim(call) {
+            let endings = call.lane().run().endings();
+            if self.kept_by.get() != endings.id() {
+                let weak: Weak<Self> = Rc::downgrade(self);
+                endings.adopt(weak);
+            }
+        }
     }
 
     /// Raises if the socket belongs to another request.
@@ -226,8 +277,18 @@ impl Drop for Socket {
 }
 
 impl Ending for Socket {
-    fn end(&self) {
-        self.close();
+    fn end(self: Rc<Self>, of: EndingsId) {
+        if self.owner.leave(of) {
+            self.close();
+        }
+        if self.kept_by.get() == of {
+            match (self.owner.get(), self.home.upgrade()) {
+                // Another one uses it: from now on it is kept for that one.
+                (owner, _) if owner != EndingsId::default() => self.kept_by.set(owner),
+                (_, Some(home)) => home.release(self.at, self),
+                (_, None) => {}
+            }
+        }
     }
 }
 

@@ -3,49 +3,42 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::defaults::Defaults;
 use super::receive::whole;
-use super::socket::Socket;
+use super::defaults::Defaults;
+use super::kept::this;
 use crate::ffi::{Call, Raise, Reply, values};
+use crate::sched::Run;
 
-/// The timeouts of one socket; what Lua has not set is the host's.
+/// The timeouts that Lua has given one socket, in milliseconds; those that are 0 are the defaults of
+/// the run that uses it.
+#[derive(Default)]
 pub(super) struct Timeouts {
-    pub(super) connect: Timeout,
-    pub(super) send: Timeout,
-    pub(super) read: Timeout,
-}
-
-/// One timeout, in milliseconds.
-pub(super) struct Timeout {
-    default: u64,
-    /// 0 if Lua has set none.
-    own: Cell<u32>,
+    connect: Cell<u32>,
+    send: Cell<u32>,
+    read: Cell<u32>,
 }
 
 impl Timeouts {
-    pub(super) fn new(defaults: &Defaults) -> Self {
-        Self {
-            connect: Timeout::new(defaults.connect_timeout),
-            send: Timeout::new(defaults.send_timeout),
-            read: Timeout::new(defaults.read_timeout),
-        }
+    /// Milliseconds to connect.
+    pub(super) fn connect(&self, run: &Run) -> u64 {
+        own(&self.connect).unwrap_or_else(|| run.socket_defaults().connect_timeout)
+    }
+
+    /// Milliseconds between two writes.
+    pub(super) fn send(&self, run: &Run) -> u64 {
+        own(&self.send).unwrap_or_else(|| run.socket_defaults().send_timeout)
+    }
+
+    /// Milliseconds between two reads.
+    pub(super) fn read(&self, defaults: &Defaults) -> u64 {
+        own(&self.read).unwrap_or(defaults.read_timeout)
     }
 }
 
-impl Timeout {
-    fn new(default: Duration) -> Self {
-        Self {
-            default: millis(default),
-            own: Cell::new(0),
-        }
-    }
-
-    /// Milliseconds.
-    pub(super) fn get(&self) -> u64 {
-        match self.own.get() {
-            0 => self.default,
-            own => own.into(),
-        }
+fn own(time: &Cell<u32>) -> Option<u64> {
+    match time.get() {
+        0 => None,
+        own => Some(own.into()),
     }
 }
 
@@ -65,12 +58,12 @@ pub(super) fn set_timeout(call: &mut Call<'_>) -> Result<Reply, Raise> {
         )
         .into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let time = milliseconds(call, 2)?;
-    socket.timeouts.connect.own.set(time);
-    socket.timeouts.send.own.set(time);
-    socket.timeouts.read.own.set(time);
-    Ok(Reply::Values(values([])))
+    socket.timeouts.connect.set(time);
+    socket.timeouts.send.set(time);
+    socket.timeouts.read.set(time);
+    Ok(Reply::of(values([])))
 }
 
 /// `tcpsock:settimeouts(connect, send, read)`
@@ -82,16 +75,16 @@ pub(super) fn set_timeouts(call: &mut Call<'_>) -> Result<Reply, Raise> {
         )
         .into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let (connect, send, read) = (
         milliseconds(call, 2)?,
         milliseconds(call, 3)?,
         milliseconds(call, 4)?,
     );
-    socket.timeouts.connect.own.set(connect);
-    socket.timeouts.send.own.set(send);
-    socket.timeouts.read.own.set(read);
-    Ok(Reply::Values(values([])))
+    socket.timeouts.connect.set(connect);
+    socket.timeouts.send.set(send);
+    socket.timeouts.read.set(read);
+    Ok(Reply::of(values([])))
 }
 
 fn milliseconds(call: &Call<'_>, at: usize) -> Result<u32, Raise> {

@@ -19,7 +19,7 @@ use super::socket::Owner;
 use super::target::{Target, Upstream};
 use super::{done, error_text, refuse};
 use crate::ffi::{Call, Kind, Meta, Raise, Reply, Value, Values, function, values};
-use crate::sched::{Ending, Engine, Run, may_ever_wait, may_wait, wait};
+use crate::sched::{Ending, EndingsId, Engine, Run, may_ever_wait, may_wait, wait};
 
 /// The largest datagram.
 const MAX_DATAGRAM: usize = 65_536;
@@ -80,7 +80,7 @@ fn udp(call: &mut Call<'_>) -> Result<Reply, Raise> {
         target: RefCell::default(),
         local: Cell::new(None),
         timeout: Cell::new(None),
-        default_timeout: call.lane().run().socket_defaults().read_timeout,
+        default_timeout: Duration::from_millis(call.lane().run().socket_defaults().read_timeout),
         busy: Cell::new(false),
     });
     Ok(Reply::Value(Value::Wrapped(socket, meta)))
@@ -136,11 +136,13 @@ fn set_peer_name(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if socket.target.replace(Some(target.clone())).is_some() {
         ngx_core::debug!("lua reuse socket upstream ctx");
     }
-    let weak: Weak<Udp> = Rc::downgrade(&socket);
-    socket.owner.claim(call, weak);
+    if socket.owner.claim(call) {
+        let weak: Weak<Udp> = Rc::downgrade(&socket);
+        call.lane().run().endings().adopt(weak);
+    }
     if let Some(addr) = target.literal() {
         let outcome = socket.connect(&addr, call.lane().run());
-        return Ok(Reply::Values(outcome));
+        return Ok(Reply::of(outcome));
     }
     let run = Rc::clone(call.lane().run());
     wait(call, async move {
@@ -177,7 +179,7 @@ fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let log_errors = call.lane().run().socket_defaults().log_errors;
     match link.try_send(&data) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        sent => return Ok(Reply::Values(socket.sent(sent, &data, log_errors))),
+        sent => return Ok(Reply::of(socket.sent(sent, &data, log_errors))),
     }
     wait(call, async move {
         let _busy = Busy::new(&socket);
@@ -217,7 +219,7 @@ fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let log_errors = call.lane().run().socket_defaults().log_errors;
     match link.try_receive(size) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        got => return Ok(Reply::Values(socket.received(got, log_errors))),
+        got => return Ok(Reply::of(socket.received(got, log_errors))),
     }
     wait(call, async move {
         let _busy = Busy::new(&socket);
@@ -244,7 +246,7 @@ fn set_timeout(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let time = (millis > 0.0).then(|| Duration::from_secs_f64(millis / 1000.0));
     socket.timeout.set(time);
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }
 
 /// `ok, err = udpsock:close()`
@@ -262,11 +264,18 @@ fn close(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if socket.busy.get() {
         return Ok(refuse("socket busy"));
     }
-    socket.end();
-    Ok(done())
+    socket.close();
+    Ok(done(call))
 }
 
 impl Udp {
+    fn close(&self) {
+        if let Some(link) = self.link.take() {
+            ngx_core::debug!("lua finalize socket");
+            drop(link);
+        }
+    }
+
     /// The socket, if there is a peer.
     fn ready(&self, call: &Call<'_>, verb: &str) -> Result<Option<Rc<Datagrams>>, Raise> {
         let link = self.link.borrow().clone();
@@ -338,10 +347,9 @@ impl Udp {
 }
 
 impl Ending for Udp {
-    fn end(&self) {
-        if let Some(link) = self.link.take() {
-            ngx_core::debug!("lua finalize socket");
-            drop(link);
+    fn end(self: Rc<Self>, of: EndingsId) {
+        if self.owner.leave(of) {
+            self.close();
         }
     }
 }

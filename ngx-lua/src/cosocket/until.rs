@@ -9,6 +9,7 @@ use super::input::Input;
 use super::pattern::{Pattern, Took};
 use super::receive::{read, ready, whole};
 use super::refuse;
+use super::kept::this;
 use super::socket::Socket;
 use crate::ffi::{Call, Kind, Raise, Reply, Scalar, Value, function, values};
 
@@ -19,7 +20,7 @@ pub(super) fn receive_until(call: &mut Call<'_>) -> Result<Reply, Raise> {
         let message = format!("expecting 2 or 3 arguments (including the object), but got {n}");
         return Err(message.into());
     }
-    let socket = call.object::<Socket>(1)?;
+    let socket = this(call)?;
     let pattern = call.want_text(2)?.into_owned();
     let mut inclusive = false;
     if n == 3 {
@@ -63,10 +64,10 @@ fn next(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let socket = &iterator.socket;
     let link = match ready(call, socket)? {
         Ok(link) => link,
-        Err(reply) => return Ok(reply),
+        Err(why) => return Ok(refuse(why)),
     };
     if iterator.matcher.borrow_mut().take_end() {
-        return Ok(Reply::Values(values([Value::Nil, Value::Nil, Value::Nil])));
+        return Ok(Reply::of(values([Value::Nil, Value::Nil, Value::Nil])));
     }
     let pattern = Pattern::until(Rc::clone(&iterator.matcher), whole(size.max(0.0)));
     read(call, socket, link, pattern)

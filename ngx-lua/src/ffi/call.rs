@@ -10,7 +10,7 @@ use mlua::ffi as lua;
 use super::current::current;
 use super::value::push_text;
 use super::vm::held;
-use super::{RawVm, Scalar, Thread, Value, Values, number_text};
+use super::{Lender, RawVm, Scalar, Thread, Value, Values, number_text};
 use crate::sched::Lane;
 
 /// One of ours, in the shape that Lua calls.
@@ -27,13 +27,26 @@ impl Function {
 pub(crate) enum Reply {
     /// This is the only result.
     Value(Value),
-    /// These are the results.
-    Values(Values),
+    /// A string that lies still elsewhere is the only result.
+    Lent(Rc<dyn Lender>),
+    /// These are the results; see [`of`](Self::of).
+    Values(Box<Values>),
     /// The results are on top of the stack already.
     Stack(usize),
     /// The coroutine yields to the scheduler, all its arguments still on its stack; what it asked
     /// for is in its lane.
     Yield,
+}
+
+impl Reply {
+    /// These are the results.
+    pub(crate) fn of(mut results: Values) -> Self {
+        match results.len() {
+            0 => Self::Stack(0),
+            1 => results.pop().map_or(Self::Stack(0), Self::Value),
+            _ => Self::Values(Box::new(results)),
+        }
+    }
 }
 
 /// Why a function raises.
@@ -77,6 +90,13 @@ pub(crate) struct Call<'a> {
     lane: &'a Rc<Lane>,
 }
 
+/// What is inside an object.
+pub(crate) enum Inside<T> {
+    /// The number of something that is kept elsewhere; scripts may have put any there.
+    Number(f64),
+    Value(Rc<T>),
+}
+
 /// Makes a function that Lua can call of one that captures nothing.
 pub(crate) fn function<F>(_function: F) -> Function
 where
@@ -99,10 +119,17 @@ where
         let function = unsafe { std::ptr::NonNull::<F>::dangling().read() };
         let lane = lane.ok_or("no request found")?;
         function(&mut Call { state, lane })
-    }))
-    .unwrap_or_else(|_| Err(Raise::Message("panic in a function of ngx".into())));
-    // SAFETY: the state is the one Lua called with, and nothing here catches panics any more.
-    unsafe { reply(state, lane, answer) }
+    }));
+    match answer {
+        Ok(Ok(Reply::Stack(n))) => c_int::try_from(n).unwrap_or(0),
+        // SAFETY: the state is the one Lua called with, and nothing here catches panics any more.
+        Ok(answer) => unsafe { reply(state, lane, answer) },
+        // SAFETY: the same.
+        Err(panic) => unsafe {
+            drop(panic);
+            throw(state, "panic in a function of ngx".into())
+        },
+    }
 }
 
 /// Gives Lua the answer of a function.
@@ -122,6 +149,10 @@ unsafe fn reply(
         match answer {
             Ok(Reply::Stack(n)) => c_int::try_from(n).unwrap_or(0),
             Ok(Reply::Yield) => lua::lua_yield(state, lua::lua_gettop(state)),
+            Ok(Reply::Lent(lender)) => {
+                lender.lend(&mut |text| push_text(state, text));
+                1
+            }
             Ok(Reply::Value(value)) => {
                 if !value.push_plain(state)
                     && let Some(lane) = lane
@@ -137,7 +168,7 @@ unsafe fn reply(
                 }
                 if let Some(lane) = lane {
                     let vm = lane.vm();
-                    for value in &values {
+                    for value in &*values {
                         value.push(vm, state);
                     }
                 }
@@ -177,13 +208,13 @@ unsafe fn throw(state: *mut lua::lua_State, raise: Raise) -> ! {
     }
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// Whose call it is.
-    pub(crate) fn lane(&self) -> &Rc<Lane> {
+    pub(crate) fn lane(&self) -> &'a Rc<Lane> {
         self.lane
     }
 
-    pub(super) fn vm(&self) -> &Rc<RawVm> {
+    pub(super) fn vm(&self) -> &'a Rc<RawVm> {
         self.lane.vm()
     }
 
@@ -294,6 +325,45 @@ impl Call<'_> {
         };
         held.and_then(|held| held.downcast().ok())
             .ok_or_else(|| Raise::Argument(at, "socket expected".into()))
+    }
+
+    /// What is inside an object, with its methods' `self` at `at`: a Rust value, or its number.
+    #[inline]
+    pub(crate) fn inside<T: 'static>(&self, at: usize) -> Result<Inside<T>, Raise> {
+        // SAFETY: raw access to what was seen to be a table; a free slot is among every C function's
+        // 20, and is given back. The call neither changes the value nor allocates; what is no number
+        // is 0 for it.
+        let number = unsafe {
+            if lua::lua_type(self.state, index(at)) != lua::LUA_TTABLE {
+                return Err(self.expected(at, "table"));
+            }
+            lua::lua_rawgeti_(self.state, index(at), 1);
+            let number = lua::lua_tonumber(self.state, -1);
+            lua::lua_settop(self.state, -2);
+            number
+        };
+        if number != 0.0 {
+            return Ok(Inside::Number(number));
+        }
+        self.object(at).map(Inside::Value)
+    }
+
+    /// Puts another number in an object at `at` that has one inside.
+    pub(crate) fn set_inside(&self, at: usize, number: f64) {
+        // SAFETY: a slot of every C function's 20; the place in the table is there, so that nothing
+        // is allocated, and no metamethod is asked.
+        unsafe {
+            lua::lua_pushnumber(self.state, number);
+            lua::lua_rawseti_(self.state, index(at), 1);
+        }
+    }
+
+    /// Answers with a number.
+    #[inline]
+    pub(crate) fn number_back(&self, number: f64) -> Reply {
+        // SAFETY: a slot of every C function's 20.
+        unsafe { lua::lua_pushnumber(self.state, number) };
+        Reply::Stack(1)
     }
 
     /// The Rust value of a closure that was pushed with one.

@@ -31,7 +31,7 @@ mod value;
 mod vm;
 mod walk;
 
-pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
+pub(crate) use call::{Call, Function, Inside, Kind, Raise, Reply, function};
 pub(crate) use current::with_lane;
 pub(crate) use guard::guard_libraries;
 #[cfg(feature = "http")]

@@ -9,6 +9,17 @@ use super::call::{MAX_DEPTH, index, type_name};
 use super::{Call, Raise, number_text};
 
 impl Call<'_> {
+    /// The only argument, if it is a string.
+    #[inline]
+    pub(crate) fn only_string(&self) -> Option<&[u8]> {
+        // SAFETY: looks only.
+        let is_it = unsafe {
+            lua::lua_gettop(self.state) == 1
+                && lua::lua_type(self.state, 1) == lua::LUA_TSTRING
+        };
+        is_it.then(|| self.string(1))
+    }
+
     /// How long the strings among the arguments are together.
     pub(crate) fn text_len(&self) -> usize {
         (1..=self.count())

@@ -34,6 +34,8 @@ pub(crate) enum Value {
     Text(Cow<'static, [u8]>),
     /// A Rust value in the first place of a table that has a metatable: an object with methods.
     Wrapped(Rc<dyn Any>, Meta),
+    /// The same of a number, by which something is known that is kept elsewhere.
+    Numbered(f64, Meta),
     /// A function with a Rust value as its own.
     Closure(Function, Rc<dyn Any>),
     /// A coroutine.
@@ -138,6 +140,13 @@ impl Value {
                 Self::Wrapped(value, meta) => {
                     lua::lua_createtable(state, 1, 0);
                     vm.push_holder(state, value);
+                    lua::lua_rawseti_(state, -2, 1);
+                    lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, meta.0);
+                    lua::lua_setmetatable(state, -2);
+                }
+                Self::Numbered(number, meta) => {
+                    lua::lua_createtable(state, 1, 0);
+                    lua::lua_pushnumber(state, *number);
                     lua::lua_rawseti_(state, -2, 1);
                     lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, meta.0);
                     lua::lua_setmetatable(state, -2);

@@ -189,7 +189,8 @@ impl RawVm {
         // one; a call inside a finalizer nests properly, for each has its own frame.
         unsafe {
             let top = lua::lua_gettop(self.aux);
-            if lua::lua_checkstack(self.aux, 4) == 0 {
+            // An empty stack has 40 free slots.
+            if top != 0 && lua::lua_checkstack(self.aux, 4) == 0 {
                 return Err(Exhausted);
             }
             lua::lua_rawgeti_(self.aux, lua::LUA_REGISTRYINDEX, self.runner_ref);

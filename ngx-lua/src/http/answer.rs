@@ -31,6 +31,21 @@ pub(crate) struct Answer {
 pub(super) struct Broken;
 
 impl Answer {
+    /// Makes it one of a response that was not begun.
+    pub(super) fn forget(&mut self) {
+        let Self {
+            type_set,
+            fields_set,
+            body_seen,
+            ended,
+            kept,
+        } = self;
+        for flag in [type_set, fields_set, body_seen, ended] {
+            *flag.get_mut() = false;
+        }
+        *kept.get_mut() = None;
+    }
+
     /// Whether the end of the response was sent.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.get()

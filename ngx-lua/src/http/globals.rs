@@ -34,5 +34,5 @@ fn new_global(call: &mut Call<'_>) -> Result<Reply, Raise> {
         );
     }
     call.raw_set()?;
-    Ok(Reply::Values(Values::new()))
+    Ok(Reply::of(Values::new()))
 }

@@ -1,19 +1,20 @@
 //! Running Lua for a request, phase by phase.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use ngx_core::error;
 use ngx_core::http::{
-    Location, Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step, status,
+    Location, Ordered, Phase as HttpPhase, PhaseHandler, PhaseStep, Request, Step, Verdict, Waits,
+    status,
 };
 
 use super::Guest;
 use super::abort::Client;
 use super::code::Code;
 use super::conf::{LUA, LuaConf};
+use super::state::State;
 use super::vm::{self, LoadError};
 use crate::phase::Phase;
 use crate::sched::{Begun, Ended, Failure, RunKind, Waiting};
@@ -119,45 +120,60 @@ fn run(r: &Request, phase: Phase, code: &Code, conf: &LuaConf) -> PhaseStep {
     match begin_with(r, guest.clone(), (phase, code), conf) {
         Err(status) => Step::Finish(status),
         Ok(Begun::Over(outcome)) => conclude(&guest, phase, outcome),
-        Ok(Begun::Waiting(waiting)) => Step::wait(Going {
-            waiting: Some(waiting),
-            client: Client::of(conf),
-            phase,
-            guest,
-        }),
+        Ok(Begun::Waiting(waiting)) => {
+            let state = Rc::clone(&guest.state);
+            let going = Going {
+                waiting,
+                client: Client::of(conf),
+                phase,
+                guest,
+            };
+            state.going.replace(Some(going));
+            Step::stay(state)
+        }
     }
 }
 
 /// The code of a phase while it waits.
-struct Going {
-    /// Until it ends. Dropped before the request is: what it waits for may be the request's.
-    waiting: Option<Waiting>,
+pub(super) struct Going {
+    /// Dropped before the request is: what it waits for may be the request's.
+    waiting: Waiting,
     client: Client,
     phase: Phase,
     guest: Guest,
 }
 
-impl Future for Going {
-    type Output = PhaseStep;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PhaseStep> {
-        let Self {
-            waiting,
-            client,
-            phase,
-            guest,
-        } = self.get_mut();
-        let Some(run) = waiting else {
+/// It waits in what Lua keeps for the request.
+impl Waits<Verdict> for State {
+    fn poll_step(&self, cx: &mut Context<'_>) -> Poll<PhaseStep> {
+        let mut place = self.going.borrow_mut();
+        let Some(going) = &mut *place else {
             // It has ended, and whoever polls it has been told.
             return Poll::Pending;
         };
-        let outcome = ready!(client.poll(&guest.request, run, cx));
+        let outcome = ready!(going.client.poll(&going.guest.request, &mut going.waiting, cx));
+        let ended = place.take();
+        drop(place);
+        let Some(Going {
+            waiting,
+            phase,
+            guest,
+            ..
+        }) = ended
+        else {
+            return Poll::Pending;
+        };
         // What belongs to the run ends before its outcome counts.
-        *waiting = None;
+        drop(waiting);
         Poll::Ready(match outcome {
-            Some(outcome) => conclude(guest, *phase, outcome),
+            Some(outcome) => conclude(&guest, phase, outcome),
             None => Step::Finish(status::CLIENT_CLOSED),
         })
+    }
+
+    fn leave(&self) {
+        let left = self.going.borrow_mut().take();
+        drop(left);
     }
 }
 

@@ -91,12 +91,12 @@ pub(super) fn settings(cycle: &Cycle) -> Settings {
     let http = cycle.part::<HttpConf>().unwrap_or_default();
     let defaults = in_slots(&http.slots);
     Settings {
-        connect_timeout: defaults.connect_timeout,
-        send_timeout: defaults.send_timeout,
-        read_timeout: defaults.read_timeout,
+        connect_timeout: Duration::from_millis(defaults.connect_timeout),
+        send_timeout: Duration::from_millis(defaults.send_timeout),
+        read_timeout: Duration::from_millis(defaults.read_timeout),
         buffer_size: defaults.buffer_size,
         pool_size: defaults.pool_size,
-        keepalive_timeout: defaults.keepalive_timeout,
+        keepalive_timeout: Duration::from_millis(defaults.keepalive_timeout),
         log_socket_errors: defaults.log_errors,
         resolver: resolver_in(&http.slots),
         ..Settings::default()
@@ -106,12 +106,12 @@ pub(super) fn settings(cycle: &Cycle) -> Settings {
 fn in_slots(slots: &Slots) -> Defaults {
     let (conf, core) = (SOCKETS.of(slots), LOCATION.of(slots));
     Defaults {
-        connect_timeout: Duration::from_millis(*conf.connect_timeout),
-        send_timeout: Duration::from_millis(*conf.send_timeout),
-        read_timeout: Duration::from_millis(*conf.read_timeout),
+        connect_timeout: *conf.connect_timeout,
+        send_timeout: *conf.send_timeout,
+        read_timeout: *conf.read_timeout,
         buffer_size: *conf.buffer_size,
         pool_size: usize::try_from(*conf.pool_size).unwrap_or(usize::MAX),
-        keepalive_timeout: Duration::from_millis(*conf.keepalive_timeout),
+        keepalive_timeout: *conf.keepalive_timeout,
         log_errors: *conf.log_errors,
         nodelay: *core.tcp_nodelay,
     }

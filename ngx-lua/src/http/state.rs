@@ -1,6 +1,6 @@
 //! What Lua keeps for a request.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use ngx_core::debug;
 use ngx_core::http::{CtxSlot, Request, Reused};
 
 use super::answer::Answer;
+use super::phases::Going;
 use super::vm::Vm;
 use crate::ffi::Kept;
 use crate::sched::Endings;
@@ -38,19 +39,37 @@ pub(crate) struct State {
     /// `ngx.arg`
     pub(super) arg: RefCell<Arg>,
     /// What ends with the request: its sockets.
-    pub(crate) endings: OnceCell<Rc<Endings>>,
+    pub(crate) endings: Endings,
     /// The VM of this request alone (`lua_code_cache off`).
     pub(super) vm: RefCell<Option<Rc<Vm>>>,
+    /// The code of a phase that waits.
+    pub(super) going: RefCell<Option<Going>>,
 }
 
 impl Reused for State {
     fn forget(&mut self) {
-        let endings = std::mem::take(&mut self.endings);
-        if let Some(endings) = endings.get() {
-            endings.end();
-        }
-        *self = Self::default();
-        self.endings = endings;
+        let Self {
+            ctx,
+            answer,
+            exit,
+            exec,
+            header_failed,
+            body_ended,
+            arg,
+            endings,
+            vm,
+            going,
+        } = self;
+        endings.end();
+        *ctx.get_mut() = None;
+        answer.forget();
+        *exit.get_mut() = None;
+        *exec.get_mut() = None;
+        *header_failed.get_mut() = false;
+        *body_ended.get_mut() = false;
+        *arg.get_mut() = Arg::None;
+        *vm.get_mut() = None;
+        *going.get_mut() = None;
     }
 }
 

@@ -85,12 +85,12 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Raise> {
 /// Notes that a script has the thread that runs.
 fn show(call: &mut Call<'_>) -> Result<Reply, Raise> {
     call.lane().show_top();
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }
 
 fn name_of(call: &Call<'_>, id: usize, stage: Stage) -> &'static str {
     if let Some(lane) = call.lane().engine().lane_of(id) {
-        return if lane.top_id() == Some(id) {
+        return if lane.top_id() == id {
             "running"
         } else {
             "normal"
@@ -108,5 +108,5 @@ fn name_of(call: &Call<'_>, id: usize, stage: Stage) -> &'static str {
 }
 
 fn refuse(why: String) -> Reply {
-    Reply::Values(values([Value::Boolean(false), why.into()]))
+    Reply::of(values([Value::Boolean(false), why.into()]))
 }

@@ -12,7 +12,7 @@ use super::lane::Lane;
 use crate::api::re::Re;
 #[cfg(feature = "http")]
 use crate::cosocket::LentMetas;
-use crate::cosocket::Pools;
+use crate::cosocket::{Pools, Sockets};
 use crate::ffi::{Meta, RawVm};
 use crate::settings::Settings;
 
@@ -24,6 +24,7 @@ pub(crate) struct Engine {
     busy: RefCell<FxHashMap<usize, Weak<Lane>>>,
     pub(super) timers: Timers,
     pools: Pools,
+    sockets: Rc<Sockets>,
     /// Compiled patterns of `ngx.re`.
     re: Re,
     /// The metatable of sockets.
@@ -63,6 +64,7 @@ impl Engine {
             busy: RefCell::default(),
             timers: Timers::default(),
             pools: Pools::default(),
+            sockets: Rc::default(),
             socket_meta: Cell::new(None),
             udp_meta: Cell::new(None),
             semaphore_meta: Cell::new(None),
@@ -89,6 +91,10 @@ impl Engine {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    pub(crate) fn sockets(&self) -> &Rc<Sockets> {
+        &self.sockets
     }
 
     /// Whether what runs has run before, in another VM, so that its effects outside of this VM are

@@ -12,7 +12,7 @@ use super::Engine;
 use super::lane::{self, Lane, Step};
 use super::run::{Purpose, Run};
 #[cfg(feature = "http")]
-use super::spare::{Rest, Spare};
+use super::spare::Spare;
 use crate::error::object_text;
 use crate::ffi::Thread;
 #[cfg(feature = "http")]
@@ -40,9 +40,9 @@ pub(crate) struct Entry {
     /// Where what it is made of is kept when it is over.
     #[cfg(feature = "http")]
     home: Option<Rc<Spare>>,
-    /// Its thread, ready for the next run.
+    /// The thread stands in the lane still, ready for the next run.
     #[cfg(feature = "http")]
-    rested: Option<Rc<Thread>>,
+    rested: bool,
 }
 
 /// How a run ended that did not fail.
@@ -99,20 +99,18 @@ impl Entry {
         purpose: Purpose,
         function: &Kept,
     ) -> Result<Self, Exhausted> {
-        let Rest { lane, thread } = home.take();
-        let thread = match thread {
-            Some(thread) => thread,
-            None => Rc::new(engine.raw().thread()?),
-        };
-        thread.begin_with(function)?;
-        let lane = match lane {
-            Some(lane) => lane.renew(purpose, thread),
-            None => Lane::new(Rc::new(Run::new(engine, purpose)), thread),
+        let lane = match home.take() {
+            Some(lane) => lane.renew(purpose, function)?,
+            None => {
+                let thread = Rc::new(engine.raw().thread()?);
+                thread.begin_with(function)?;
+                Lane::new(Rc::new(Run::new(engine, purpose)), thread)
+            }
         };
         Ok(Self {
             lane,
             home: Some(Rc::clone(home)),
-            rested: None,
+            rested: false,
         })
     }
 
@@ -124,7 +122,7 @@ impl Entry {
             #[cfg(feature = "http")]
             home: None,
             #[cfg(feature = "http")]
-            rested: None,
+            rested: false,
         }
     }
 
@@ -186,12 +184,12 @@ impl Entry {
 
     /// Gives a thread that has returned back, whatever it has returned.
     fn retire(&mut self, thread: Rc<Thread>) {
-        self.lane.close();
         #[cfg(feature = "http")]
-        if self.home.is_some() && Rc::strong_count(&thread) == 1 && thread.rest() {
-            self.rested = Some(thread);
+        if self.home.is_some() && self.lane.rests(&thread) {
+            self.rested = true;
             return;
         }
+        self.lane.close();
         if let Some(thread) = Rc::into_inner(thread) {
             thread.recycle();
         }
@@ -248,18 +246,26 @@ impl Waiting {
         {
             return Poll::Ready(Ok(Left::Results(thread)));
         }
-        run.watch(cx);
+        if run.has_lights() {
+            run.watch(cx);
+        }
         Poll::Pending
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.lane.close();
+        #[cfg(feature = "http")]
+        let rested = self.rested;
+        #[cfg(not(feature = "http"))]
+        let rested = false;
+        if !rested {
+            self.lane.close();
+        }
         self.lane.run().close();
         #[cfg(feature = "http")]
-        if let Some(home) = self.home.take() {
-            home.keep(&mut self.lane, self.rested.take());
+        if let Some(home) = &self.home {
+            home.keep(&mut self.lane);
         }
     }
 }

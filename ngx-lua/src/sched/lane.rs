@@ -1,6 +1,6 @@
 //! One line of execution: a thread and the coroutines that it runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,6 +13,8 @@ use super::light::{self, Light};
 #[cfg(feature = "http")]
 use super::run::Purpose;
 use super::run::Run;
+#[cfg(feature = "http")]
+use crate::ffi::{Exhausted, Kept};
 use crate::ffi::{RawVm, Resumed, Thread, Value, Values, values, with_lane};
 
 /// Coroutines inside coroutines; a runaway recursion ends here.
@@ -72,6 +74,8 @@ pub(crate) struct Lane {
     run: Rc<Run>,
     /// The bottom is the entry or light thread, the top is what runs.
     stack: RefCell<SmallVec<[Rc<Thread>; 2]>>,
+    /// The id of the one that runs.
+    top: Cell<usize>,
     op: RefCell<Option<Op>>,
 }
 
@@ -106,25 +110,39 @@ impl Lane {
         let lane = Rc::new(Self {
             run,
             stack: RefCell::default(),
+            top: Cell::new(0),
             op: RefCell::new(None),
         });
         lane.push(bottom);
         lane
     }
 
-    /// Lets a lane of [`forget`](Self::forget) begin anew.
+    /// Lets a lane of [`forget`](Self::forget) begin anew, with a function that waits for its first resume.
     #[cfg(feature = "http")]
-    pub(super) fn renew(mut self: Rc<Self>, purpose: Purpose, bottom: Rc<Thread>) -> Rc<Self> {
-        let known = Rc::get_mut(&mut self).and_then(|lane| Rc::get_mut(&mut lane.run));
-        match known {
-            Some(run) => {
-                run.renew(purpose);
-                self.push(bottom);
-                self
+    pub(super) fn renew(
+        mut self: Rc<Self>,
+        purpose: Purpose,
+        function: &Kept,
+    ) -> Result<Rc<Self>, Exhausted> {
+        match self.top() {
+            Some(thread) => thread.begin_with(function)?,
+            None => {
+                let thread = Rc::new(self.vm().thread()?);
+                thread.begin_with(function)?;
+                self.push(thread);
             }
-            // Nobody can have it, but then another one does as well.
-            None => Self::new(Rc::new(Run::new(self.engine(), purpose)), bottom),
         }
+        // Nobody else has it: see `forget`.
+        let known = Rc::get_mut(&mut self).and_then(|lane| Rc::get_mut(&mut lane.run));
+        known.ok_or(Exhausted)?.renew(purpose);
+        Ok(self)
+    }
+
+    /// Whether the lane can begin anew with its thread, which has returned and waits for it.
+    #[cfg(feature = "http")]
+    pub(super) fn rests(&self, thread: &Rc<Thread>) -> bool {
+        // Here, and where it was taken from the lane's end.
+        self.is_bottom() && Rc::strong_count(thread) == 2 && thread.rest()
     }
 
     /// Lets go of all that a lane which was closed and its run still know; false if somebody else
@@ -133,6 +151,15 @@ impl Lane {
     pub(super) fn forget(lane: &mut Rc<Self>) -> bool {
         let known = Rc::get_mut(lane).and_then(|lane| Rc::get_mut(&mut lane.run));
         known.map(Run::forget).is_some()
+    }
+
+    /// Gives the thread back that rests here, if there is one.
+    #[cfg(feature = "http")]
+    pub(super) fn recycle(&self) {
+        let thread = self.stack.borrow_mut().pop();
+        if let Some(thread) = thread.and_then(Rc::into_inner) {
+            thread.recycle();
+        }
     }
 
     pub(crate) fn run(&self) -> &Rc<Run> {
@@ -152,9 +179,9 @@ impl Lane {
         *self.op.borrow_mut() = Some(op);
     }
 
-    /// The thread that runs.
-    pub(super) fn top_id(&self) -> Option<usize> {
-        self.stack.borrow().last().map(|top| top.id())
+    /// The id of the thread that runs; no thread's if none does.
+    pub(super) fn top_id(&self) -> usize {
+        self.top.get()
     }
 
     pub(super) fn is_bottom(&self) -> bool {
@@ -302,11 +329,16 @@ impl Lane {
         if thread.is_shown() {
             self.engine().occupy(thread.id(), self);
         }
+        self.top.set(thread.id());
         self.stack.borrow_mut().push(thread);
     }
 
     fn pop(&self) {
-        let popped = self.stack.borrow_mut().pop();
+        let (popped, top) = {
+            let mut stack = self.stack.borrow_mut();
+            (stack.pop(), stack.last().map_or(0, |top| top.id()))
+        };
+        self.top.set(top);
         if let Some(thread) = popped
             && thread.is_shown()
         {

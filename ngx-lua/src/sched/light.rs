@@ -307,5 +307,5 @@ fn light_at(call: &Call<'_>, at: usize) -> Result<Option<Rc<Light>>, Raise> {
 }
 
 fn refuse(why: &'static str) -> Result<Reply, Raise> {
-    Ok(Reply::Values(values([Value::Nil, why.into()])))
+    Ok(Reply::of(values([Value::Nil, why.into()])))
 }

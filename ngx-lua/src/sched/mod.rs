@@ -32,7 +32,7 @@ pub(crate) use self::entry::{Begun, Ended, Waiting};
 pub(crate) use self::entry::{Entry, Failure};
 use self::lane::Stay;
 pub(crate) use self::lane::{Lane, Op, Waits};
-pub(crate) use self::run::{Ending, Endings, Purpose, Run, RunKind};
+pub(crate) use self::run::{Ending, Endings, EndingsId, Purpose, Run, RunKind};
 #[cfg(feature = "http")]
 pub(crate) use self::spare::Spare;
 
@@ -100,8 +100,9 @@ fn may_yield(call: &Call<'_>) -> Result<(), Raise> {
 }
 
 /// Whether the scheduler itself has resumed who calls.
+#[inline]
 fn is_top(call: &Call<'_>) -> bool {
-    call.can_yield() && call.lane().top_id() == Some(call.thread_id())
+    call.can_yield() && call.lane().top_id() == call.thread_id()
 }
 
 #[cfg(test)]

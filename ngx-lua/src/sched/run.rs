@@ -1,6 +1,6 @@
 //! A run: one call from outside, with everything that begins and ends with it.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 
@@ -41,10 +41,8 @@ pub(crate) struct Run {
     exited: Cell<bool>,
     /// What a timer has of the request that made it.
     heritage: Option<Rc<Heritage>>,
-    /// What sockets begin with, once somebody has asked.
-    socket_defaults: OnceCell<Defaults>,
     /// What ends with the run, if it works for no request.
-    endings: OnceCell<Rc<Endings>>,
+    endings: Endings,
 }
 
 /// Whether a run may wait.
@@ -71,15 +69,22 @@ enum OnAbort {
 /// What has to end with a run, or with the request that runs work for.
 #[derive(Default)]
 pub(crate) struct Endings {
-    all: RefCell<SmallVec<[Weak<dyn Ending>; 2]>>,
-    /// How often there was an end: one after another may have this.
-    turn: Cell<u64>,
+    /// There is something to end.
+    any: Cell<bool>,
+    /// What belongs to it, and is kept for it.
+    own: RefCell<SmallVec<[Rc<dyn Ending>; 2]>>,
+    /// What scripts keep and it uses.
+    adopted: RefCell<Vec<Weak<dyn Ending>>>,
 }
+
+/// Tells endings apart: what knows one of these is told when they are over. The default is nobody's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EndingsId(usize);
 
 /// Something that must not outlive the run or request that made it.
 pub(crate) trait Ending {
-    /// Its time is over.
-    fn end(&self);
+    /// The time of `of` is over.
+    fn end(self: Rc<Self>, of: EndingsId);
 }
 
 impl Run {
@@ -99,8 +104,7 @@ impl Run {
             watcher: RefCell::default(),
             exited: Cell::new(false),
             heritage: purpose.heritage,
-            socket_defaults: OnceCell::new(),
-            endings: OnceCell::new(),
+            endings: Endings::default(),
         }
     }
 
@@ -128,7 +132,6 @@ impl Run {
             watcher,
             exited,
             heritage,
-            socket_defaults,
             endings,
         } = self;
         *guest = None;
@@ -139,8 +142,7 @@ impl Run {
         *watcher.get_mut() = None;
         *exited.get_mut() = false;
         *heritage = None;
-        let _defaults = socket_defaults.take();
-        let _ended = endings.take();
+        endings.end();
     }
 
     pub(crate) fn engine(&self) -> &Rc<Engine> {
@@ -213,26 +215,25 @@ impl Run {
 
     /// What ends with the request that the run works for, else with the run. Sockets belong to it:
     /// what has the same one may use them.
-    pub(crate) fn endings(&self) -> &Rc<Endings> {
+    #[inline]
+    pub(crate) fn endings(&self) -> &Endings {
         #[cfg(feature = "http")]
         if let Some(guest) = &self.guest {
-            return guest.state.endings.get_or_init(Rc::default);
+            return &guest.state.endings;
         }
-        self.endings.get_or_init(Rc::default)
+        &self.endings
     }
 
     /// What sockets begin with here.
-    pub(crate) fn socket_defaults(&self) -> &Defaults {
-        self.socket_defaults.get_or_init(|| {
-            #[cfg(feature = "http")]
-            if let Some(guest) = &self.guest {
-                return crate::http::sockets::defaults(&guest.request);
-            }
-            match &self.heritage {
-                Some(heritage) => heritage.sockets,
-                None => self.engine.settings().into(),
-            }
-        })
+    pub(crate) fn socket_defaults(&self) -> Defaults {
+        #[cfg(feature = "http")]
+        if let Some(guest) = &self.guest {
+            return crate::http::sockets::defaults(&guest.request);
+        }
+        match &self.heritage {
+            Some(heritage) => heritage.sockets,
+            None => self.engine.settings().into(),
+        }
     }
 
     /// Who knows the addresses of names here.
@@ -252,7 +253,7 @@ impl Run {
         #[cfg(feature = "http")]
         if self.guest.is_some() {
             return Some(Rc::new(Heritage {
-                sockets: *self.socket_defaults(),
+                sockets: self.socket_defaults(),
                 resolver: self.resolver(),
             }));
         }
@@ -273,6 +274,12 @@ impl Run {
     /// Whether no light thread goes on.
     pub(super) fn is_quiet(&self) -> bool {
         self.live.get() == 0
+    }
+
+    /// Whether there are light threads, or were: they are tasks of their own, and may leave something
+    /// for the run's.
+    pub(super) fn has_lights(&self) -> bool {
+        !self.lights.borrow().is_empty()
     }
 
     /// Whether somebody has ended the run.
@@ -304,16 +311,21 @@ impl Run {
                 light.end();
             }
         }
-        if let Some(endings) = self.endings.get() {
-            endings.end();
-        }
+        self.endings.end();
     }
 }
 
 impl Endings {
+    /// Who this is for what it has adopted or keeps.
+    #[inline]
+    pub(crate) fn id(&self) -> EndingsId {
+        EndingsId(std::ptr::from_ref(self).addr())
+    }
+
     /// Ends `thing` with the others, if somebody still has it then.
     pub(crate) fn adopt(&self, thing: Weak<dyn Ending>) {
-        let mut all = self.all.borrow_mut();
+        self.any.set(true);
+        let mut all = self.adopted.borrow_mut();
         // A run that goes on for days must not remember all sockets that it ever had.
         if all.len() == all.capacity() {
             all.retain(|thing| thing.strong_count() > 0);
@@ -321,21 +333,40 @@ impl Endings {
         all.push(thing);
     }
 
-    /// Which one of those has this now.
-    pub(crate) fn turn(&self) -> u64 {
-        self.turn.get()
+    /// Keeps `thing`, and ends it with the others.
+    pub(crate) fn keep(&self, thing: Rc<dyn Ending>) {
+        self.any.set(true);
+        self.own.borrow_mut().push(thing);
     }
 
-    /// Ends all that was adopted; what is adopted from now on belongs to another.
+    /// How many things it keeps.
+    pub(crate) fn kept(&self) -> usize {
+        self.own.borrow().len()
+    }
+
+    /// Ends all that was adopted or kept.
+    #[inline]
     pub(crate) fn end(&self) {
-        self.turn.set(self.turn.get() + 1);
-        if self.all.borrow().is_empty() {
-            return;
+        if self.any.take() {
+            self.end_all();
         }
-        let all = std::mem::take(&mut *self.all.borrow_mut());
-        for thing in all.iter().filter_map(Weak::upgrade) {
-            thing.end();
+    }
+
+    #[inline(never)]
+    fn end_all(&self) {
+        while let Some(thing) = self.last_own() {
+            thing.end(self.id());
         }
+        if !self.adopted.borrow().is_empty() {
+            let adopted = self.adopted.take();
+            for thing in adopted.iter().filter_map(Weak::upgrade) {
+                thing.end(self.id());
+            }
+        }
+    }
+
+    fn last_own(&self) -> Option<Rc<dyn Ending>> {
+        self.own.borrow_mut().pop()
     }
 }
 

@@ -139,10 +139,10 @@ fn wait_for(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if run.kind() == RunKind::Blocking {
         let context = run.phase().context();
         let why = format!("API disabled in the context of {context}");
-        return Ok(Reply::Values(values([Value::Nil, why.into()])));
+        return Ok(Reply::of(values([Value::Nil, why.into()])));
     }
     if time.is_zero() {
-        return Ok(Reply::Values(values([Value::Nil, "timeout".into()])));
+        return Ok(Reply::of(values([Value::Nil, "timeout".into()])));
     }
     // Asked before the place is taken: who cannot wait must not stand in the queue.
     super::may_wait(call)?;
@@ -183,5 +183,5 @@ fn whole(n: f64) -> u64 {
 fn one(value: Value) -> Reply {
     let mut list = Values::new();
     list.push(value);
-    Reply::Values(list)
+    Reply::of(list)
 }

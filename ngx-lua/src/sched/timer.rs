@@ -239,5 +239,5 @@ fn count(n: usize) -> Reply {
 }
 
 fn refuse(why: &'static str) -> Result<Reply, Raise> {
-    Ok(Reply::Values(values([Value::Nil, why.into()])))
+    Ok(Reply::of(values([Value::Nil, why.into()])))
 }

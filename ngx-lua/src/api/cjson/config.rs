@@ -65,7 +65,7 @@ pub(super) fn encode_sparse_array(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let convert = flag(call, &json.config.sparse_convert)?;
     let ratio = number(call, 2, &json.config.sparse_ratio, (0, MAX))?;
     let safe = number(call, 3, &json.config.sparse_safe, (0, MAX))?;
-    Ok(Reply::Values(values([convert, ratio, safe])))
+    Ok(Reply::of(values([convert, ratio, safe])))
 }
 
 /// `depth = cjson.encode_max_depth(depth?)`
@@ -219,5 +219,5 @@ fn invalid_option(option: &[u8]) -> Raise {
 fn one(value: Value) -> Reply {
     let mut list = Values::new();
     list.push(value);
-    Reply::Values(list)
+    Reply::of(list)
 }

@@ -114,7 +114,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Raise> {
         items: Vec::new(),
         fields: functions.into_iter().map(field).collect(),
     };
-    Ok(Reply::Values(values([module.into()])))
+    Ok(Reply::of(values([module.into()])))
 }
 
 /// `str = cjson.encode(value)`
@@ -155,8 +155,8 @@ fn this(call: &Call<'_>) -> Result<Rc<Json>, Raise> {
 
 fn answer(json: &Json, result: Result<Value, String>) -> Result<Reply, Raise> {
     match result {
-        Ok(value) => Ok(Reply::Values(values([value]))),
-        Err(why) if json.safe => Ok(Reply::Values(values([Value::Nil, why.into()]))),
+        Ok(value) => Ok(Reply::of(values([value]))),
+        Err(why) if json.safe => Ok(Reply::of(values([Value::Nil, why.into()]))),
         Err(why) => Err(why.into()),
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn decode(call: &mut Call<'_>) -> Result<Reply, Raise> {
     };
     let args = decode_args(&call.want_text(1)?, max);
     let table = args_table(args.list);
-    Ok(Reply::Values(if args.truncated {
+    Ok(Reply::of(if args.truncated {
         values([table, "truncated".into()])
     } else {
         values([table])

@@ -40,5 +40,5 @@ pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()
 
 /// One result.
 fn one(value: impl Into<Value>) -> Reply {
-    Reply::Values(values([value.into()]))
+    Reply::of(values([value.into()]))
 }

@@ -13,22 +13,22 @@ type Outcome = Result<Option<(Rc<Regex>, Spans)>, String>;
 pub(super) fn matches(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let table = match search(call)? {
         Ok(Some((regex, spans))) => captures(&regex, &subject(call), &spans),
-        Ok(None) => return Ok(Reply::Values(values([Value::Nil]))),
-        Err(error) => return Ok(Reply::Values(values([Value::Nil, error.into()]))),
+        Ok(None) => return Ok(Reply::of(values([Value::Nil]))),
+        Err(error) => return Ok(Reply::of(values([Value::Nil, error.into()]))),
     };
     if call.boolean(5) {
         call.fill(5, &table)?;
         return Ok(call.give_back(5));
     }
-    Ok(Reply::Values(values([table.into()])))
+    Ok(Reply::of(values([table.into()])))
 }
 
 /// `from, to, err = ngx.re.find(subject, regex, options?, ctx?, nth?)`
 pub(super) fn find(call: &mut Call<'_>) -> Result<Reply, Raise> {
-    let failed = |error: Value| Reply::Values(values([Value::Nil, Value::Nil, error]));
+    let failed = |error: Value| Reply::of(values([Value::Nil, Value::Nil, error]));
     let spans = match search(call)? {
         Ok(Some((_, spans))) => spans,
-        Ok(None) => return Ok(Reply::Values(values([Value::Nil]))),
+        Ok(None) => return Ok(Reply::of(values([Value::Nil]))),
         Err(error) => return Ok(failed(error.into())),
     };
     let nth = if call.boolean(5) {
@@ -44,7 +44,7 @@ pub(super) fn find(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let Some(span) = spans.get(nth as usize) else {
         return Ok(failed("nth out of bound".into()));
     };
-    Ok(Reply::Values(match *span {
+    Ok(Reply::of(match *span {
         Some((from, to)) => values([number(from + 1), number(to)]),
         None => values([Value::Nil, Value::Nil]),
     }))

@@ -62,7 +62,7 @@ struct Iterator {
 /// `iterator, err = ngx.re.gmatch(subject, regex, options?)`
 pub(super) fn gmatch(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let iterator = begin(call, 3)?;
-    Ok(Reply::Values(match iterator {
+    Ok(Reply::of(match iterator {
         Ok(iterator) => values([Value::Closure(function(next), iterator)]),
         Err(error) => values([Value::Nil, error.into()]),
     }))
@@ -80,7 +80,7 @@ pub(in crate::api) fn start(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if let (Ok(iterator), Some(place)) = (&iterator, call.number(4)) {
         iterator.next.set(Some((place as usize).saturating_sub(1)));
     }
-    Ok(Reply::Values(match iterator {
+    Ok(Reply::of(match iterator {
         Ok(iterator) => values([Value::Closure(function(next_with_place), iterator)]),
         Err(error) => values([Value::Nil, error.into()]),
     }))
@@ -118,7 +118,7 @@ fn answer(
     let mut walk = Walk::new(Rc::clone(&own.regex), &own.text, own.next.take());
     let found = walk.step(&engine.re().matcher);
     own.next.set(walk.next);
-    Ok(Reply::Values(match found {
+    Ok(Reply::of(match found {
         Ok(Some(spans)) => {
             let table = captures(&own.regex, &own.text, &spans);
             let whole = spans.first().copied().flatten();

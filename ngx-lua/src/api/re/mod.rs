@@ -65,7 +65,7 @@ pub(super) fn opt(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if !re.matcher.set_jit_stack(size.max(JIT_STACK)) {
         return Err("pcre jit stack allocation failed".into());
     }
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }
 
 /// What compiled patterns have by themselves.

@@ -17,7 +17,7 @@ pub(super) fn gsub(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 fn replace(call: &mut Call<'_>, most: usize) -> Result<Reply, Raise> {
-    let failed = |error: String| Reply::Values(values([Value::Nil, Value::Nil, error.into()]));
+    let failed = |error: String| Reply::of(values([Value::Nil, Value::Nil, error.into()]));
     let engine = Rc::clone(call.lane().engine());
     let regex = match engine.re().cache.regex(call, 4)? {
         Ok(regex) => regex,
@@ -49,7 +49,7 @@ fn replace(call: &mut Call<'_>, most: usize) -> Result<Reply, Raise> {
         copied = to;
     }
     out.extend_from_slice(text.get(copied..).unwrap_or_default());
-    Ok(Reply::Values(values([
+    Ok(Reply::of(values([
         out.into(),
         Value::Number(count.into()),
     ])))

@@ -111,12 +111,12 @@ fn is_replay(call: &Call<'_>) -> bool {
 
 /// `nil, why`
 fn refuse(why: impl Into<Value>) -> Reply {
-    Reply::Values(values([Value::Nil, why.into()]))
+    Reply::of(values([Value::Nil, why.into()]))
 }
 
 /// One value.
 fn answer(value: Value) -> Reply {
-    Reply::Values(values([value]))
+    Reply::of(values([value]))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]

@@ -91,7 +91,7 @@ pub(super) fn incr(call: &mut Call<'_>) -> Result<Reply, Raise> {
     Ok(match (outcome.result, init) {
         (Err(why), _) => refuse(why.to_string()),
         (Ok(sum), None) => answer(Value::Number(sum)),
-        (Ok(sum), Some(_)) => Reply::Values(values([
+        (Ok(sum), Some(_)) => Reply::of(values([
             Value::Number(sum),
             Value::Nil,
             Value::Boolean(outcome.forcible),
@@ -179,7 +179,7 @@ fn store(call: &Call<'_>, only: Only, safe: bool) -> Result<Reply, Raise> {
 /// `true, nil, forcible`, or `false, why, forcible`
 fn stored(result: Result<(), Value>, forcible: bool) -> Reply {
     let is_ok = result.is_ok();
-    Reply::Values(values([
+    Reply::of(values([
         Value::Boolean(is_ok),
         result.err().unwrap_or(Value::Nil),
         Value::Boolean(forcible),
@@ -196,7 +196,7 @@ fn value_of(found: Found<'_>) -> Value {
 
 fn shown(found: Result<Option<Values>, Refusal>) -> Reply {
     match found {
-        Ok(Some(values)) => Reply::Values(values),
+        Ok(Some(values)) => Reply::of(values),
         Ok(None) => answer(Value::Nil),
         Err(why) => refuse(why.to_string()),
     }

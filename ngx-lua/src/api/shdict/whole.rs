@@ -11,7 +11,7 @@ pub(super) fn flush_all(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if !is_replay(call) {
         dict.flush_all();
     }
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }
 
 /// `flushed = dict:flush_expired(max?)`

@@ -58,7 +58,7 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Raise> {
         (Arg::Body(_), other) => return Err(format!("bad index: {other}").into()),
         _ => return Err(disabled(call)),
     }
-    Ok(Reply::Values(Values::new()))
+    Ok(Reply::of(Values::new()))
 }
 
 #[expect(

@@ -260,7 +260,7 @@ fn on_abort(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let thread = raw.thread().map_err(|_| "not enough memory")?;
     call.move_arguments(1, &thread)?;
     run.set_on_abort(thread, call.thread_id());
-    done()
+    done(call)
 }
 
 /// `ngx.get_phase()`

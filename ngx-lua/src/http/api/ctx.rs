@@ -29,7 +29,7 @@ fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let value = match key.as_deref() {
         Some(b"ctx") => Value::Kept(ctx(call)?),
         Some(b"status") => status(call)?,
-        Some(b"headers_sent") => Value::Boolean(header_is_out(call, &live(call)?)),
+        Some(b"headers_sent") => Value::Boolean(header_is_out(call, live(call)?)),
         Some(b"is_subrequest") => {
             live(call)?;
             Value::Boolean(false)

@@ -314,7 +314,7 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
     };
     let raw = call.boolean(2);
     let guest = live(call)?;
-    let mut found = own_lines(&guest);
+    let mut found = own_lines(guest);
     let response = guest.request.response();
     let listed = response.fields();
     let apart = [("ETag", response.etag()), ("Location", response.location())];
@@ -343,7 +343,7 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     found.truncate(most);
     let table = by_name(found).into();
-    Ok(Reply::Values(if truncated {
+    Ok(Reply::of(if truncated {
         values([table, "truncated".into()])
     } else {
         values([table])

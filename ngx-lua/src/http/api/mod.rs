@@ -32,30 +32,30 @@ pub(super) fn install(engine: &Rc<Engine>) -> mlua::Result<()> {
 }
 
 /// The request of the call.
-fn guest(call: &Call<'_>) -> Result<Guest, Raise> {
+fn guest<'a>(call: &Call<'a>) -> Result<&'a Guest, Raise> {
     let run = call.lane().run();
     match run.guest() {
-        Some(guest) => Ok(guest.clone()),
+        Some(guest) => Ok(guest),
         None => Err("no request found".into()),
     }
 }
 
 /// The request of the call; where there cannot be one, that is said.
-fn live(call: &Call<'_>) -> Result<Guest, Raise> {
+fn live<'a>(call: &Call<'a>) -> Result<&'a Guest, Raise> {
     let run = call.lane().run();
     match run.guest() {
-        Some(guest) => Ok(guest.clone()),
+        Some(guest) => Ok(guest),
         None if is_requestless(run.phase()) => Err("API disabled in the current context".into()),
         None => Err("no request found".into()),
     }
 }
 
 /// The request of the call, in one of these phases alone.
-fn allowed(call: &Call<'_>, phases: &[Phase]) -> Result<Guest, Raise> {
+fn allowed<'a>(call: &Call<'a>, phases: &[Phase]) -> Result<&'a Guest, Raise> {
     let run = call.lane().run();
     let phase = run.phase();
     match run.guest() {
-        Some(guest) if phases.contains(&phase) => Ok(guest.clone()),
+        Some(guest) if phases.contains(&phase) => Ok(guest),
         None if !is_requestless(phase) => Err("no request found".into()),
         _ => Err(format!("API disabled in the context of {}", phase.context()).into()),
     }
@@ -80,16 +80,16 @@ fn header_is_out(call: &Call<'_>, guest: &Guest) -> bool {
 }
 
 /// The answer of what went well.
-fn done() -> Result<Reply, Raise> {
-    Ok(Reply::Value(Value::Number(1.0)))
+fn done(call: &Call<'_>) -> Result<Reply, Raise> {
+    Ok(call.number_back(1.0))
 }
 
 /// The answer of what did not: nil and why.
 fn refuse(why: &'static str) -> Result<Reply, Raise> {
-    Ok(Reply::Values(values([Value::Nil, why.into()])))
+    Ok(Reply::of(values([Value::Nil, why.into()])))
 }
 
 /// No results.
 fn nothing() -> Result<Reply, Raise> {
-    Ok(Reply::Values(values([])))
+    Ok(Reply::of(values([])))
 }

@@ -36,11 +36,11 @@ fn say(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
     let guest = allowed(call, WAITING)?;
-    if let Some(why) = is_over(&guest) {
+    if let Some(why) = is_over(guest) {
         return refuse(why);
     }
     // Taken out: the header may have Lua of its own run.
-    let mut block = BLOCK.take();
+    let mut block = BLOCK.take().unwrap_or_default();
     let gathered = gather(call, newline, &mut block);
     let sent = gathered.map(|own| match own {
         Some(mut own) => guest.send(&mut own),
@@ -48,12 +48,12 @@ fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
         None => guest.send(&mut block),
     });
     block.clear();
-    BLOCK.set(block);
+    BLOCK.set(Some(block));
     let sent = sent?;
     match sent {
         Ok(flow) => {
             keep_moving(call, flow);
-            done()
+            done(call)
         }
         Err(_) => refuse(BROKEN),
     }
@@ -83,7 +83,7 @@ fn keep_moving(call: &Call<'_>, flow: Flow) {
 thread_local! {
     /// Small pieces of output are made here. What cannot be copied on at once is cut off; the block
     /// serves again when all of that is sent.
-    static BLOCK: Cell<BytesMut> = Cell::new(BytesMut::with_capacity(BLOCK_SIZE));
+    static BLOCK: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
 }
 const BLOCK_SIZE: usize = 16 * 1024;
 /// What is larger has memory of its own.
@@ -91,15 +91,33 @@ const PIECE_MAX: usize = 4 * 1024;
 
 /// Puts the arguments into `block`, or into memory of their own, which is the answer then.
 fn gather(call: &Call<'_>, newline: bool, block: &mut BytesMut) -> Result<Option<BytesMut>, Raise> {
+    // As a rule, it is one string.
+    if let Some(text) = call.only_string()
+        && text.len() < PIECE_MAX
+    {
+        make_room(block, text.len() + 1);
+        block.extend_from_slice(text);
+        if newline {
+            block.extend_from_slice(b"\n");
+        }
+        return Ok(None);
+    }
     let expected = call.text_len() + usize::from(newline);
     if expected > PIECE_MAX {
         let mut own = BytesMut::with_capacity(expected);
         append_all(call, newline, &mut own)?;
         return Ok(Some(own));
     }
-    block.reserve(expected.max(PIECE_MAX / 8));
+    make_room(block, expected);
     append_all(call, newline, block)?;
     Ok(None)
+}
+
+/// Makes room for so many bytes in a block, which is to be cut many times.
+fn make_room(block: &mut BytesMut, expected: usize) {
+    if block.capacity() < expected {
+        block.reserve(BLOCK_SIZE);
+    }
 }
 
 fn append_all(call: &Call<'_>, newline: bool, out: &mut BytesMut) -> Result<(), Raise> {
@@ -123,7 +141,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
     }
     let wait = call.boolean(1);
     let guest = allowed(call, WAITING)?;
-    if let Some(why) = is_over(&guest) {
+    if let Some(why) = is_over(guest) {
         return refuse(why);
     }
     let answer = &guest.state.answer;
@@ -137,7 +155,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
     match guest.flush() {
         Err(_) => refuse(BROKEN),
         Ok(Flow::Again) if wait => {
-            let run = Rc::clone(call.lane().run());
+            let (run, guest) = (Rc::clone(call.lane().run()), guest.clone());
             sched::wait(call, async move {
                 let _back = HandBack(run);
                 let r = &guest.request;
@@ -154,7 +172,7 @@ fn flush(call: &mut Call<'_>) -> Result<Reply, Raise> {
         }
         Ok(flow) => {
             keep_moving(call, flow);
-            done()
+            done(call)
         }
     }
 }
@@ -183,7 +201,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
     match guest.end() {
         Ok(flow) => {
             keep_moving(call, flow);
-            done()
+            done(call)
         }
         Err(_) => refuse(BROKEN),
     }
@@ -193,7 +211,7 @@ fn eof(call: &mut Call<'_>) -> Result<Reply, Raise> {
 fn send_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let guest = allowed(call, WAITING)?;
     match guest.send_header() {
-        Ok(()) => done(),
+        Ok(()) => done(call),
         Err(_) => refuse(BROKEN),
     }
 }

@@ -188,7 +188,7 @@ pub(super) fn one(value: Value) -> Reply {
 }
 
 pub(super) fn nothing() -> Reply {
-    Reply::Values(Values::new())
+    Reply::of(Values::new())
 }
 
 #[cfg(test)]

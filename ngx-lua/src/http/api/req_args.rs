@@ -39,7 +39,7 @@ fn get_uri_args(call: &mut Call<'_>) -> Result<Reply, Raise> {
         call.fill(2, &table)?;
     }
     let given = Value::Kept(call.keep(2)?);
-    Ok(Reply::Values(if truncated {
+    Ok(Reply::of(if truncated {
         values([given, "truncated".into()])
     } else {
         values([given])
@@ -90,7 +90,7 @@ fn get_post_args(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let body = r.body_bufs();
     if body.iter().any(Buf::is_file) {
         let why = "request body in temp file not supported";
-        return Ok(Reply::Values(values([Value::Nil, why.into()])));
+        return Ok(Reply::of(values([Value::Nil, why.into()])));
     }
     let text: Vec<&[u8]> = body.iter().filter_map(Buf::as_slice).collect();
     Ok(answer(decode_args(&text.concat(), max)))
@@ -98,7 +98,7 @@ fn get_post_args(call: &mut Call<'_>) -> Result<Reply, Raise> {
 
 fn answer(args: Args) -> Reply {
     let table = args_table(args.list);
-    Reply::Values(if args.truncated {
+    Reply::of(if args.truncated {
         values([table, "truncated".into()])
     } else {
         values([table])

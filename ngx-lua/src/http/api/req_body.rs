@@ -46,7 +46,7 @@ fn read_body(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if r.body_is_read() || r.body_is_discarded() {
         return Ok(nothing());
     }
-    let run = Rc::clone(call.lane().run());
+    let (run, guest) = (Rc::clone(call.lane().run()), guest.clone());
     r.want_body_file_name();
     sched::wait(call, async move {
         if let Err(status) = guest.request.read_body().await {

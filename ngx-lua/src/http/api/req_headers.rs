@@ -61,7 +61,7 @@ fn get_headers(call: &mut Call<'_>) -> Result<Reply, Raise> {
         Some(meta) => Value::Dressed(table, meta),
         None => Value::Table(table),
     };
-    Ok(Reply::Values(if count > most {
+    Ok(Reply::of(if count > most {
         debug!("lua exceeding request header limit {count} > {most}");
         values([table, "truncated".into()])
     } else {

@@ -37,7 +37,7 @@ fn socket(call: &mut Call<'_>) -> Result<Reply, Raise> {
     };
     match stream {
         Ok(stream) => Ok(one(cosocket::lent_socket(call, stream, raw)?)),
-        Err(why) => Ok(Reply::Values(values([Value::Nil, why.into()]))),
+        Err(why) => Ok(Reply::of(values([Value::Nil, why.into()]))),
     }
 }
 

@@ -79,7 +79,7 @@ fn set(call: &mut Call<'_>) -> Result<Reply, Raise> {
     } else {
         r.unset_variable(id);
     }
-    Ok(Reply::Values(Values::new()))
+    Ok(Reply::of(Values::new()))
 }
 
 /// The variable of this name, if values can be given to it.
