@@ -37,6 +37,9 @@ pub(crate) struct Setting {
     /// Somebody else reads files.
     pub(crate) reader: bool,
     pub(crate) sink_sends_files: bool,
+    /// What the sink calls small: pieces of memory, and file ranges.
+    pub(crate) copies: usize,
+    pub(crate) reads: usize,
     pub(crate) postpone: u64,
     pub(crate) turn: u64,
 }

@@ -104,7 +104,10 @@ impl Run {
         let mut writer = ChainWriter::new();
         writer.set_postpone(setting.postpone);
         writer.set_turn(setting.turn);
-        let mut sink = TestSink::new().script(sink);
+        let mut sink = TestSink::new()
+            .script(sink)
+            .copies_up_to(setting.copies)
+            .reads_up_to(setting.reads);
         if setting.sink_sends_files {
             sink = sink.with_files();
         }

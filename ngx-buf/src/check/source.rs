@@ -68,6 +68,8 @@ fn setting(source: &mut Source<'_>) -> Setting {
             0
         },
         turn: 1 + source.below(200) as u64,
+        copies: source.below(64),
+        reads: source.below(200),
     }
 }
 
