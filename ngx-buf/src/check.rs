@@ -29,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) sendfile: bool,
     pub(crate) need_in_memory: bool,
     pub(crate) need_in_temp: bool,
+    /// Changed copies are given back.
+    pub(crate) gives_back: bool,
     pub(crate) num: usize,
     pub(crate) size: usize,
     pub(crate) boundary: usize,
