@@ -332,6 +332,38 @@ impl Buf {
         matches!(&self.0, Kind::Memory { bytes, .. } if bytes.is_unique())
     }
 
+    /// Has `change` change the unsent bytes in place, if this is memory that nobody else holds; says
+    /// whether it was.
+    ///
+    /// ```
+    /// use ngx_buf::Buf;
+    ///
+    /// let mut buf = Buf::from(b"hello".to_vec());
+    /// assert!(buf.change(<[u8]>::make_ascii_uppercase));
+    /// assert_eq!(buf.as_slice(), Some(&b"HELLO"[..]));
+    ///
+    /// let other = buf.clone();
+    /// assert!(!buf.change(<[u8]>::make_ascii_lowercase));
+    /// assert_eq!(other.as_slice(), Some(&b"HELLO"[..]));
+    /// ```
+    pub fn change(&mut self, change: impl FnOnce(&mut [u8])) -> bool {
+        let Kind::Memory { bytes, spare, .. } = &mut self.0 else {
+            return false;
+        };
+        match std::mem::take(bytes).try_into_mut() {
+            Ok(mut memory) => {
+                let unsent = memory.len() - *spare as usize;
+                change(memory.get_mut(..unsent).unwrap_or_default());
+                *bytes = memory.freeze();
+                true
+            }
+            Err(held) => {
+                *bytes = held;
+                false
+            }
+        }
+    }
+
     /// The unsent bytes with what lies behind them, and how much that is, if this is memory.
     #[inline]
     pub(crate) fn whole(&self) -> Option<(&[u8], usize)> {

@@ -29,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) sendfile: bool,
     pub(crate) need_in_memory: bool,
     pub(crate) need_in_temp: bool,
+    /// Changed copies are given back.
+    pub(crate) gives_back: bool,
     pub(crate) num: usize,
     pub(crate) size: usize,
     pub(crate) boundary: usize,
@@ -37,6 +39,9 @@ pub(crate) struct Setting {
     /// Somebody else reads files.
     pub(crate) reader: bool,
     pub(crate) sink_sends_files: bool,
+    /// What the sink calls small: pieces of memory, and file ranges.
+    pub(crate) copies: usize,
+    pub(crate) reads: usize,
     pub(crate) postpone: u64,
     pub(crate) turn: u64,
 }

@@ -96,8 +96,10 @@ impl BufPool {
         self.take_free().or_else(|| self.take_new(self.size))
     }
 
-    /// Gives a buffer back. One that is not of the pool's size is not kept.
+    /// Gives a buffer back. One that is not of the pool's size, also if it is whole again, is not
+    /// kept.
     pub fn give(&mut self, buffer: BytesMut) {
+        let buffer = self.whole(buffer);
         if buffer.len() == self.size
             && is_aligned(&buffer, self.alignment)
             && self.free.len() < self.allocated
@@ -106,6 +108,26 @@ impl BufPool {
         } else {
             self.forget(1);
         }
+    }
+
+    /// A buffer of which a part came back, as it was.
+    fn whole(&self, part: BytesMut) -> BytesMut {
+        let mut buffer = part;
+        let missing = self.size.saturating_sub(buffer.len());
+        // What is larger was never the pool's.
+        let most = self.size + (self.alignment - 1);
+        if missing > 0 && buffer.capacity() <= most && buffer.try_reclaim(missing) {
+            buffer.resize(self.size, 0);
+        }
+        buffer
+    }
+
+    /// Counts a buffer that was forgotten again, if there is room for one; says whether there was.
+    pub(crate) fn remember(&mut self) -> bool {
+        let room = self.allocated < self.num;
+        self.allocated += usize::from(room);
+        self.peak = self.peak.max(self.allocated);
+        room
     }
 
     /// The size of the buffers, in bytes.

@@ -24,6 +24,27 @@ pub trait Sink {
     /// `WouldBlock` when nothing can be taken now; anything else is the end of the sink.
     fn try_write_vectored(&mut self, bufs: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
 
+    /// Up to how many bytes a piece of memory is small: of many small pieces in a row the writer makes
+    /// one, by copying them, before it hands them over. 0 is for a sink that is no quicker with one
+    /// piece than with many, because it copies them itself, or looks at each of them anyway.
+    ///
+    /// The default is what sockets want: TCP over the loopback takes 2.1 µs for 64 pieces of 64
+    /// bytes, and 1.1 µs for their copy; from 1 KiB a piece on the copy is what takes longer. The
+    /// writer copies no piece of more than 2 KiB.
+    fn copies_up_to(&self) -> usize {
+        512
+    }
+
+    /// Up to how many bytes a file range is small: one that goes together with other bytes is read
+    /// behind them, to be handed over with them by one call, though it could be sent. 0 is never.
+    ///
+    /// The default is what sockets want: a head and 4 KiB take TCP over the loopback 2.5 µs with
+    /// `sendfile`, and 2.2 µs when they are read; with 16 KiB it is 2.8 against 3.0 µs. The writer
+    /// reads no range of more than 16 KiB in this way.
+    fn reads_up_to(&self) -> usize {
+        8 * 1024
+    }
+
     /// Whether [`try_send_file`](Self::try_send_file) is of use. If not, files are read into
     /// memory and written.
     fn sends_files(&self) -> bool {
@@ -62,6 +83,14 @@ pub trait Sink {
 impl<S: Sink + ?Sized> Sink for &mut S {
     fn try_write_vectored(&mut self, bufs: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         (**self).try_write_vectored(bufs, more)
+    }
+
+    fn copies_up_to(&self) -> usize {
+        (**self).copies_up_to()
+    }
+
+    fn reads_up_to(&self) -> usize {
+        (**self).reads_up_to()
     }
 
     fn sends_files(&self) -> bool {

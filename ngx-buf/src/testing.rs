@@ -42,6 +42,8 @@ pub struct TestSink {
     pub calls: Vec<Call>,
     script: VecDeque<Step>,
     portion: Option<usize>,
+    copies: Option<usize>,
+    reads: usize,
     files: bool,
     waiting: bool,
 }
@@ -105,6 +107,21 @@ impl TestSink {
         self
     }
 
+    /// Wants pieces of up to `bytes` copied together ([`Sink::copies_up_to`]); 512 if this is not
+    /// called.
+    #[must_use]
+    pub fn copies_up_to(mut self, bytes: usize) -> Self {
+        self.copies = Some(bytes);
+        self
+    }
+
+    /// Wants file ranges of up to `bytes` read ([`Sink::reads_up_to`]); none if this is not called.
+    #[must_use]
+    pub fn reads_up_to(mut self, bytes: usize) -> Self {
+        self.reads = bytes;
+        self
+    }
+
     /// Can send files itself.
     #[must_use]
     pub fn with_files(mut self) -> Self {
@@ -145,6 +162,14 @@ impl Sink for TestSink {
             more,
         });
         Ok(taken)
+    }
+
+    fn copies_up_to(&self) -> usize {
+        self.copies.unwrap_or(512)
+    }
+
+    fn reads_up_to(&self) -> usize {
+        self.reads
     }
 
     fn sends_files(&self) -> bool {

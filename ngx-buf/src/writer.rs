@@ -2,6 +2,7 @@
 
 mod direct;
 mod offer;
+mod settle;
 mod tail;
 
 use std::io;
@@ -14,7 +15,7 @@ use crate::output::align::Plan;
 use crate::pool::{block, is_aligned};
 use crate::{Allowance, Buf, Chain, Flags, Flow, Limit, Sink, WriteError};
 use offer::{Offer, file_run};
-use tail::{SMALL, Tail};
+use tail::Tail;
 
 /// Keeps what was not sent yet, and sends it as the sink takes it.
 ///
@@ -26,8 +27,9 @@ use tail::{SMALL, Tail};
 ///
 /// Memory goes out in one vectored write of up to 1024 pieces (`IOV_MAX`), files by `sendfile`
 /// where the sink can do it, and head and file without a small packet between them. Parts of the
-/// same memory that follow each other are one piece, and many small pieces are copied together,
-/// which costs less than to count and to gather each. One call writes 2 MiB at most
+/// same memory that follow each other are one piece. What is so small that the sink takes longer to
+/// take it than a copy does is copied together: many small pieces, and a small file with what goes
+/// with it; [the sink](Sink::copies_up_to) says what is small. One call writes 2 MiB at most
 /// ([`set_turn`](Self::set_turn)), so that a fast peer cannot starve the others on its thread.
 ///
 /// The first error is the end: what is left is dropped, and every later call is
@@ -60,6 +62,8 @@ pub struct ChainWriter {
     limit: Option<Limited>,
     /// Nothing in `out` may be postponed any more.
     hurry: bool,
+    /// Nobody has looked yet what of `out` is better copied.
+    fresh: bool,
     /// Bytes were given to the sink since it was last flushed.
     unflushed: bool,
     ended: bool,
@@ -104,6 +108,7 @@ impl Default for ChainWriter {
             postpone: 0,
             limit: None,
             hurry: false,
+            fresh: false,
             unflushed: false,
             ended: false,
             offer: u64::MAX,
@@ -154,15 +159,14 @@ impl ChainWriter {
         if self.ended {
             return;
         }
-        let mut small = 0;
         for buf in &chain {
             self.count(buf);
-            small += u32::from((1..=SMALL as u64).contains(&buf.len()) && buf.is_memory());
         }
-        if small > FEW_SMALL || !self.tail.is_empty() {
-            self.place_all(chain);
-        } else {
+        if self.tail.is_empty() {
             self.out.append(chain);
+            self.fresh = true;
+        } else {
+            self.place(chain, SMALL, 0);
         }
     }
 
@@ -176,8 +180,9 @@ impl ChainWriter {
         self.count(&buf);
         if self.tail.is_empty() {
             self.out.push(buf);
+            self.fresh = true;
         } else {
-            self.place_all(buf.into());
+            self.place(buf.into(), SMALL, 0);
         }
     }
 
@@ -299,25 +304,6 @@ impl ChainWriter {
         self.hurry |= buf.flags().intersects(HURRY);
     }
 
-    /// Appends bufs that were counted: the small ones are copied together, as long as one block has
-    /// room for them.
-    fn place_all(&mut self, chain: Chain) {
-        let mut full = false;
-        for buf in chain {
-            match buf.as_slice() {
-                // Its marks were counted too.
-                Some([]) => {}
-                None if buf.is_empty() && !self.tail.is_empty() => {}
-                Some(bytes) if !full && bytes.len() <= SMALL && self.tail.push(bytes) => {}
-                small => {
-                    full |= small.is_some_and(|bytes| bytes.len() <= SMALL);
-                    self.seal();
-                    self.out.push(buf);
-                }
-            }
-        }
-    }
-
     #[inline]
     fn copy(&mut self, bytes: &[u8]) {
         if !self.tail.push(bytes) {
@@ -371,6 +357,7 @@ impl ChainWriter {
                 Allowance::Bytes(_) if *left == 0 => return Ok(Some(Pause::Turn)),
                 Allowance::Bytes(bytes) => bytes.min(*left),
             };
+            self.settle(sink);
             match self.write_front(sink, most) {
                 Ok(n) => {
                     self.consume(n);
@@ -447,7 +434,7 @@ impl ChainWriter {
         self.offer = if taken.all {
             u64::MAX
         } else {
-            taken.bytes.saturating_mul(4).max(LEAST_OFFER)
+            taken.bytes.saturating_mul(2).max(LEAST_OFFER)
         };
         Ok(taken.bytes)
     }
@@ -522,10 +509,10 @@ fn refuses_file(kind: io::ErrorKind) -> bool {
 const HURRY: Flags = Flags::FLUSH.union(Flags::LAST_BUF).union(Flags::RECYCLED);
 /// How much a turn writes.
 const TURN: u64 = 2 * 1024 * 1024;
-/// A chain with more bufs that are small has them copied together.
-const FEW_SMALL: u32 = 4;
+/// Up to how many bytes are copied where no sink was asked yet.
+const SMALL: usize = 512;
 /// How much is offered at least to a sink that takes little.
-const LEAST_OFFER: u64 = 4 * 1024;
+const LEAST_OFFER: u64 = 2 * 1024;
 /// How much of a file is read at once when the sink cannot send files.
 const SCRATCH: usize = 64 * 1024;
 

@@ -22,6 +22,7 @@ type Failure = Box<dyn std::error::Error>;
 struct Slow {
     most: usize,
     sends_files: bool,
+    copies: usize,
     blocked: bool,
     taken: u64,
 }
@@ -31,6 +32,7 @@ impl Slow {
         Self {
             most,
             sends_files: false,
+            copies: 512,
             blocked: false,
             taken: 0,
         }
@@ -52,6 +54,10 @@ impl Sink for Slow {
         self.take(bufs.iter().map(|buf| buf.len()).sum())
     }
 
+    fn copies_up_to(&self) -> usize {
+        self.copies
+    }
+
     fn sends_files(&self) -> bool {
         self.sends_files
     }
@@ -71,6 +77,8 @@ struct Connection {
     writer: ChainWriter,
     sink: Slow,
     jobs: Option<Arc<Jobs>>,
+    /// Whether the filter changes what it gets.
+    changes: bool,
 }
 
 impl Connection {
@@ -80,6 +88,7 @@ impl Connection {
             writer: ChainWriter::new(),
             sink,
             jobs: None,
+            changes: false,
         }
     }
 
@@ -92,12 +101,20 @@ impl Connection {
             writer,
             sink,
             jobs,
+            changes,
         } = self;
         loop {
+            let mut changed = Chain::new();
             let flow = output.send::<Failure>(std::mem::take(&mut input), &mut |run| {
+                let mut run = run;
+                for buf in run.iter_mut().filter(|buf| *changes && buf.is_memory()) {
+                    assert!(buf.change(<[u8]>::make_ascii_uppercase));
+                    changed.push(buf.clone());
+                }
                 writer.push(run);
                 Ok(writer.try_write(sink)?)
             });
+            output.take_back(changed);
             if flow.unwrap() == Flow::Done && writer.is_empty() {
                 break;
             }
@@ -222,6 +239,44 @@ fn a_file_past_the_page_cache() {
     let file = Arc::new(file);
     let mut connection = Connection::new(context(true), Slow::new(3000));
     assert_eq!(connection.allocations(|| file_response(&file, 50_000)), 0);
+}
+
+#[test]
+fn copies_that_are_changed() {
+    let file = file(20_000);
+    let mut cx = context(false);
+    cx.need_in_temp = true;
+    let mut connection = Connection::new(cx, Slow::new(3000));
+    connection.changes = true;
+    let shared = Bytes::from(vec![b'x'; 5000]);
+    let response = || {
+        let mut chain = file_response(&file, 20_000);
+        chain.push_front(shared.clone());
+        chain
+    };
+    assert_eq!(connection.allocations(response), 0);
+    let stats = connection.output.stats();
+    assert!(stats.peak <= 2 && stats.reused > 20, "{stats:?}");
+}
+
+#[test]
+fn many_small_pieces_and_small_files() {
+    let (file, piece) = (file(9000), Bytes::from(vec![b'x'; 100]));
+    for copies in [0, 512] {
+        let mut sink = Slow::new(3000);
+        (sink.sends_files, sink.copies) = (true, copies);
+        let mut connection = Connection::new(context(true), sink);
+        let response = || {
+            let mut chain: Chain = (0..100).map(|_| Buf::from(piece.clone())).collect();
+            for from in [0, 2, 5000] {
+                chain.push(Buf::file(Arc::clone(&file), from..from + 1000));
+                chain.push(Bytes::clone(&piece));
+            }
+            chain.push(Buf::last());
+            chain
+        };
+        assert_eq!(connection.allocations(response), 0, "{copies}");
+    }
 }
 
 #[test]

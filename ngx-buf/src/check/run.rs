@@ -59,6 +59,8 @@ struct Way {
     setting: Setting,
     /// Copies that somebody keeps, with what was in them.
     held: VecDeque<(Buf, Vec<u8>)>,
+    /// Changed copies that are to be given back.
+    changed: Chain,
     holds: bool,
 }
 
@@ -104,7 +106,10 @@ impl Run {
         let mut writer = ChainWriter::new();
         writer.set_postpone(setting.postpone);
         writer.set_turn(setting.turn);
-        let mut sink = TestSink::new().script(sink);
+        let mut sink = TestSink::new()
+            .script(sink)
+            .copies_up_to(setting.copies)
+            .reads_up_to(setting.reads);
         if setting.sink_sends_files {
             sink = sink.with_files();
         }
@@ -127,6 +132,7 @@ impl Run {
                 last_seen: false,
                 setting: setting.clone(),
                 held: VecDeque::new(),
+                changed: Chain::new(),
                 holds: false,
             },
             file,
@@ -159,7 +165,9 @@ impl Run {
 
     fn send(&mut self, chain: Chain) -> Result<Flow, Failure> {
         let Self { output, way, .. } = self;
-        let flow = output.send::<Failure>(chain, &mut |run| way.take(run))?;
+        let flow = output.send::<Failure>(chain, &mut |run| way.take(run));
+        output.take_back(std::mem::take(&mut way.changed));
+        let flow = flow?;
         if flow == Flow::Done {
             assert!(output.is_empty() && !output.is_reading());
         }
@@ -268,8 +276,12 @@ impl Run {
 
 impl Way {
     fn take(&mut self, run: Chain) -> Result<Flow, Failure> {
-        for buf in &run {
+        let mut run = run;
+        for buf in &mut run {
             self.look_at(buf);
+            if self.setting.need_in_temp && buf.is_memory() {
+                self.change(buf);
+            }
         }
         self.writer.push(run);
         Ok(self.writer.try_write(&mut self.sink)?)
@@ -293,6 +305,16 @@ impl Way {
         self.seen.push_buf(buf);
         if let (true, Some(bytes)) = (self.holds, buf.as_slice()) {
             self.held.push_back((buf.clone(), bytes.to_vec()));
+        }
+    }
+
+    /// Changes the bytes and changes them back, unless somebody has begun to hold them.
+    fn change(&mut self, buf: &mut Buf) {
+        let invert = |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = !*byte);
+        let changed = buf.change(invert) && buf.change(invert);
+        assert!(changed || self.holds);
+        if self.setting.gives_back {
+            self.changed.push(buf.clone());
         }
     }
 

@@ -68,6 +68,9 @@ fn setting(source: &mut Source<'_>) -> Setting {
             0
         },
         turn: 1 + source.below(200) as u64,
+        gives_back: source.below(2) == 0,
+        copies: source.below(64),
+        reads: source.below(200),
     }
 }
 

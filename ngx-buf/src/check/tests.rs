@@ -45,7 +45,8 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn setting() -> impl Strategy<Value = Setting> {
     let bits = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    let more = (any::<bool>(), 0..60u64, 1..300u64);
+    let small = (0..60usize, 0..200usize, any::<bool>());
+    let more = (any::<bool>(), 0..60u64, 1..300u64, small);
     let bufs = (1..5usize, 1..120usize, 0..20usize);
     let alignment = prop_oneof![Just(1), (1..8u32).prop_map(|power| 1usize << power)];
     (bits, bufs, alignment, more).prop_map(|(bits, bufs, alignment, more)| Setting {
@@ -60,6 +61,9 @@ fn setting() -> impl Strategy<Value = Setting> {
         sink_sends_files: more.0,
         postpone: more.1,
         turn: more.2,
+        copies: more.3.0,
+        reads: more.3.1,
+        gives_back: more.3.2,
     })
 }
 

@@ -98,8 +98,8 @@ pub struct OutputContext {
     /// The filter looks at the bytes: files are read into memory.
     pub need_in_memory: bool,
     /// The filter changes the bytes in place: what it gets is memory that nobody else holds, so
-    /// that [`Bytes::try_into_mut`](bytes::Bytes::try_into_mut) succeeds. Such copies are given
-    /// away, `bufs.num` at most for each call of the filter, and do not come back.
+    /// that [`Buf::change`] succeeds. Such copies are given away, `bufs.num` at most for each call of
+    /// the filter, and come back if the filter says so: [`OutputChain::take_back`].
     pub need_in_temp: bool,
     /// Reads from files end at a multiple of this where they can, in bytes; 0 or 1 is anywhere.
     /// With the size of a page every page of a file is read once, wherever its range begins. What
@@ -210,6 +210,50 @@ impl OutputChain {
             self.recycle(&mut copies);
             if flow == Flow::Again {
                 return Ok(Flow::Again);
+            }
+        }
+    }
+
+    /// Takes back copies that were given away to be changed ([`need_in_temp`]), as a clone of each,
+    /// made behind the change. As soon as nobody else holds one its memory is used again; until then
+    /// it counts, so that no more than `bufs.num` are on their way at once. What is not a copy of
+    /// this output chain is dropped.
+    ///
+    /// [`need_in_temp`]: OutputContext::need_in_temp
+    ///
+    /// ```
+    /// use ngx_buf::testing::TestSink;
+    /// use ngx_buf::{Buf, Chain, ChainWriter, OutputChain, OutputContext, Tag};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut cx = OutputContext::new(Tag::new(&"example"));
+    /// cx.need_in_temp = true;
+    /// let mut output = OutputChain::new(cx);
+    /// let (mut writer, mut sink) = (ChainWriter::new(), TestSink::new());
+    /// for _ in 0..3 {
+    ///     let mut changed = Chain::new();
+    ///     let _ = output.send::<Box<dyn std::error::Error>>(Buf::from("hello").into(), &mut |run| {
+    ///         for mut buf in run {
+    ///             buf.change(<[u8]>::make_ascii_uppercase);
+    ///             changed.push(buf.clone());
+    ///             writer.push_buf(buf);
+    ///         }
+    ///         Ok(writer.try_write(&mut sink)?)
+    ///     })?;
+    ///     output.take_back(changed);
+    /// }
+    /// assert_eq!(sink.received, b"HELLOHELLOHELLO");
+    /// assert_eq!((output.stats().peak, output.stats().reused), (1, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn take_back(&mut self, copies: impl Into<Chain>) {
+        let Some(copying) = &mut self.copying else {
+            return;
+        };
+        for buf in copies.into() {
+            if buf.tag() == self.cx.tag && buf.is_memory() && copying.free.remember() {
+                copying.busy.push(buf);
             }
         }
     }
@@ -329,7 +373,7 @@ impl OutputChain {
         let flags = copied.flags;
         if self.cx.need_in_temp {
             let memory = copied.into_window();
-            run.push(self.own(memory.into(), flags - Flags::RECYCLED));
+            run.push(self.own(memory.into(), flags));
         } else {
             let (window, whole) = copied.into_shared();
             copies.push(self.own(whole.into(), Flags::empty()));

@@ -22,7 +22,7 @@ pub(super) struct Taken {
 }
 
 /// Pieces in order.
-pub(super) struct Pieces<'a, 'p> {
+struct Pieces<'a, 'p> {
     places: &'p mut [IoSlice<'a>],
     num: usize,
     /// How many more bytes are wanted.
@@ -99,7 +99,7 @@ impl Taken {
 impl<'a, 'p> Pieces<'a, 'p> {
     /// None yet, and room for as many as there are `places` and for `limit` bytes.
     #[inline]
-    pub(super) fn new(places: &'p mut [IoSlice<'a>], limit: usize) -> Self {
+    fn new(places: &'p mut [IoSlice<'a>], limit: usize) -> Self {
         Self {
             places,
             num: 0,
@@ -113,7 +113,7 @@ impl<'a, 'p> Pieces<'a, 'p> {
     /// Offers them. `more` says of so many bytes whether the next thing to be sent is there
     /// already, so that what goes now had better wait for it.
     #[inline]
-    pub(super) fn offer<S: Sink + ?Sized>(
+    fn offer<S: Sink + ?Sized>(
         self,
         sink: &mut S,
         more: impl FnOnce(usize) -> bool,
@@ -145,7 +145,7 @@ impl<'a, 'p> Pieces<'a, 'p> {
     /// Takes `memory` but for the last `spare` bytes, or as much of it as is wanted; says no if
     /// there is no room or nothing is wanted.
     #[inline]
-    pub(super) fn push(&mut self, memory: &'a [u8], spare: usize) -> bool {
+    fn push(&mut self, memory: &'a [u8], spare: usize) -> bool {
         let len = memory.len() - spare;
         if len == 0 {
             return true;
@@ -207,8 +207,8 @@ pub(super) fn file_run(out: &Chain, most: u64) -> u64 {
 /// Pieces in one vectored write of a short chain.
 pub(super) const FEW: usize = 8;
 /// Pieces in one vectored write of a longer one.
-pub(super) const SOME: usize = 65;
+pub(super) const SOME: usize = 64;
 /// Pieces in one vectored write of a still longer one: the system takes no more (`IOV_MAX`).
-const MANY: usize = 1024;
+pub(super) const MANY: usize = 1024;
 /// So few bytes are offered in few pieces.
 const LITTLE: u64 = 8 * 1024;

@@ -139,9 +139,9 @@ fn what_takes_little_is_offered_little() {
     writer.push((0..64).map(|_| Buf::from("x".repeat(1024))).collect());
     let steps = [
         Step::Accept(1000),
-        Step::Accept(3000),
-        Step::Accept(9000),
-        Step::Accept(36_000),
+        Step::Accept(1500),
+        Step::Accept(2900),
+        Step::Accept(5800),
     ];
     let mut sink = TestSink::new().script(steps).portion(1 << 20);
     assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
@@ -150,18 +150,18 @@ fn what_takes_little_is_offered_little() {
         taken,
         more,
     };
-    let rest = 64 * 1024 - 1000 - 3000 - 9000 - 36_000;
+    let rest = 64 * 1024 - 1000 - 1500 - 2900 - 5800;
     assert_eq!(
         sink.calls,
         [
             write(64, 1000, false),
-            // 4 KiB, of which the first piece has 24 bytes left.
-            write(5, 3000, true),
-            // 12,000 bytes, of which the first piece has 96 left.
-            write(13, 9000, true),
-            // All of 36,000 bytes: it may take anything now.
-            write(36, 36_000, true),
-            write(17, rest, false),
+            // 2 KiB, of which the first piece has 24 bytes left.
+            write(3, 1500, true),
+            // 3000 bytes, of which the first piece has 572 left.
+            write(4, 2900, true),
+            // All of 5800 bytes: it may take anything now.
+            write(6, 5800, true),
+            write(54, rest, false),
         ]
     );
 }

@@ -43,6 +43,73 @@ fn head_and_file_are_told_to_stay_together() {
 }
 
 #[test]
+fn a_small_file_goes_with_its_head() {
+    let content = numbered(20_000);
+    let file = file(&content);
+    let calls = |files: &[(u64, u64)], reads| {
+        let mut writer = ChainWriter::new();
+        writer.push_buf("head");
+        let mut expected = b"head".to_vec();
+        for (from, to) in files {
+            writer.push_buf(Buf::file(Arc::clone(&file), *from..*to));
+            expected.extend(&content[*from as usize..*to as usize]);
+        }
+        writer.push_buf("end".to_owned());
+        writer.push_buf(Buf::last());
+        expected.extend(b"end");
+        let mut sink = TestSink::new().with_files().reads_up_to(reads);
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert!(sink.received == expected && writer.is_empty());
+        let kind = |call: &Call| match call {
+            Call::Write { pieces, .. } => *pieces,
+            Call::File { .. } => 0,
+            other => panic!("{other:?}"),
+        };
+        sink.calls.iter().map(kind).collect::<Vec<_>>()
+    };
+    assert_eq!(calls(&[(5, 8197)], 8192), [1]);
+    assert_eq!(calls(&[(5, 8198)], 8192), [1, 0, 1], "too large");
+    assert_eq!(calls(&[(5, 8197)], 0), [1, 0, 1], "never");
+    assert_eq!(calls(&[(0, 16_384)], usize::MAX), [1]);
+    assert_eq!(calls(&[(0, 16_385)], usize::MAX), [1, 0, 1]);
+    assert_eq!(calls(&[(0, 9), (10, 19)], 100), [1], "both");
+    assert_eq!(calls(&[(0, 9), (9, 300)], 100), [1, 0, 1], "a part of more");
+    assert_eq!(calls(&[(0, 300), (300, 309)], 100), [1, 0, 1]);
+    assert_eq!(calls(&[(0, 300), (301, 309)], 100), [1, 0, 1]);
+    let full = [(0, 8000), (8001, 16_001), (1, 8001), (3, 8003), (5, 8005)];
+    let calls = calls(&full, 8000);
+    assert!(calls[0] == 1 && calls.contains(&0), "{calls:?}");
+}
+
+#[test]
+fn a_small_file_alone_is_sent() {
+    let mut sink = TestSink::new().with_files().reads_up_to(100);
+    let mut writer = ChainWriter::new();
+    writer.push_buf(Buf::file(file(b"0123456789"), 0..10).with_flags(Flags::LAST_BUF));
+    assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+    assert!(matches!(sink.calls[..], [Call::File { taken: 10, .. }]));
+}
+
+#[test]
+fn what_is_before_a_truncated_small_file_goes_out() {
+    for reads in [0, 100] {
+        let mut sink = TestSink::new().with_files().reads_up_to(reads);
+        let mut writer = ChainWriter::new();
+        writer.push_buf("head");
+        writer.push_buf(Buf::file(file(b"0123456789"), 5..15));
+        let error = writer.try_write(&mut sink).unwrap_err();
+        assert_eq!(sink.received, b"head56789");
+        let WriteError::File(FileError::Truncated {
+            offset, missing, ..
+        }) = error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!((offset, missing), (10, 5));
+    }
+}
+
+#[test]
 fn only_what_is_adjacent_goes_together() {
     let (a, b) = (file(b"0123456789"), file(b"abcdefghij"));
     let mut writer = ChainWriter::new();

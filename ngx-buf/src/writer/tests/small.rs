@@ -14,9 +14,9 @@ fn many_small_pieces_are_one() {
     writer.push_slice(b"");
     writer.push_buf("h");
     assert_eq!(writer.pending(), 12);
-    assert!(writer.chain().is_empty() && !writer.is_empty());
     let mut sink = TestSink::new().script([Step::Accept(3), Step::WouldBlock]);
     assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Again);
+    assert!(writer.chain().is_empty() && !writer.is_empty());
     writer.push(chain(&["i"]));
     assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
     assert_eq!(sink.received, b"headabcdefghi");
@@ -28,6 +28,39 @@ fn many_small_pieces_are_one() {
     assert_eq!(sink.calls.first(), Some(&write(3)));
     assert_eq!(sink.calls.last(), Some(&write(10)));
     assert!(writer.is_empty());
+}
+
+#[test]
+fn the_sink_says_what_is_small() {
+    let pieces = |copies, links: usize, len: usize| {
+        let bytes = Bytes::from(vec![b'x'; len]);
+        let bufs = (0..links).map(|_| Buf::from(bytes.clone()));
+        let mut sinks = [(); 2].map(|()| TestSink::new().copies_up_to(copies));
+        let mut writer = ChainWriter::new();
+        writer.push(bufs.collect());
+        assert_eq!(writer.try_write(&mut sinks[0]).unwrap(), Flow::Done);
+        let parts = vec![bytes; links];
+        let flow = writer.try_write_bytes(&mut sinks[1], &parts).unwrap();
+        assert_eq!(flow, Flow::Done);
+        sinks.map(|sink| {
+            assert_eq!(sink.received.len(), links * len);
+            sink.calls
+                .iter()
+                .map(|call| match call {
+                    Call::Write { pieces, .. } => *pieces,
+                    other => panic!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        })
+    };
+    let both = |pieces: &[usize]| [pieces.to_vec(), pieces.to_vec()];
+    assert_eq!(pieces(512, 64, 64), both(&[1]));
+    assert_eq!(pieces(512, 64, 513), both(&[64]));
+    assert_eq!(pieces(0, 64, 64), both(&[64]));
+    assert_eq!(pieces(0, 1024, 1), both(&[1024]));
+    assert_eq!(pieces(64, 5, 65), both(&[5]));
+    assert_eq!(pieces(usize::MAX, 5, 2048), both(&[1]));
+    assert_eq!(pieces(usize::MAX, 5, 2049), both(&[5]));
 }
 
 #[test]
@@ -86,7 +119,7 @@ proptest! {
     #[test]
     fn what_the_caller_keeps_comes_out_too(
         rounds in proptest::collection::vec(
-            proptest::collection::vec((any::<u8>(), 0..1200usize), 0..12),
+            proptest::collection::vec((any::<u8>(), 0..1200usize), 0..90),
             0..6,
         ),
         script in proptest::collection::vec(
@@ -99,11 +132,12 @@ proptest! {
         ),
         turn in 500..8000u64,
         postpone in 0..2000u64,
+        copies in prop_oneof![Just(0), 1..3000usize],
     ) {
         let mut writer = ChainWriter::new();
         writer.set_turn(turn);
         writer.set_postpone(postpone);
-        let mut sink = TestSink::new().script(script);
+        let mut sink = TestSink::new().script(script).copies_up_to(copies);
         let mut model = Vec::new();
         for round in rounds {
             let parts: Vec<Bytes> = round.iter().map(|(b, n)| vec![*b; *n].into()).collect();
