@@ -170,17 +170,28 @@ pub fn syslog_time() -> TimeText {
 /// ```
 #[must_use]
 pub fn http_date_of(unix_seconds: i64) -> TimeText {
+    // One for each file that is sent: formatting it by `fmt` would cost more than sending it.
     let time = Offset::UTC.to_datetime(timestamp(unix_seconds));
-    TimeText::format(format_args!(
-        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-        WEEKDAYS[usize::from(time.weekday().to_monday_zero_offset().unsigned_abs()) % 7],
-        time.day(),
-        month(time),
-        time.year(),
-        time.hour(),
-        time.minute(),
-        time.second(),
-    ))
+    let weekday = usize::from(time.weekday().to_monday_zero_offset().unsigned_abs());
+    let [w0, w1, w2] = *WEEKDAYS[weekday % 7];
+    let [m0, m1, m2] = *month(time).as_bytes().first_chunk().unwrap_or(b"Jan");
+    let [d0, d1] = two_digits(time.day().unsigned_abs());
+    let year = time.year().unsigned_abs();
+    let [y0, y1] = two_digits((year / 100) as u8);
+    let [y2, y3] = two_digits((year % 100) as u8);
+    let [h0, h1] = two_digits(time.hour().unsigned_abs());
+    let [n0, n1] = two_digits(time.minute().unsigned_abs());
+    let [s0, s1] = two_digits(time.second().unsigned_abs());
+    let bytes = [
+        w0, w1, w2, b',', b' ', d0, d1, b' ', m0, m1, m2, b' ', y0, y1, y2, y3, b' ', h0, h1, b':',
+        n0, n1, b':', s0, s1, b' ', b'G', b'M', b'T', 0, 0,
+    ];
+    TimeText { len: 29, bytes }
+}
+
+/// A number below 100 in decimal digits.
+fn two_digits(value: u8) -> [u8; 2] {
+    [b'0' + value / 10 % 10, b'0' + value % 10]
 }
 
 /// A short text, kept in place: a copy costs no allocation.
@@ -320,7 +331,7 @@ fn month(time: DateTime) -> &'static str {
     MONTHS[usize::from(time.month().unsigned_abs()).wrapping_sub(1) % 12]
 }
 
-const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const WEEKDAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
@@ -379,6 +390,12 @@ mod tests {
     #[test]
     fn extremes_stay_in_the_calendar() {
         assert_eq!(http_date_of(0).as_str(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        let early = "Sat, 01 Jan 0000 00:00:00 GMT";
+        assert_eq!(http_date_of(i64::MIN).as_str(), early);
+        assert_eq!(
+            http_date_of(253_402_207_200).as_str(),
+            "Thu, 30 Dec 9999 22:00:00 GMT"
+        );
         assert_eq!(http_date_of(i64::MAX).len(), 29);
         assert_eq!(http_date_of(i64::MIN).len(), 29);
     }

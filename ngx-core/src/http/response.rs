@@ -413,8 +413,8 @@ mod tests {
             set(&response, Some("b".into()));
             response.reset();
             assert!(response.is_usual());
-            assert_eq!(response.reason().or(response.charset()), None);
-            assert_eq!(response.location().or(response.etag()), None);
+            assert_eq!((response.reason(), response.charset()), (None, None));
+            assert_eq!((response.location(), response.etag()), (None, None));
         }
     }
 

@@ -194,7 +194,29 @@ fn respond(r: &Request, facts: &Facts<'_>, body: Buf) -> PhaseStep {
 
 /// The entity tag of a file: when it was changed, and its size.
 fn etag(modified: i64, size: u64) -> Bytes {
-    Bytes::from(format!("\"{modified:x}-{size:x}\""))
+    let mut text = Vec::with_capacity(ETAG_MAX);
+    text.push(b'"');
+    push_hex(modified.cast_unsigned(), &mut text);
+    text.push(b'-');
+    push_hex(size, &mut text);
+    text.push(b'"');
+    Bytes::from(text)
+}
+
+/// The longest entity tag, in bytes: quotes, a dash and two numbers.
+const ETAG_MAX: usize = 3 + 2 * 16;
+
+/// Appends `value` in hexadecimal digits, without zeros in front.
+fn push_hex(value: u64, out: &mut Vec<u8>) {
+    let digits = 16 - (value | 1).leading_zeros() / 4;
+    for at in (0..digits).rev() {
+        let digit = (value >> (at * 4)) as u8 & 0xf;
+        out.push(if digit < 10 {
+            b'0' + digit
+        } else {
+            b'a' + digit - 10
+        });
+    }
 }
 
 fn os_string(name: &[u8]) -> std::ffi::OsString {
@@ -210,6 +232,9 @@ mod tests {
     fn etags_are_hexadecimal() {
         assert_eq!(etag(0x6543_210a, 1024), "\"6543210a-400\"");
         assert_eq!(etag(0, 0), "\"0-0\"");
+        for (modified, size) in [(-1, u64::MAX), (0x10, 0xf), (i64::MIN, 0x9a), (i64::MAX, 1)] {
+            assert_eq!(etag(modified, size), format!("\"{modified:x}-{size:x}\""));
+        }
     }
 
     #[test]
