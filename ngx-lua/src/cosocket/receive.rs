@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use ngx_core::error::errno;
 
+use super::kept::this;
 use super::link::{Link, Way};
 use super::pattern::{Pattern, Plain, Verdict};
-use super::kept::this;
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};

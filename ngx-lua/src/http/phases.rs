@@ -151,7 +151,11 @@ impl Waits<Verdict> for State {
             // It has ended, and whoever polls it has been told.
             return Poll::Pending;
         };
-        let outcome = ready!(going.client.poll(&going.guest.request, &mut going.waiting, cx));
+        let outcome = ready!(
+            going
+                .client
+                .poll(&going.guest.request, &mut going.waiting, cx)
+        );
         let ended = place.take();
         drop(place);
         let Some(Going {

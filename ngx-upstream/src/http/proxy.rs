@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use ngx_core::conf::values;
 use ngx_core::http::parse::{BodyFraming, Known, KnownSet, Version};
-use ngx_core::http::{HttpModule, PhaseStep, Request, Step, Verdict, Waiting};
+use ngx_core::http::{HttpModule, PhaseStep, Request, Step};
 use ngx_core::module::Module;
 
 use super::directives::{DIRECTIVES, Ignored, PROXY, ProxyConf, place_defaults};
@@ -60,7 +60,7 @@ pub(super) fn handle(r: &Request) -> PhaseStep {
 /// An exchange. Its memory is taken for each request, so what seldom happens has other memory.
 enum Proxying {
     Usual(Running),
-    Seldom(Waiting<Verdict>),
+    Seldom(Pin<Box<dyn Future<Output = PhaseStep>>>),
 }
 
 /// Both sides of an exchange on its usual way.

@@ -1,11 +1,10 @@
 //! The head of a response.
 
+#[cfg(feature = "http")]
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use ngx_core::http::parse::{
-    FieldRange, Known, KnownSet, ResponseFraming, ResponseHead, Span, Version,
-};
+use ngx_core::http::parse::{FieldRange, Known, ResponseFraming, ResponseHead, Span, Version};
 
 /// Status line and fields of a response, in the memory they were read into.
 #[derive(Clone, Debug)]
@@ -19,12 +18,15 @@ struct Inner {
     framing: ResponseFraming,
 }
 
+#[cfg(feature = "http")]
 thread_local! {
     /// The memory of heads that are gone, for others. Their lists of fields are empty.
     static SPARE: RefCell<Vec<Head>> = const { RefCell::new(Vec::new()) };
 }
+#[cfg(feature = "http")]
 const SPARE_MAX: usize = 64;
 /// As long as a list is kept.
+#[cfg(feature = "http")]
 const FIELDS_MAX: usize = 64;
 /// As long as a list is at first.
 pub(super) const FIELDS: usize = 16;
@@ -50,6 +52,7 @@ impl Head {
         fields: &mut Vec<FieldRange>,
         framing: ResponseFraming,
     ) -> Self {
+        #[cfg(feature = "http")]
         if let Some(mut head) = SPARE.with_borrow_mut(Vec::pop) {
             let inner = &mut *head.0;
             std::mem::swap(&mut inner.fields, fields);
@@ -128,7 +131,7 @@ impl Head {
 
     /// Whether there is a field of one of these names.
     #[cfg(feature = "http")]
-    pub(crate) fn has_any(&self, names: KnownSet) -> bool {
+    pub(crate) fn has_any(&self, names: ngx_core::http::parse::KnownSet) -> bool {
         self.0.parsed.seen.meets(names)
     }
 
