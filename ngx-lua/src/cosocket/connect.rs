@@ -14,9 +14,9 @@ use ngx_upstream::peer::Peer;
 use rustix::net::sockopt::set_tcp_nodelay;
 
 use super::keepalive::{NamedPool, Pools, Slot, Waiting};
+use super::kept::this;
 use super::link::Link;
 use super::receive::whole;
-use super::kept::this;
 use super::socket::{Socket, Task};
 use super::target::{PoolName, Target};
 use super::{done, error_text, refuse};

@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::idle::{Closed, Idle, watch};
+use super::kept::this;
 use super::link::Link;
 use super::receive::whole;
-use super::kept::this;
 use super::target::Target;
 use super::{done, refuse};
 use crate::ffi::{Call, Raise, Reply, Value};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-use super::link::Link;
 use super::kept::this;
+use super::link::Link;
 use super::socket::Socket;
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value};

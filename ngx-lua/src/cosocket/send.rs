@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use ngx_buf::Flow;
 use ngx_core::error::errno;
 
-use super::link::{Link, Way};
 use super::kept::this;
+use super::link::{Link, Way};
 use super::socket::{Busy, Socket, Task};
 use super::{error_text, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};

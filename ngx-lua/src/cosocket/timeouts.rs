@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::receive::whole;
 use super::defaults::Defaults;
 use super::kept::this;
+use super::receive::whole;
 use crate::ffi::{Call, Raise, Reply, values};
 use crate::sched::Run;
 

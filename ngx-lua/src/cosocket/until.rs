@@ -6,10 +6,10 @@ use std::rc::Rc;
 use memchr::{memchr, memmem::Finder};
 
 use super::input::Input;
+use super::kept::this;
 use super::pattern::{Pattern, Took};
 use super::receive::{read, ready, whole};
 use super::refuse;
-use super::kept::this;
 use super::socket::Socket;
 use crate::ffi::{Call, Kind, Raise, Reply, Scalar, Value, function, values};
 

@@ -120,16 +120,15 @@ where
         let lane = lane.ok_or("no request found")?;
         function(&mut Call { state, lane })
     }));
-    match answer {
-        Ok(Ok(Reply::Stack(n))) => c_int::try_from(n).unwrap_or(0),
-        // SAFETY: the state is the one Lua called with, and nothing here catches panics any more.
-        Ok(answer) => unsafe { reply(state, lane, answer) },
-        // SAFETY: the same.
-        Err(panic) => unsafe {
-            drop(panic);
-            throw(state, "panic in a function of ngx".into())
-        },
+    // As a rule, the results are there; then nothing has to be dropped.
+    let answer = std::mem::ManuallyDrop::new(answer);
+    if let Ok(Ok(Reply::Stack(n))) = *answer {
+        return c_int::try_from(n).unwrap_or(0);
     }
+    let answer = std::mem::ManuallyDrop::into_inner(answer)
+        .unwrap_or_else(|_| Err(Raise::Message("panic in a function of ngx".into())));
+    // SAFETY: the state is the one Lua called with, and nothing here catches panics any more.
+    unsafe { reply(state, lane, answer) }
 }
 
 /// Gives Lua the answer of a function.
@@ -137,6 +136,7 @@ where
 /// # Safety
 /// `state` is running a C function and belongs to the VM of `lane`; no frame up to Lua's owns
 /// anything or catches panics.
+#[inline(never)]
 unsafe fn reply(
     state: *mut lua::lua_State,
     lane: Option<&Rc<Lane>>,

@@ -14,8 +14,7 @@ impl Call<'_> {
     pub(crate) fn only_string(&self) -> Option<&[u8]> {
         // SAFETY: looks only.
         let is_it = unsafe {
-            lua::lua_gettop(self.state) == 1
-                && lua::lua_type(self.state, 1) == lua::LUA_TSTRING
+            lua::lua_gettop(self.state) == 1 && lua::lua_type(self.state, 1) == lua::LUA_TSTRING
         };
         is_it.then(|| self.string(1))
     }

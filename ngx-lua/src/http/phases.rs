@@ -98,6 +98,7 @@ pub(super) fn content(r: &Request, code: &Arc<Code>) -> PhaseStep {
 }
 
 /// Runs the code of a phase, behind the request body if `lua_need_request_body` wants it.
+#[inline]
 fn with_body(r: &Request, phase: Phase, code: &Arc<Code>, conf: &LuaConf) -> PhaseStep {
     if !*conf.need_body || r.body_is_read() || !r.has_body() {
         return run(r, phase, code, conf);
@@ -151,7 +152,11 @@ impl Waits<Verdict> for State {
             // It has ended, and whoever polls it has been told.
             return Poll::Pending;
         };
-        let outcome = ready!(going.client.poll(&going.guest.request, &mut going.waiting, cx));
+        let outcome = ready!(
+            going
+                .client
+                .poll(&going.guest.request, &mut going.waiting, cx)
+        );
         let ended = place.take();
         drop(place);
         let Some(Going {
@@ -207,6 +212,7 @@ pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Res
     begin_with(r, guest, (phase, code), r.conf(&LUA))
 }
 
+#[inline]
 fn begin_with(
     r: &Request,
     guest: Guest,

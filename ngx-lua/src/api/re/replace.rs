@@ -49,10 +49,7 @@ fn replace(call: &mut Call<'_>, most: usize) -> Result<Reply, Raise> {
         copied = to;
     }
     out.extend_from_slice(text.get(copied..).unwrap_or_default());
-    Ok(Reply::of(values([
-        out.into(),
-        Value::Number(count.into()),
-    ])))
+    Ok(Reply::of(values([out.into(), Value::Number(count.into())])))
 }
 
 /// A replacement with groups in it: `$1`, `${1}`, `$0`, and `$$` for a dollar.
