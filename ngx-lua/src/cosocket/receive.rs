@@ -70,7 +70,7 @@ pub(super) fn receive_any(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 /// The connection of a socket that may be read now, or what to answer.
-#[inline]
+#[inline(always)]
 pub(super) fn ready(
     call: &Call<'_>,
     socket: &Socket,
@@ -82,10 +82,10 @@ pub(super) fn ready(
         return Ok(Err("closed"));
     };
     socket.check_owner(call)?;
-    match socket.busy_with(&[Task::Connecting, Task::Reading]) {
-        Some(busy) => Ok(Err(busy)),
-        None => Ok(Ok(link)),
+    if let Some(busy) = socket.busy_with(&[Task::Connecting, Task::Reading]) {
+        return Ok(Err(busy));
     }
+    Ok(Ok(link))
 }
 
 /// Reads until the pattern has what it wants, at once if it can be.

@@ -205,11 +205,17 @@ impl Socket {
     }
 
     /// The first of `tasks` that it is busy with, as scripts are told.
+    #[inline]
     pub(super) fn busy_with(&self, tasks: &[Task]) -> Option<&'static str> {
         let busy = self.busy.get();
         if busy == 0 {
             return None;
         }
+        Self::task_of(busy, tasks)
+    }
+
+    #[cold]
+    fn task_of(busy: u8, tasks: &[Task]) -> Option<&'static str> {
         let task = tasks.iter().find(|task| busy & task.bit() != 0);
         task.map(|task| task.text())
     }

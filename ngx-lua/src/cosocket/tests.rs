@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use crate::{Host, Resolve, Resolving, Settings};
 
 mod keepalive;
+mod kept;
 mod soak;
 
 /// Runs a future as a program would.

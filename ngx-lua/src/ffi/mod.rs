@@ -13,6 +13,7 @@
 //!    those who give its metatable to something else, or take anchors out of the registry, are
 //!    beyond help, as those who write to any address with `ffi` are.
 
+mod array;
 mod call;
 mod current;
 mod guard;

@@ -5,7 +5,8 @@ use std::ffi::c_int;
 use bytes::BufMut;
 use mlua::ffi as lua;
 
-use super::call::{MAX_DEPTH, index, type_name};
+use super::array::MAX_DEPTH;
+use super::call::{index, type_name};
 use super::{Call, Raise, number_text};
 
 impl Call<'_> {

@@ -284,6 +284,7 @@ impl Thread {
     /// Makes it ready for another run after one that ended well, without giving it back; false if it
     /// cannot serve one, or enough of them rest already.
     #[cfg(feature = "http")]
+    #[inline]
     pub(crate) fn rest(&self) -> bool {
         let rests = self.empty_out() && self.vm.rests();
         self.resting.set(rests);
@@ -292,6 +293,7 @@ impl Thread {
 
     /// Puts a function that waits for its first resume on a thread that is empty.
     #[cfg(feature = "http")]
+    #[inline]
     pub(crate) fn begin_with(&self, function: &Kept) -> Result<(), Exhausted> {
         self.stop_resting();
         // SAFETY: the thread is empty, and of this VM; LuaJIT has 40 slots for an empty one.
@@ -305,6 +307,7 @@ impl Thread {
     }
 
     /// Drops what is left on it; false if it may not serve again.
+    #[inline]
     fn empty_out(&self) -> bool {
         if self.shown.get() {
             return false;

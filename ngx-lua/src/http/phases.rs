@@ -98,6 +98,7 @@ pub(super) fn content(r: &Request, code: &Arc<Code>) -> PhaseStep {
 }
 
 /// Runs the code of a phase, behind the request body if `lua_need_request_body` wants it.
+#[inline]
 fn with_body(r: &Request, phase: Phase, code: &Arc<Code>, conf: &LuaConf) -> PhaseStep {
     if !*conf.need_body || r.body_is_read() || !r.has_body() {
         return run(r, phase, code, conf);
@@ -211,6 +212,7 @@ pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Res
     begin_with(r, guest, (phase, code), r.conf(&LUA))
 }
 
+#[inline]
 fn begin_with(
     r: &Request,
     guest: Guest,

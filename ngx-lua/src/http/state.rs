@@ -111,6 +111,7 @@ static STATE: CtxSlot<State> = CtxSlot::reused();
 
 impl Guest {
     /// The request with what Lua keeps for it; made when first asked for.
+    #[inline]
     pub(super) fn of(request: &Request) -> Self {
         Self {
             request: request.clone(),

@@ -95,6 +95,7 @@ pub(super) fn retire(generation: &Rc<Generation>) {
 }
 
 /// The VM for a request, with what its location says about Lua.
+#[inline]
 pub(super) fn of_request(guest: &Guest, conf: &LuaConf) -> Result<Rc<Vm>, String> {
     if *conf.code_cache {
         return of(guest.request.generation());
@@ -116,6 +117,7 @@ thread_local! {
 }
 
 /// The VM of a generation on this thread.
+#[inline]
 fn of(generation: &Rc<Generation>) -> Result<Rc<Vm>, String> {
     let known = LAST.with_borrow(|(last, vm)| {
         // While it is pointed to, its place is nobody else's.
@@ -302,6 +304,7 @@ impl Vm {
     }
 
     /// Prepares a run for a request.
+    #[inline]
     pub(super) fn entry(
         &self,
         guest: Guest,

@@ -93,6 +93,7 @@ impl Entry {
 
     /// Prepares a run of a function without arguments, of what `home` keeps.
     #[cfg(feature = "http")]
+    #[inline]
     pub(crate) fn of_kept(
         engine: &Rc<Engine>,
         home: &Rc<Spare>,
@@ -142,6 +143,7 @@ impl Entry {
 
     /// Runs until it ends, with all light threads, or has to wait.
     #[cfg(feature = "http")]
+    #[inline]
     pub(crate) fn begin(mut self) -> Begun {
         match self.lane.step() {
             Step::Finished(thread) if self.lane.run().is_quiet() => {
@@ -183,6 +185,7 @@ impl Entry {
     }
 
     /// Gives a thread that has returned back, whatever it has returned.
+    #[inline]
     fn retire(&mut self, thread: Rc<Thread>) {
         #[cfg(feature = "http")]
         if self.home.is_some() && self.lane.rests(&thread) {

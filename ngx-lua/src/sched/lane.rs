@@ -119,6 +119,7 @@ impl Lane {
 
     /// Lets a lane of [`forget`](Self::forget) begin anew, with a function that waits for its first resume.
     #[cfg(feature = "http")]
+    #[inline]
     pub(super) fn renew(
         mut self: Rc<Self>,
         purpose: Purpose,
@@ -140,6 +141,7 @@ impl Lane {
 
     /// Whether the lane can begin anew with its thread, which has returned and waits for it.
     #[cfg(feature = "http")]
+    #[inline]
     pub(super) fn rests(&self, thread: &Rc<Thread>) -> bool {
         // Here, and where it was taken from the lane's end.
         self.is_bottom() && Rc::strong_count(thread) == 2 && thread.rest()
@@ -148,6 +150,7 @@ impl Lane {
     /// Lets go of all that a lane which was closed and its run still know; false if somebody else
     /// has one of the two.
     #[cfg(feature = "http")]
+    #[inline]
     pub(super) fn forget(lane: &mut Rc<Self>) -> bool {
         let known = Rc::get_mut(lane).and_then(|lane| Rc::get_mut(&mut lane.run));
         known.map(Run::forget).is_some()
@@ -333,6 +336,7 @@ impl Lane {
         self.stack.borrow_mut().push(thread);
     }
 
+    #[inline]
     fn pop(&self) {
         let (popped, top) = {
             let mut stack = self.stack.borrow_mut();
@@ -374,6 +378,7 @@ impl Lane {
     }
 
     /// Pushes what the running thread waits for.
+    #[inline]
     fn answer(&self, list: Values) -> bool {
         self.answer_with(|top| top.push(list).is_ok())
     }

@@ -110,6 +110,7 @@ impl Run {
 
     /// Makes a run that has ended one for something else.
     #[cfg(feature = "http")]
+    #[inline]
     pub(super) fn renew(&mut self, purpose: Purpose) {
         self.kind = purpose.kind;
         self.phase = purpose.phase;
@@ -119,6 +120,7 @@ impl Run {
 
     /// Lets go of all that a run that has ended still knows.
     #[cfg(feature = "http")]
+    #[inline]
     pub(super) fn forget(&mut self) {
         let Self {
             engine: _,
@@ -302,6 +304,7 @@ impl Run {
         }
     }
 
+    #[inline]
     pub(super) fn close(&self) {
         #[cfg(feature = "http")]
         drop(self.on_abort.replace(OnAbort::Begun));

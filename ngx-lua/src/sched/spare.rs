@@ -19,11 +19,13 @@ const MOST: usize = 256;
 
 impl Spare {
     /// What some run has left, if there is anything.
+    #[inline]
     pub(super) fn take(&self) -> Option<Rc<Lane>> {
         self.0.borrow_mut().pop()
     }
 
     /// Keeps what is left of a run that has ended, if nobody else has it.
+    #[inline]
     pub(super) fn keep(&self, lane: &mut Rc<Lane>) {
         // Before anything is borrowed: what a run lets go of may end all kinds of things.
         if Lane::forget(lane) {

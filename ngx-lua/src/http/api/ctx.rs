@@ -100,7 +100,7 @@ fn status(call: &Call<'_>) -> Result<Value, Raise> {
 fn set_status(call: &Call<'_>) -> Result<(), Raise> {
     let guest = live(call)?;
     let status = call.want_number(3)?.trunc();
-    change_status(call, &guest, status, None);
+    change_status(call, guest, status, None);
     Ok(())
 }
 

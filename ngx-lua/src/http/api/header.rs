@@ -71,7 +71,7 @@ const LINES_MAX: usize = 100;
 fn get(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let guest = live(call)?;
     let key = call.tostring(2);
-    let name = real_name(&guest, &key);
+    let name = real_name(guest, &key);
     let mut found = lines(guest.request.response(), &name)
         .into_iter()
         .map(|line| Value::from(line.to_vec()));
@@ -117,7 +117,7 @@ fn lines(response: &Response, name: &[u8]) -> Texts {
 /// `ngx.header.NAME = value`
 fn set(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let guest = live(call)?;
-    change(call, &guest, (2, 3), true)
+    change(call, guest, (2, 3), true)
 }
 
 /// `add_header(name, value)` of the module `ngx.resp`.
@@ -126,7 +126,7 @@ fn add(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if !call.is_given(2) {
         return Err("invalid header value".into());
     }
-    change(call, &guest, (1, 2), false)
+    change(call, guest, (1, 2), false)
 }
 
 /// Sets or adds the lines of the value for the name, which stand at these places.
@@ -413,6 +413,6 @@ fn set_status(call: &mut Call<'_>) -> Result<Reply, Raise> {
     let guest = live(call)?;
     let status = call.want_number(1)?.trunc();
     let reason = call.want_text(2)?;
-    change_status(call, &guest, status, Some(&reason));
+    change_status(call, guest, status, Some(&reason));
     nothing()
 }
