@@ -171,7 +171,8 @@ impl Chain {
     /// How many bytes there are, in memory and in files. Goes through all links.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.iter().map(Buf::len).sum()
+        self.iter()
+            .fold(0, |all, buf| buf.len().saturating_add(all))
     }
 
     /// Drops all links.

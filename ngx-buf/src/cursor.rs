@@ -268,6 +268,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases(256))]
+
         #[test]
         fn finds_what_is_there(
             bytes in proptest::collection::vec(0..3u8, 0..40),

@@ -82,7 +82,8 @@ impl FileBuf {
     ///
     /// # Errors
     ///
-    /// The file system cannot do it. The file is then read as before.
+    /// The file system cannot do it, or not with this alignment, of 1 GiB at most. The file is then
+    /// read as before.
     #[doc(alias = "ngx_directio_on")]
     pub fn make_direct(&mut self, alignment: usize) -> io::Result<()> {
         self.alignment = direct::turn_on(&self.file, alignment)?;
@@ -127,7 +128,10 @@ impl FileBuf {
     /// [`FileError::Truncated`] when the file ends first, [`FileError::Read`] when the system
     /// says no. What `into` holds then is not defined.
     pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<(), FileError> {
-        let range = offset..offset.saturating_add(into.len() as u64);
+        let Some(end) = offset.checked_add(into.len() as u64) else {
+            return Err(self.truncated(offset, into.len() as u64));
+        };
+        let range = offset..end;
         if !self.is_direct() {
             let plan = Plan::new(self.alignment, &range, 0..into.len(), 0);
             return self.read(&plan, plan.into.start, into);
@@ -272,6 +276,22 @@ mod tests {
             matches!(error, FileError::Read { offset: 5, .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn there_is_no_place_behind_the_last() {
+        let file = file(b"abc");
+        for offset in [
+            4,
+            i64::MAX as u64,
+            i64::MAX as u64 + 1,
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
+            let error = file.read_exact_at(&mut [0; 8], offset).unwrap_err();
+            assert!(error.to_string().contains("made up"), "{error}");
+        }
+        file.read_exact_at(&mut [], u64::MAX).unwrap();
     }
 
     #[test]

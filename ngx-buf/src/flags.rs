@@ -5,6 +5,15 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Sub};
 
 /// A small set of marks on a [`Buf`](crate::Buf).
 ///
+/// ```text
+///   +--------------+   +---------------------+   +------------------+
+///   | memory       |-->| file 0..9000        |-->| memory "tail"    |
+///   | FLUSH        |   | TEMP_FILE           |   | LAST_BUF         |
+///   +------------^-+   +---------------------+   +----------------^-+
+///                |       about the storage                        |
+///     about the stream: behind the last byte            the end of the output
+/// ```
+///
 /// Only what still means something beside the kind of the buf is kept: whether a buf is memory or
 /// a file is its kind, not a mark.
 ///

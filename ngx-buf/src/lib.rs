@@ -52,6 +52,14 @@ pub use threads::ReadThreads;
 pub use writer::{ChainWriter, Pause};
 
 /// Whether to go on producing, the answer of everything that takes a chain.
+///
+/// ```text
+///   producer --chain--> OutputChain --run--> ChainWriter --> Sink
+///      |                    |                     |
+///      '<---- Done ---------'<---- Done ----------'   everything was taken: produce more
+///      '<---- Again --------'<---- Again ---------'   stop: call again, without more, when the
+///                                                     sink is ready or the file has been read
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Flow {
@@ -59,4 +67,13 @@ pub enum Flow {
     Done,
     /// Something is kept: wait before producing more.
     Again,
+}
+
+/// So many cases of a property, but few under Miri, which takes its time.
+#[cfg(test)]
+fn cases(most: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases: if cfg!(miri) { 10 } else { most },
+        ..Default::default()
+    }
 }

@@ -149,6 +149,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases(256))]
+
         #[test]
         fn a_wait_ends_with_a_piece(
             rate in 1..10_000_000_000u64,

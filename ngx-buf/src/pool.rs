@@ -62,15 +62,16 @@ pub struct PoolStats {
 }
 
 impl BufPool {
-    /// A pool of up to `num` buffers (at least one) of `size` bytes each (at least one). None is
-    /// made before it is needed.
+    /// A pool of up to `num` buffers (at least one) of `size` bytes each (at least one, and 1 GiB at
+    /// most). None is made before it is needed.
     #[must_use]
     pub fn new(num: usize, size: usize) -> Self {
         Self::aligned(num, size, 1)
     }
 
     /// A pool whose buffers begin at an address that is a multiple of `alignment`, and whose size
-    /// is one too, as direct I/O wants them; `alignment` is rounded up to a power of two.
+    /// is one too, as direct I/O wants them; `alignment` is rounded up to a power of two, and 1 GiB at
+    /// most.
     ///
     /// What is skipped at the front of a buffer to get there, up to `alignment` bytes, is taken
     /// from its size, so that the pool takes no more memory than `num` times `size`; if a buffer is
@@ -79,7 +80,7 @@ impl BufPool {
     pub fn aligned(num: usize, size: usize, alignment: usize) -> Self {
         let mut pool = Self {
             num: num.max(1),
-            size: size.max(1),
+            size: size.clamp(1, MOST_SIZE),
             alignment: 1,
             free: Vec::new(),
             allocated: 0,
@@ -184,7 +185,7 @@ impl BufPool {
     /// From now on all buffers are aligned to `alignment` at least. Those that are not, or have
     /// another size than they would have now, are not used again.
     pub(crate) fn align(&mut self, alignment: usize) {
-        let alignment = alignment.checked_next_power_of_two().unwrap_or(1);
+        let alignment = alignment.min(MOST_SIZE).next_power_of_two();
         if alignment <= self.alignment {
             return;
         }
@@ -222,6 +223,9 @@ impl BufPool {
         self.allocated = self.allocated.saturating_sub(n).max(self.free.len());
     }
 }
+
+/// The largest buffer there is, in bytes: sums of a few of them do not overflow.
+pub(crate) const MOST_SIZE: usize = 1 << 30;
 
 /// Memory that can be frozen, shared and taken back without an allocation, at an address that is a
 /// multiple of `alignment`, a power of two.
@@ -270,6 +274,48 @@ mod tests {
                 reused: 1
             }
         );
+    }
+
+    #[test]
+    fn limits_may_be_absurd() {
+        for (num, size, alignment) in [
+            (0, 0, 0),
+            (usize::MAX, 1, 1),
+            (1, usize::MAX, 1),
+            (usize::MAX, usize::MAX, usize::MAX),
+            (3, 1, usize::MAX),
+        ] {
+            let pool = BufPool::aligned(num, size, alignment);
+            assert!(pool.num() >= 1 && (1..=MOST_SIZE).contains(&pool.size()));
+            assert_eq!(pool.size() % pool.alignment(), 0);
+        }
+        assert!(BufPool::new(usize::MAX, 7).take().is_some());
+    }
+
+    #[test]
+    fn a_part_is_made_whole_again() {
+        for alignment in [1, 512] {
+            let mut pool = BufPool::aligned(1, 2000, alignment);
+            let size = pool.size();
+            for (from, to) in [(0, 5), (0, size), (5, 6), (size / 2 + 1, size)] {
+                let mut buffer = pool.take().unwrap();
+                let address = buffer.as_ptr();
+                buffer.truncate(to);
+                let part = buffer.split_off(from).freeze();
+                drop(buffer);
+                pool.give(part.try_into_mut().unwrap());
+                // What lies before a part is not known to it, unless all there is is needed.
+                let kept = from == 0 || alignment == 1;
+                assert_eq!(pool.stats().allocated, usize::from(kept), "{from}..{to}");
+                let whole = pool.take().unwrap();
+                assert_eq!(whole.len(), size);
+                assert!(!kept || whole.as_ptr() == address);
+                pool.give(whole);
+            }
+            pool.take().unwrap();
+            pool.give(BytesMut::with_capacity(10 * size));
+            assert_eq!(pool.stats().allocated, 0, "it was never the pool's");
+        }
     }
 
     #[test]

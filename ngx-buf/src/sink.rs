@@ -13,6 +13,74 @@ use std::task::{Context, Poll};
 /// says [`WouldBlock`](io::ErrorKind::WouldBlock); after that [`poll_ready`](Self::poll_ready)
 /// tells when it is worth trying again.
 ///
+/// ```text
+///   ChainWriter                               Sink                        peer
+///     [ head | body | file 0..9000 | LAST ]
+///       '--- try_write_vectored(.., more) ---> how many bytes were taken ----->
+///                     '---- try_send_file ---> how many bytes were taken ----->
+///     keeps the rest <---------------------- WouldBlock
+///        poll_ready(cx) ------------------->  wakes when it takes something again
+/// ```
+///
+/// One that holds up to so many bytes, and takes more when somebody has taken them out:
+///
+/// ```
+/// use std::io::{self, IoSlice};
+/// use std::task::{Context, Poll, Waker};
+/// use ngx_buf::{ChainWriter, Flow, Sink};
+///
+/// struct Window {
+///     bytes: Vec<u8>,
+///     most: usize,
+///     waker: Option<Waker>,
+/// }
+///
+/// impl Window {
+///     fn take(&mut self) -> Vec<u8> {
+///         self.waker.take().map(Waker::wake);
+///         std::mem::take(&mut self.bytes)
+///     }
+/// }
+///
+/// impl Sink for Window {
+///     fn try_write_vectored(&mut self, bufs: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
+///         let before = self.bytes.len();
+///         for buf in bufs {
+///             let room = self.most - self.bytes.len();
+///             self.bytes.extend(buf.iter().take(room));
+///         }
+///         match self.bytes.len() - before {
+///             0 => Err(io::ErrorKind::WouldBlock.into()),
+///             taken => Ok(taken),
+///         }
+///     }
+///
+///     // It copies everything itself.
+///     fn copies_up_to(&self) -> usize {
+///         0
+///     }
+///
+///     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         if self.bytes.len() < self.most {
+///             return Poll::Ready(Ok(()));
+///         }
+///         self.waker = Some(cx.waker().clone());
+///         Poll::Pending
+///     }
+/// }
+///
+/// # fn main() -> Result<(), ngx_buf::WriteError> {
+/// let mut window = Window { bytes: Vec::new(), most: 8, waker: None };
+/// let mut writer = ChainWriter::new();
+/// writer.push_buf("hello, world");
+/// assert_eq!(writer.try_write(&mut window)?, Flow::Again);
+/// assert_eq!((window.take(), writer.pending()), (b"hello, w".to_vec(), 4));
+/// assert_eq!(writer.try_write(&mut window)?, Flow::Done);
+/// assert_eq!(window.take(), b"orld");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// On a tokio socket, whose own method of the same name hides the trait's, call
 /// `Sink::try_write_vectored(&mut sink, bufs, more)`.
 pub trait Sink {

@@ -8,6 +8,13 @@ use std::fmt;
 /// knows which are its own ([`update_chains`](crate::update_chains)). Two tags are equal when
 /// their names are; a buf that nobody owns has [`Tag::NONE`].
 ///
+/// ```text
+///   busy:  [ COPY | COPY | other | COPY ]   update_chains(free, busy, out, COPY)
+///             |      |       |       '-- still held: stays busy, in order
+///             |      |       '---------- not ours: dropped, its owner wants it back
+///             '------'------------------ nobody else holds it: free, to be filled again
+/// ```
+///
 /// ```
 /// use ngx_buf::{Buf, Tag};
 ///

@@ -233,6 +233,11 @@ impl ChainWriter {
     /// allows nothing ([`Pause::Until`]) nobody is woken: the caller has the clock, and calls
     /// again at that time, after [`set_now`](Self::set_now).
     ///
+    /// # Cancel safety
+    ///
+    /// A future around this may be dropped at any time: what was not written is kept, nothing is
+    /// written twice, and the next call goes on.
+    ///
     /// # Errors
     ///
     /// The sink or a file failed. This is the end of the writer.
@@ -300,7 +305,7 @@ impl ChainWriter {
 
     #[inline]
     fn count(&mut self, buf: &Buf) {
-        self.pending += buf.len();
+        self.pending = self.pending.saturating_add(buf.len());
         self.hurry |= buf.flags().intersects(HURRY);
     }
 
@@ -361,7 +366,7 @@ impl ChainWriter {
             match self.write_front(sink, most) {
                 Ok(n) => {
                     self.consume(n);
-                    *left -= n;
+                    *left = left.saturating_sub(n);
                 }
                 Err(WriteError::Io(e)) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(WriteError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -376,7 +381,7 @@ impl ChainWriter {
     /// `n` bytes were sent, or none.
     #[inline]
     fn consume(&mut self, n: u64) {
-        self.pending -= n;
+        self.pending = self.pending.saturating_sub(n);
         if self.pending == 0 {
             self.out.clear();
             self.tail.clear();

@@ -167,6 +167,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 proptest! {
+    #![proptest_config(crate::cases(256))]
+
     #[test]
     fn behaves_like_a_queue_of_bytes(ops in ops()) {
         let mut chain = Chain::new();

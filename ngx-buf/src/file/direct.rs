@@ -6,6 +6,7 @@ use std::io;
 /// Turns direct I/O on; says what reads must be aligned to, which is `alignment` at least.
 #[cfg(target_os = "linux")]
 pub(super) fn turn_on(file: &File, alignment: usize) -> io::Result<usize> {
+    use crate::pool::MOST_SIZE;
     use rustix::fs::{AtFlags, OFlags, StatxFlags};
 
     let mut needed = alignment.max(2);
@@ -21,6 +22,7 @@ pub(super) fn turn_on(file: &File, alignment: usize) -> io::Result<usize> {
     }
     let needed = needed
         .checked_next_power_of_two()
+        .filter(|needed| *needed <= MOST_SIZE)
         .ok_or(io::ErrorKind::InvalidInput)?;
     let flags = rustix::fs::fcntl_getfl(file)?;
     rustix::fs::fcntl_setfl(file, flags | OFlags::DIRECT)?;

@@ -151,6 +151,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases(256))]
+
         #[test]
         fn plans_cover_the_range_without_a_gap(
             from in 0..10_000u64,

@@ -80,7 +80,8 @@ pub(super) fn target(
         return None;
     }
     let most = if cx.bufs.num <= 1 {
-        pool.size() + pool.size() / 4
+        // What alignment has added to the size counts for nothing here.
+        pool.size() + pool.size().min(cx.bufs.size) / 4
     } else {
         pool.size()
     };
@@ -222,7 +223,7 @@ fn direct_range(buf: &Buf) -> Option<(usize, Range<u64>)> {
 fn exact_end(input: &Chain, most: usize) -> Option<usize> {
     let mut size = 0u64;
     for buf in input {
-        size += buf.len();
+        size = buf.len().saturating_add(size);
         if size > most as u64 {
             return None;
         }

@@ -217,7 +217,7 @@ impl OutputChain {
     /// Takes back copies that were given away to be changed ([`need_in_temp`]), as a clone of each,
     /// made behind the change. As soon as nobody else holds one its memory is used again; until then
     /// it counts, so that no more than `bufs.num` are on their way at once. What is not a copy of
-    /// this output chain is dropped.
+    /// this output chain is dropped, and so is one that was cut at its front for direct I/O.
     ///
     /// [`need_in_temp`]: OutputContext::need_in_temp
     ///
@@ -268,7 +268,8 @@ impl OutputChain {
     #[must_use]
     pub fn pending(&self) -> u64 {
         let filling = self.copying.as_ref().and_then(|c| c.filling.as_ref());
-        self.input.size() + filling.map_or(0, Filling::filled) as u64
+        let filled = filling.map_or(0, Filling::filled) as u64;
+        self.input.size().saturating_add(filled)
     }
 
     /// Whether somebody reads a file for this, or has read it and [`send`](Self::send) was not
@@ -280,6 +281,11 @@ impl OutputChain {
 
     /// Waits until the file that is read has been read: [`send`](Self::send) has something to do
     /// then. Ready at once if nothing is read.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future around this may be dropped at any time: the read goes on, and its outcome waits. One
+    /// task at a time is woken, the last that has asked.
     pub fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reads.poll(cx)
     }

@@ -103,6 +103,20 @@ impl<W: AsyncWrite + Unpin> Sink for AsyncSink<W> {
         self.attempt(|inner, cx| inner.poll_write(cx, first))
     }
 
+    /// What takes one piece a call gets as much in one as there may be.
+    fn copies_up_to(&self) -> usize {
+        if self.inner.is_write_vectored() {
+            512
+        } else {
+            2048
+        }
+    }
+
+    /// Files are read in any case: small ones with what goes before them.
+    fn reads_up_to(&self) -> usize {
+        16 * 1024
+    }
+
     fn try_flush(&mut self) -> io::Result<()> {
         self.attempt(AsyncWrite::poll_flush)
     }

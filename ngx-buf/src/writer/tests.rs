@@ -298,6 +298,8 @@ fn how() -> impl Strategy<Value = How> {
 }
 
 proptest! {
+    #![proptest_config(crate::cases(256))]
+
     #[test]
     fn what_goes_in_comes_out(
         parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..100),

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 pub use self::take::TakeError;
-use super::filter::{FilterSet, is_usual};
+use super::filter::{FilterSet, copy, is_usual};
 use super::parse::Method;
 use super::request::Request;
 use super::step::{Step, Waiting};
@@ -151,7 +151,9 @@ impl Output {
             *header_wait.get_mut() = None;
             early.get_mut().clear();
             waits.get_mut().clear();
-            *copy.get_mut() = None;
+            if let Some(copy) = copy.get_mut().take() {
+                copy::give_back(copy);
+            }
             copy_pending.set(None);
         }
         last_seen.set(false);
@@ -169,7 +171,10 @@ impl Output {
         let copy = self.copy.take();
         self.copy_pending.set(None);
         // Only now: futures that end may look at the output.
-        drop((header_wait, early, waits, copy));
+        drop((header_wait, early, waits));
+        if let Some(copy) = copy {
+            copy::give_back(copy);
+        }
     }
 
     /// Whether nothing is kept here, and no filter waits.

@@ -116,6 +116,8 @@ fn what_goes_at_once_is_not_counted() {
 }
 
 proptest! {
+    #![proptest_config(crate::cases(256))]
+
     #[test]
     fn what_the_caller_keeps_comes_out_too(
         rounds in proptest::collection::vec(
