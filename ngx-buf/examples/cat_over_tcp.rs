@@ -4,7 +4,7 @@
 //! buffers, the same read by threads, and the same past the page cache. However slow the reader is,
 //! the memory stays what the buffers are.
 //!
-//! `cargo run -p ngx-buf --features file,tokio --example cat_over_tcp [FILE]`
+//! `cargo run -p ngx-buf --example cat_over_tcp [FILE]`
 
 use std::future::poll_fn;
 use std::io;

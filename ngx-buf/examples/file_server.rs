@@ -1,6 +1,6 @@
 //! A tiny file server: the head and the file leave in one piece, the file by sendfile(2).
 //!
-//! `cargo run -p ngx-buf --features file,tokio --example file_server [DIRECTORY [ADDRESS]]`
+//! `cargo run -p ngx-buf --example file_server [DIRECTORY [ADDRESS]]`
 
 use std::future::poll_fn;
 use std::io;

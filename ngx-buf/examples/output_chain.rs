@@ -1,6 +1,6 @@
 //! Sends memory and a file through an output chain to standard output, with two small buffers.
 //!
-//! `cargo run -p ngx-buf --features file --example output_chain [FILE]`
+//! `cargo run -p ngx-buf --example output_chain [FILE]`
 
 use std::io::{self, IoSlice, Write};
 use std::sync::Arc;

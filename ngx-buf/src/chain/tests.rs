@@ -163,7 +163,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         (0..20u64).prop_map(Op::SplitAndRejoin),
         proptest::collection::vec(bytes(), 0..8).prop_map(Op::Append),
     ];
-    proptest::collection::vec(op, 0..60)
+    proptest::collection::vec(op, 0..if cfg!(miri) { 12 } else { 60 })
 }
 
 proptest! {

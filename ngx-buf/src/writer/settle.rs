@@ -47,6 +47,12 @@ impl ChainWriter {
     /// many.
     fn place_front(&mut self, copies: usize, reads: usize) -> usize {
         let mut links = self.out.iter();
+        if let [head, file, ..] = links.as_slice()
+            && is_small(head, copies)
+            && is_small_file(file, reads)
+        {
+            self.tail.align(head.as_slice().map_or(0, <[u8]>::len));
+        }
         let mut placed = 0;
         while let Some(buf) = links.next() {
             let taken = match buf.as_slice() {

@@ -81,6 +81,39 @@ fn a_small_file_goes_with_its_head() {
     assert!(calls[0] == 1 && calls.contains(&0), "{calls:?}");
 }
 
+/// A sink that looks at where what it is offered begins.
+struct Place(Vec<usize>);
+
+impl Sink for Place {
+    fn try_write_vectored(&mut self, bufs: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
+        self.0
+            .extend(bufs.iter().map(|piece| piece.as_ptr().addr()));
+        Ok(bufs.iter().map(|piece| piece.len()).sum())
+    }
+
+    fn reads_up_to(&self) -> usize {
+        8192
+    }
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The system copies a page faster to where a line of the cache begins.
+#[test]
+fn a_small_file_is_read_to_the_front_of_a_line() {
+    let file = file(&numbered(4096));
+    for head in [1, 200, 333, 512] {
+        let mut writer = ChainWriter::new();
+        writer.push_buf(vec![b'h'; head]);
+        writer.push_buf(Buf::file(Arc::clone(&file), 0..4096).with_flags(Flags::LAST_BUF));
+        let mut sink = Place(Vec::new());
+        assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
+        assert_eq!((sink.0.len(), (sink.0[0] + head) % 64), (1, 0), "{head}");
+    }
+}
+
 #[test]
 fn a_small_file_alone_is_sent() {
     let mut sink = TestSink::new().with_files().reads_up_to(100);
