@@ -291,14 +291,14 @@ fn memory_over_tcp(c: &mut Criterion) {
         };
         let mut writer = ChainWriter::new();
         bench("ngx-buf", &mut |sink| {
-            by_chain(&mut writer, black_box(&parts), sink)
+            by_chain(&mut writer, black_box(&parts), sink);
         });
         bench("Buf::chain", &mut |sink| {
-            by_buf_chain(black_box(&parts), sink)
+            by_buf_chain(black_box(&parts), sink);
         });
         bench("Vec", &mut |sink| by_vec(black_box(&parts), sink));
         bench("http-body-util", &mut |sink| {
-            by_body(black_box(&parts), sink)
+            by_body(black_box(&parts), sink);
         });
         group.finish();
     }
@@ -350,7 +350,7 @@ fn head_and_file_to(
     let mut bench = |way, send: &mut dyn FnMut(&mut Drain)| {
         group.bench_function(way, |b| match &mut reader {
             Some(reader) => {
-                b.iter_custom(|turns| turn_by_turn(turns, sink, reader, head.len() + size, send))
+                b.iter_custom(|turns| turn_by_turn(turns, sink, reader, head.len() + size, send));
             }
             None => b.iter(|| send(sink)),
         });

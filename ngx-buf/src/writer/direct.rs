@@ -49,8 +49,8 @@ impl ChainWriter {
         // Room for pieces costs what it is large.
         match parts.size_hint() {
             (_, Some(most)) if most <= FEW => self.write_idle::<FEW, S, _>(sink, parts, copies),
-            (least, _) if least <= SOME => self.write_some(sink, parts, copies),
-            _ => self.write_many(sink, parts, copies),
+            (least, _) if least <= SOME => self.write_apart::<SOME, S, _>(sink, parts, copies),
+            _ => self.write_apart::<MANY, S, _>(sink, parts, copies),
         }
     }
 
@@ -60,9 +60,9 @@ impl ChainWriter {
         self.pending == 0 && self.out.is_empty() && !self.ended && self.limit.is_none()
     }
 
-    // Such room is not needed often, and too much for every stack frame.
+    /// [`write_idle`](Self::write_idle) out of line: such room is not needed often, and too much for every stack frame.
     #[inline(never)]
-    fn write_some<'a, S, I>(
+    fn write_apart<'a, const N: usize, S, I>(
         &mut self,
         sink: &mut S,
         parts: I,
@@ -72,21 +72,7 @@ impl ChainWriter {
         S: Sink + ?Sized,
         I: Iterator<Item = &'a Bytes> + Clone,
     {
-        self.write_idle::<SOME, S, I>(sink, parts, copies)
-    }
-
-    #[inline(never)]
-    fn write_many<'a, S, I>(
-        &mut self,
-        sink: &mut S,
-        parts: I,
-        copies: usize,
-    ) -> Result<Flow, WriteError>
-    where
-        S: Sink + ?Sized,
-        I: Iterator<Item = &'a Bytes> + Clone,
-    {
-        self.write_idle::<MANY, S, I>(sink, parts, copies)
+        self.write_idle::<N, S, I>(sink, parts, copies)
     }
 
     /// Writes `parts`, of which up to `N` can go by one call, before anything else.
