@@ -282,19 +282,19 @@ where
             }
         };
         let ended = match answer {
-            Answer::Head(head) => {
-                let mut head = Some(head);
-                let passed = poll_fn(|cx| {
-                    let head = head.take();
-                    Poll::Ready(head.map(|head| self.pass(cx, head, client)))
-                });
-                match passed.await.transpose() {
-                    Ok(Some(Passed::Rest(rest))) => self.pass_rest(rest, client).await,
-                    Ok(Some(Passed::End(end))) => Ok(end),
-                    Ok(None) => Ok(End::Complete),
-                    Err(error) => Err(error),
+            Answer::Head(head) => match self.pass(head, client) {
+                Ok(Passed::Rest(rest)) => self.pass_rest(rest, client).await,
+                Ok(Passed::End(end)) => Ok(end),
+                Ok(Passed::Unwanted) => {
+                    poll_fn(|cx| {
+                        self.discard(cx);
+                        Poll::Ready(())
+                    })
+                    .await;
+                    Ok(End::Discarded)
                 }
-            }
+                Err(error) => Err(error),
+            },
             Answer::Upgrade(head) => {
                 client.upgrade(head, &self.parts.tries);
                 self.tunnel(client).await.map(|()| End::Tunnel)

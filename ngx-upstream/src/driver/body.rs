@@ -25,6 +25,8 @@ pub(crate) struct Rest {
 /// What has become of a body with its head.
 pub(super) enum Passed {
     End(End),
+    /// Nobody wants it.
+    Unwanted,
     /// It is still to be passed on.
     Rest(Rest),
 }
@@ -39,17 +41,13 @@ where
     #[inline]
     pub(super) fn pass<R: Client<P::Head>>(
         &mut self,
-        cx: &mut Context<'_>,
         head: P::Head,
         client: &mut R,
     ) -> Result<Passed, Error> {
         let mode = match client.head(head, &self.parts.tries) {
             Disposition::Pass => self.settings.mode,
             Disposition::PassIn(mode) => mode,
-            Disposition::Discard => {
-                self.discard(cx);
-                return Ok(Passed::End(End::Discarded));
-            }
+            Disposition::Discard => return Ok(Passed::Unwanted),
         };
         let mut blocked = false;
         if mode == Mode::Buffered {
@@ -175,7 +173,7 @@ where
     }
 
     /// Reads what is here of a body nobody wants.
-    fn discard(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn discard(&mut self, cx: &mut Context<'_>) {
         let mut left = self.settings.discard_max;
         loop {
             let advanced = self.advance();

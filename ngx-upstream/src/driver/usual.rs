@@ -55,8 +55,12 @@ where
         if self.is_refused(&head, client) {
             return Poll::Ready(Usual::Left(At::Next));
         }
-        let ended = match self.pass(cx, head, client) {
+        let ended = match self.pass(head, client) {
             Ok(Passed::End(end)) => Ok(end),
+            Ok(Passed::Unwanted) => {
+                self.discard(cx);
+                Ok(End::Discarded)
+            }
             Ok(Passed::Rest(rest)) => return Poll::Ready(Usual::Left(At::Body(rest))),
             Err(error) => Err(error),
         };

@@ -94,9 +94,7 @@ impl<F> Talk<F> {
             stage: Stage::Waiting,
         }
     }
-}
 
-impl<F> Talk<F> {
     /// Whom the exchange asks.
     pub(super) fn group(&self) -> &Group {
         &self.group

@@ -273,14 +273,12 @@ fn answer(r: &Request, head: &Head) -> Answer {
 }
 
 /// Fields by which a backend tells us something.
-const TELLING: KnownSet = {
-    let mut set = KnownSet::EMPTY;
-    set.insert(Known::XAccelBuffering);
-    set.insert(Known::XAccelCharset);
-    set.insert(Known::XAccelLimitRate);
-    set.insert(Known::XAccelRedirect);
-    set
-};
+const TELLING: KnownSet = KnownSet::of(&[
+    Known::XAccelBuffering,
+    Known::XAccelCharset,
+    Known::XAccelLimitRate,
+    Known::XAccelRedirect,
+]);
 
 /// `proxy_intercept_errors` and `X-Accel-Redirect`.
 fn elsewhere(conf: &ProxyConf, r: &Request, head: &Head) -> Option<Answer> {

@@ -154,7 +154,6 @@ impl Serve {
         let from = Origin {
             generation: &self.generation,
             vhosts,
-
             closing: self.place.worker().is_closing(),
         };
         let read = head.poll(cx, &self.http1, &from);

@@ -6,10 +6,10 @@ use std::mem;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::http::core::LocationConf;
 use bytes::{Bytes, BytesMut};
 use ngx_buf::{Buf, Chain, ChainWriter, Flags, Flow, Limit, Pause, WriteError};
 
+use crate::http::core::LocationConf;
 use crate::http::parse::write_chunk_size;
 use crate::net::transport::Transport;
 

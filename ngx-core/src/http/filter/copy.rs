@@ -31,14 +31,11 @@ pub(crate) fn output_chain(r: &Request) -> OutputChain {
 /// One with buffers, if there is one and they fit.
 fn take(context: OutputContext) -> OutputChain {
     let copies = !context.sendfile || context.need_in_memory;
-    let spare = copies
-        .then(|| {
-            SPARE
-                .try_with(|spare| spare.borrow_mut().pop())
-                .ok()
-                .flatten()
-        })
-        .flatten();
+    let spare = if copies {
+        SPARE.with_borrow_mut(Vec::pop)
+    } else {
+        None
+    };
     match spare {
         Some(mut output) => {
             output.reset(context);

@@ -16,7 +16,7 @@ use self::cache::{FILE_MAX, FileCache, Identity, Kept};
 use crate::error::errno;
 use crate::http::core;
 use crate::http::module::{HttpModule, Ordered, Phase};
-use crate::http::parse::Method;
+use crate::http::parse::{Method, write_hex};
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
 use crate::module::Module;
@@ -196,28 +196,15 @@ fn respond(r: &Request, facts: &Facts<'_>, body: Buf) -> PhaseStep {
 fn etag(modified: i64, size: u64) -> Bytes {
     let mut text = Vec::with_capacity(ETAG_MAX);
     text.push(b'"');
-    push_hex(modified.cast_unsigned(), &mut text);
+    write_hex(&mut text, modified.cast_unsigned());
     text.push(b'-');
-    push_hex(size, &mut text);
+    write_hex(&mut text, size);
     text.push(b'"');
     Bytes::from(text)
 }
 
 /// The longest entity tag, in bytes: quotes, a dash and two numbers.
 const ETAG_MAX: usize = 3 + 2 * 16;
-
-/// Appends `value` in hexadecimal digits, without zeros in front.
-fn push_hex(value: u64, out: &mut Vec<u8>) {
-    let digits = 16 - (value | 1).leading_zeros() / 4;
-    for at in (0..digits).rev() {
-        let digit = (value >> (at * 4)) as u8 & 0xf;
-        out.push(if digit < 10 {
-            b'0' + digit
-        } else {
-            b'a' + digit - 10
-        });
-    }
-}
 
 fn os_string(name: &[u8]) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt as _;

@@ -220,11 +220,16 @@ impl ChunkedDecoder {
 /// assert_eq!(out, b"1000\r\n");
 /// ```
 pub fn write_chunk_size(out: &mut Vec<u8>, size: u64) {
-    let digits = (u64::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    for digit in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(size >> (digit * 4) & 0xf) as usize]);
-    }
+    write_hex(out, size);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `value` in hexadecimal digits, without zeros in front.
+pub(crate) fn write_hex(out: &mut Vec<u8>, value: u64) {
+    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(1);
+    for digit in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(value >> (digit * 4) & 0xf) as usize]);
+    }
 }
 
 /// Decodes in pieces whose length the first byte gives, and whole: both must say the same.

@@ -41,6 +41,8 @@ mod span;
 mod status;
 mod uri;
 
+#[cfg(feature = "http")]
+pub(crate) use chunked::write_hex;
 pub use chunked::{ChunkError, ChunkedDecoder, Decoded, fuzz_chunked, write_chunk_size};
 pub use error::{RequestError, ResponseError};
 
