@@ -5,6 +5,8 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::hint::black_box;
 use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
@@ -141,5 +143,9 @@ fn writer(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, chains, output, writer);
+criterion_group! {
+    name = benches;
+    config = timing::short(500, 2);
+    targets = chains, output, writer
+}
 criterion_main!(benches);

@@ -13,6 +13,8 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fs::File;
@@ -357,10 +359,10 @@ fn head_and_file_to(
     };
     let mut writer = ChainWriter::new();
     bench("ngx-buf", &mut |sink| {
-        writer.push_buf(head.clone());
         let body = Buf::file(Arc::clone(&file), 0..size as u64);
-        writer.push_buf(body.with_flags(Flags::LAST_BUF));
-        assert_eq!(writer.try_write(sink).unwrap(), Flow::Done);
+        let body = body.with_flags(Flags::LAST_BUF);
+        let flow = writer.try_write_head(sink, &head, body).unwrap();
+        assert_eq!(flow, Flow::Done);
     });
     let body = || {
         let mut memory = BytesMut::zeroed(size);
@@ -451,8 +453,6 @@ fn large_file(c: &mut Criterion) {
 fn group<'c>(c: &'c mut Criterion, name: &str, bytes: usize) -> BenchmarkGroup<'c, WallTime> {
     let mut group = c.benchmark_group(format!("compare/{name}"));
     group.throughput(Throughput::Bytes(bytes as u64));
-    group.warm_up_time(Duration::from_millis(500));
-    group.measurement_time(Duration::from_secs(2));
     group
 }
 
@@ -473,5 +473,9 @@ enum Failure {
 /// How much of a file is in memory at once.
 const PIECE: usize = 64 * 1024;
 
-criterion_group!(benches, memory, memory_over_tcp, head_and_file, large_file);
+criterion_group! {
+    name = benches;
+    config = timing::short(500, 2);
+    targets = memory, memory_over_tcp, head_and_file, large_file
+}
 criterion_main!(benches);

@@ -5,6 +5,8 @@
     reason = "a benchmark that fails has nothing to measure"
 )]
 
+mod timing;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -134,5 +136,9 @@ fn from_lua(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, operations, eviction, contention, from_lua);
+criterion_group! {
+    name = benches;
+    config = timing::short(500, 2);
+    targets = operations, eviction, contention, from_lua
+}
 criterion_main!(benches);

@@ -294,7 +294,7 @@ impl Chain {
     }
 
     #[inline]
-    fn as_slice(&self) -> &[Buf] {
+    pub(crate) fn as_slice(&self) -> &[Buf] {
         match &self.0 {
             Repr::Empty => &[],
             Repr::One(buf) => std::slice::from_ref(buf),

@@ -1,6 +1,6 @@
 //! A bounded pool of buffers of one size.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 /// A bounded number of buffers of one size, that come back to be used again (nginx:
 /// `ngx_create_chain_of_bufs` for the set, `ctx->free` for those that came back).
@@ -17,6 +17,9 @@ use bytes::BytesMut;
 /// know when a buffer that was handed on is free again its producer keeps a clone of the frozen
 /// memory ([`update_chains`](crate::update_chains)). A buffer that comes and goes in this way
 /// costs no allocation.
+///
+/// One of 16 KiB or more begins at a place within a page to which files are copied quickest, for
+/// which up to a page of addresses is spent beside its size.
 ///
 /// ```
 /// use ngx_buf::BufPool;
@@ -115,10 +118,22 @@ impl BufPool {
     fn whole(&self, part: BytesMut) -> BytesMut {
         let mut buffer = part;
         let missing = self.size.saturating_sub(buffer.len());
+        let place = Place::of(self.size, self.alignment);
+        let cost = self.size + place.slack();
         // What is larger was never the pool's.
-        let most = self.size + (self.alignment - 1);
-        if missing > 0 && buffer.capacity() <= most && buffer.try_reclaim(missing) {
+        if missing == 0 || buffer.capacity() > cost {
+            return buffer;
+        }
+        if place.skipped(&buffer) == 0 && buffer.try_reclaim(missing) {
             buffer.resize(self.size, 0);
+            return buffer;
+        }
+        // It does not know how much is missing before it, but all there is begins there.
+        buffer.clear();
+        if buffer.try_reclaim(cost) {
+            let skipped = place.skipped(&buffer);
+            buffer.resize(skipped + self.size, 0);
+            buffer.advance(skipped);
         }
         buffer
     }
@@ -230,14 +245,56 @@ pub(crate) const MOST_SIZE: usize = 1 << 30;
 /// Memory that can be frozen, shared and taken back without an allocation, at an address that is a
 /// multiple of `alignment`, a power of two.
 pub(crate) fn block(size: usize, alignment: usize) -> BytesMut {
-    let mut block = BytesMut::zeroed(size + (alignment - 1));
-    let skipped = block.as_ptr().addr().wrapping_neg() & (alignment - 1);
+    let place = Place::of(size, alignment);
+    let mut block = BytesMut::zeroed(size + place.slack());
+    let skipped = place.skipped(&block);
     // Splitting makes the memory refcounted once and for all; otherwise every round of freezing
     // and sharing would allocate a counter.
     drop(block.split_to(skipped));
     block.truncate(size);
     block
 }
+
+/// Where a buffer had better begin: `at` bytes behind a multiple of `of`, a power of two.
+///
+/// Files lie in the page cache at the beginning of a page. To copy a large one, a part at a time,
+/// the processor is quickest if what it reads is well ahead of what it writes within a page (it
+/// takes addresses that are alike in their lowest 12 bits for the same at first), and if it does not
+/// begin to write at a line of its cache: then it writes around the cache, although what was written
+/// is wanted at once. 10 MiB by 64 KiB take 485 us at 3104, 500 to 515 at any line, 520 to 530 close
+/// behind the beginning of a page, where an allocator puts them. What is small, and therefore in the
+/// cache, is copied quickest to a line (`Tail::align`).
+struct Place {
+    of: usize,
+    at: usize,
+}
+
+impl Place {
+    fn of(size: usize, alignment: usize) -> Self {
+        let (of, at) = match alignment {
+            0 | 1 if size >= LARGE => (PAGE, AHEAD),
+            _ => (alignment.max(1), 0),
+        };
+        Self { of, at }
+    }
+
+    /// The most bytes that may have to be skipped to get there.
+    fn slack(&self) -> usize {
+        self.of - 1
+    }
+
+    /// How many bytes of `memory` are to be skipped to get there.
+    fn skipped(&self, memory: &BytesMut) -> usize {
+        self.at.wrapping_sub(memory.as_ptr().addr()) & (self.of - 1)
+    }
+}
+
+/// The size of a page of the page cache, in bytes: nothing goes wrong where it is another one.
+const PAGE: usize = 4096;
+/// Where in a page a large buffer begins.
+const AHEAD: usize = 3 * PAGE / 4 + 32;
+/// A buffer of so many bytes is worth a page to have it begin at the best place.
+const LARGE: usize = 16 * 1024;
 
 pub(crate) fn is_aligned(memory: &[u8], alignment: usize) -> bool {
     memory.as_ptr().addr() & (alignment - 1) == 0
@@ -294,8 +351,8 @@ mod tests {
 
     #[test]
     fn a_part_is_made_whole_again() {
-        for alignment in [1, 512] {
-            let mut pool = BufPool::aligned(1, 2000, alignment);
+        for (size, alignment) in [(2000, 1), (2000, 512), (LARGE, 1), (LARGE + 5, 512)] {
+            let mut pool = BufPool::aligned(1, size, alignment);
             let size = pool.size();
             for (from, to) in [(0, 5), (0, size), (5, 6), (size / 2 + 1, size)] {
                 let mut buffer = pool.take().unwrap();
@@ -304,12 +361,9 @@ mod tests {
                 let part = buffer.split_off(from).freeze();
                 drop(buffer);
                 pool.give(part.try_into_mut().unwrap());
-                // What lies before a part is not known to it, unless all there is is needed.
-                let kept = from == 0 || alignment == 1;
-                assert_eq!(pool.stats().allocated, usize::from(kept), "{from}..{to}");
+                assert_eq!(pool.stats().allocated, 1, "{from}..{to}");
                 let whole = pool.take().unwrap();
-                assert_eq!(whole.len(), size);
-                assert!(!kept || whole.as_ptr() == address);
+                assert_eq!((whole.len(), whole.as_ptr()), (size, address));
                 pool.give(whole);
             }
             pool.take().unwrap();
@@ -370,6 +424,15 @@ mod tests {
             assert!(cost <= (num * size).max(1023), "{num} x {size}: {cost}");
         }
         assert_eq!(BufPool::aligned(1, 3000, 1000).alignment(), 1024);
+    }
+
+    #[test]
+    fn a_large_buffer_begins_where_files_are_copied_to_quickest() {
+        for size in [LARGE, LARGE + 1, 10 * LARGE] {
+            let block = block(size, 1);
+            assert_eq!(block.as_ptr().addr() % PAGE, AHEAD);
+            assert_eq!(block.len(), size);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The chain writer: the unsent rest of a chain on its way into a sink.
 
 mod direct;
+mod head;
 mod offer;
 mod settle;
 mod tail;

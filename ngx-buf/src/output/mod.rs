@@ -107,7 +107,8 @@ pub struct OutputContext {
     pub alignment: usize,
     /// How much memory copies may take (nginx: `output_buffers`). Under direct I/O what alignment
     /// costs is taken from it: there are fewer bytes in a buffer, or fewer buffers. Only a single
-    /// buffer too small for that may take up to one alignment more.
+    /// buffer too small for that may take up to one alignment more. Of 16 KiB or more each buffer takes
+    /// up to a page of addresses beside, to begin where copying is quickest ([`BufPool`](crate::BufPool)).
     pub bufs: Bufs,
     /// Marks the copies as the output chain's own.
     pub tag: Tag,
@@ -217,7 +218,7 @@ impl OutputChain {
     /// Takes back copies that were given away to be changed ([`need_in_temp`]), as a clone of each,
     /// made behind the change. As soon as nobody else holds one its memory is used again; until then
     /// it counts, so that no more than `bufs.num` are on their way at once. What is not a copy of
-    /// this output chain is dropped, and so is one that was cut at its front for direct I/O.
+    /// this output chain is dropped.
     ///
     /// [`need_in_temp`]: OutputContext::need_in_temp
     ///

@@ -56,7 +56,7 @@ impl ChainWriter {
 
     /// Whether nothing is kept, and nothing is against writing.
     #[inline]
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.pending == 0 && self.out.is_empty() && !self.ended && self.limit.is_none()
     }
 

@@ -112,7 +112,7 @@ fn is_small(buf: &Buf, most: usize) -> bool {
 
 /// Whether this is a range of a file that can be read anywhere, and not more than `most` bytes.
 #[inline]
-fn is_small_file(buf: &Buf, most: usize) -> bool {
+pub(super) fn is_small_file(buf: &Buf, most: usize) -> bool {
     buf.len() <= most as u64
         && !buf.is_empty()
         && buf.file_parts().is_some_and(|(file, _)| !file.is_direct())
@@ -133,7 +133,7 @@ fn meet(front: Option<&Buf>, back: Option<&Buf>) -> bool {
 
 /// Reads a small file range behind what was copied. If it cannot be read, that is found again when
 /// it has its turn.
-fn read_small(tail: &mut Tail, buf: &Buf) -> bool {
+pub(super) fn read_small(tail: &mut Tail, buf: &Buf) -> bool {
     let Some((file, range)) = buf.file_parts() else {
         return false;
     };

@@ -351,4 +351,6 @@ proptest! {
 
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "file")]
+mod head;
 mod small;

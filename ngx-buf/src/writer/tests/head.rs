@@ -1,0 +1,148 @@
+//! Heads that the caller keeps, before a file or before anything else.
+
+use super::*;
+use crate::{FileBuf, FileError};
+use std::io::Write;
+use std::sync::Arc;
+
+fn file(content: &[u8]) -> Arc<FileBuf> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    Arc::new(FileBuf::new(file, "f"))
+}
+
+fn pieces(sink: &TestSink) -> Vec<usize> {
+    let kind = |call: &Call| match call {
+        Call::Write { pieces, .. } => *pieces,
+        Call::File { .. } => 0,
+        other => panic!("{other:?}"),
+    };
+    sink.calls.iter().map(kind).collect()
+}
+
+#[test]
+fn only_a_small_head_and_a_small_file_are_one_piece() {
+    let content: Vec<u8> = (0..40_000).map(|i| (i % 251) as u8).collect();
+    let file = file(&content);
+    let calls = |head: usize, len: u64, reads| {
+        let head = vec![b'h'; head];
+        let mut writer = ChainWriter::new();
+        let mut sink = TestSink::new().with_files().reads_up_to(reads);
+        let body = Buf::file(Arc::clone(&file), 3..3 + len).with_flags(Flags::LAST_BUF);
+        assert_eq!(
+            writer.try_write_head(&mut sink, &head, body).unwrap(),
+            Flow::Done
+        );
+        let expected = [&head[..], &content[3..3 + len as usize]].concat();
+        assert!(sink.received == expected && writer.is_empty());
+        assert_eq!(
+            (writer.sent(), writer.pending()),
+            (expected.len() as u64, 0)
+        );
+        pieces(&sink)
+    };
+    assert_eq!(calls(200, 4096, 8192), [1]);
+    assert_eq!(calls(2048, 16_384, usize::MAX), [1]);
+    assert_eq!(calls(2049, 4096, 8192), [2], "a large head");
+    assert_eq!(calls(200, 8193, 8192), [1, 0], "a large file");
+    assert_eq!(calls(200, 4096, 0), [1, 0], "never");
+    assert_eq!(calls(0, 4096, 8192), [0], "no head");
+}
+
+#[test]
+fn whatever_follows_comes_behind_the_head() {
+    let bodies = [
+        Chain::new(),
+        Buf::last().into(),
+        chain(&["body"]),
+        chain(&["bo", "", "dy"]),
+    ];
+    for body in bodies {
+        let expected: Vec<u8> = body
+            .iter()
+            .filter_map(Buf::as_slice)
+            .flatten()
+            .copied()
+            .collect();
+        let (mut writer, mut sink) = (ChainWriter::new(), TestSink::new());
+        assert_eq!(
+            writer.try_write_head(&mut sink, b"head", body).unwrap(),
+            Flow::Done
+        );
+        assert_eq!(sink.received, [b"head", &expected[..]].concat());
+        assert!(writer.is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_became_shorter_ends_the_writer_behind_the_head() {
+    let file = file(b"12345");
+    let (mut writer, mut sink) = (ChainWriter::new(), TestSink::new().reads_up_to(8192));
+    let body = Buf::file(file, 0..9);
+    let error = writer.try_write_head(&mut sink, b"head", body).unwrap_err();
+    assert!(
+        matches!(error, WriteError::File(FileError::Truncated { .. })),
+        "{error}"
+    );
+    assert!(writer.has_ended());
+    let error = writer
+        .try_write_head(&mut sink, b"head", Buf::last())
+        .unwrap_err();
+    assert!(matches!(error, WriteError::Ended), "{error}");
+}
+
+proptest! {
+    #![proptest_config(crate::cases(256))]
+
+    #[test]
+    fn heads_and_bodies_come_out_in_order(
+        rounds in proptest::collection::vec((0..3000usize, 0..6000u64, any::<bool>(), any::<bool>()), 0..5),
+        script in proptest::collection::vec(
+            prop_oneof![
+                (1..4000usize).prop_map(Step::Accept),
+                Just(Step::WouldBlock),
+                Just(Step::Error(io::ErrorKind::Interrupted)),
+            ],
+            0..40,
+        ),
+        reads in 0..6000usize,
+        files in any::<bool>(),
+        turn in 500..8000u64,
+        postpone in 0..2000u64,
+    ) {
+        let content: Vec<u8> = (0..6000).map(|i| (i % 251) as u8).collect();
+        let file = file(&content);
+        let mut writer = ChainWriter::new();
+        writer.set_turn(turn);
+        writer.set_postpone(postpone);
+        let mut sink = TestSink::new().script(script).reads_up_to(reads);
+        if files {
+            sink = sink.with_files();
+        }
+        let mut model = Vec::new();
+        for (head, len, memory, last) in rounds {
+            let head = vec![b'h'; head];
+            model.extend(&head);
+            model.extend(&content[..len as usize]);
+            let body = if memory {
+                Buf::from(content[..len as usize].to_vec())
+            } else {
+                Buf::file(Arc::clone(&file), 0..len)
+            };
+            let flags = if last { Flags::LAST_BUF } else { Flags::empty() };
+            if writer.try_write_head(&mut sink, &head, body.with_flags(flags)).unwrap() == Flow::Again {
+                prop_assert!(writer.pending() > 0);
+            }
+            prop_assert_eq!(writer.sent() + writer.pending(), model.len() as u64);
+            prop_assert_eq!(sink.received.len() as u64, writer.sent());
+        }
+        writer.flush();
+        for _ in 0..5000 {
+            if writer.try_write(&mut sink).unwrap() == Flow::Done {
+                break;
+            }
+        }
+        prop_assert!(writer.is_empty());
+        prop_assert_eq!(sink.received, model);
+    }
+}
