@@ -103,7 +103,11 @@ impl BufPool {
     /// Gives a buffer back. One that is not of the pool's size, also if it is whole again, is not
     /// kept.
     pub fn give(&mut self, buffer: BytesMut) {
-        let buffer = self.whole(buffer);
+        let buffer = if buffer.len() < self.size {
+            self.whole(buffer)
+        } else {
+            buffer
+        };
         if buffer.len() == self.size
             && is_aligned(&buffer, self.alignment)
             && self.free.len() < self.allocated
@@ -115,16 +119,16 @@ impl BufPool {
     }
 
     /// A buffer of which a part came back, as it was.
+    #[cold]
     fn whole(&self, part: BytesMut) -> BytesMut {
         let mut buffer = part;
-        let missing = self.size.saturating_sub(buffer.len());
         let place = Place::of(self.size, self.alignment);
         let cost = self.size + place.slack();
         // What is larger was never the pool's.
-        if missing == 0 || buffer.capacity() > cost {
+        if buffer.capacity() > cost {
             return buffer;
         }
-        if place.skipped(&buffer) == 0 && buffer.try_reclaim(missing) {
+        if place.skipped(&buffer) == 0 && buffer.try_reclaim(self.size - buffer.len()) {
             buffer.resize(self.size, 0);
             return buffer;
         }

@@ -42,17 +42,25 @@ use crate::{Buf, BufPool, Chain, Tag};
 /// # Ok::<(), &str>(())
 /// ```
 pub fn update_chains(free: &mut BufPool, busy: &mut Chain, out: &mut Chain, tag: Tag) {
-    busy.append(std::mem::take(out));
     for _ in 0..busy.len() {
         let Some(buf) = busy.pop_front() else { break };
-        if buf.tag() != tag {
-            continue;
-        }
-        if let Some(bytes) = buf.into_bytes() {
-            match bytes.try_into_mut() {
-                Ok(memory) => free.give(memory),
-                Err(held) => busy.push(own(held, tag)),
-            }
+        take_back(free, busy, buf, tag);
+    }
+    while let Some(buf) = out.pop_front() {
+        take_back(free, busy, buf, tag);
+    }
+}
+
+/// Takes the memory of `buf` back, or keeps it in `busy` if it is still held.
+#[inline]
+fn take_back(free: &mut BufPool, busy: &mut Chain, buf: Buf, tag: Tag) {
+    if buf.tag() != tag {
+        return;
+    }
+    if let Some(bytes) = buf.into_bytes() {
+        match bytes.try_into_mut() {
+            Ok(memory) => free.give(memory),
+            Err(held) => busy.push(own(held, tag)),
         }
     }
 }
