@@ -1,8 +1,12 @@
 use super::*;
+#[cfg(feature = "file")]
+use crate::FileBuf;
 use crate::Limit;
 use crate::testing::{Call, Step, TestSink};
 use proptest::prelude::*;
 use std::io::IoSlice;
+#[cfg(feature = "file")]
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -15,6 +19,46 @@ fn writer(parts: &[&'static str]) -> ChainWriter {
     writer.push(chain(parts));
     writer.push(Buf::last().into());
     writer
+}
+
+#[cfg(feature = "file")]
+fn file(content: &[u8]) -> Arc<FileBuf> {
+    use std::io::Write as _;
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    Arc::new(FileBuf::new(file, "f"))
+}
+
+/// How many pieces each call had; a file has none.
+#[cfg(feature = "file")]
+fn pieces(sink: &TestSink) -> Vec<usize> {
+    let kind = |call: &Call| match call {
+        Call::Write { pieces, .. } => *pieces,
+        Call::File { .. } => 0,
+        other => panic!("{other:?}"),
+    };
+    sink.calls.iter().map(kind).collect()
+}
+
+/// What a sink does that takes portions, or nothing, or is interrupted.
+fn script() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (1..4000usize).prop_map(Step::Accept),
+        Just(Step::WouldBlock),
+        Just(Step::Error(io::ErrorKind::Interrupted)),
+    ];
+    proptest::collection::vec(step, 0..40)
+}
+
+/// Writes all that is kept, postponed or not.
+fn finish(writer: &mut ChainWriter, sink: &mut TestSink) {
+    writer.flush();
+    for _ in 0..5000 {
+        if writer.try_write(sink).unwrap() == Flow::Done {
+            break;
+        }
+    }
+    assert!(writer.is_empty());
 }
 
 #[test]

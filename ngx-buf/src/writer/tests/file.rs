@@ -1,13 +1,5 @@
 use super::*;
-use crate::{FileBuf, FileError};
-use std::io::Write;
-use std::sync::Arc;
-
-fn file(content: &[u8]) -> Arc<FileBuf> {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(content).unwrap();
-    Arc::new(FileBuf::new(file, "f"))
-}
+use crate::FileError;
 
 fn numbered(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
@@ -60,12 +52,7 @@ fn a_small_file_goes_with_its_head() {
         let mut sink = TestSink::new().with_files().reads_up_to(reads);
         assert_eq!(writer.try_write(&mut sink).unwrap(), Flow::Done);
         assert!(sink.received == expected && writer.is_empty());
-        let kind = |call: &Call| match call {
-            Call::Write { pieces, .. } => *pieces,
-            Call::File { .. } => 0,
-            other => panic!("{other:?}"),
-        };
-        sink.calls.iter().map(kind).collect::<Vec<_>>()
+        pieces(&sink)
     };
     assert_eq!(calls(&[(5, 8197)], 8192), [1]);
     assert_eq!(calls(&[(5, 8198)], 8192), [1, 0, 1], "too large");

@@ -1,24 +1,7 @@
 //! Heads that the caller keeps, before a file or before anything else.
 
 use super::*;
-use crate::{FileBuf, FileError};
-use std::io::Write;
-use std::sync::Arc;
-
-fn file(content: &[u8]) -> Arc<FileBuf> {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(content).unwrap();
-    Arc::new(FileBuf::new(file, "f"))
-}
-
-fn pieces(sink: &TestSink) -> Vec<usize> {
-    let kind = |call: &Call| match call {
-        Call::Write { pieces, .. } => *pieces,
-        Call::File { .. } => 0,
-        other => panic!("{other:?}"),
-    };
-    sink.calls.iter().map(kind).collect()
-}
+use crate::FileError;
 
 #[test]
 fn only_a_small_head_and_a_small_file_are_one_piece() {
@@ -97,14 +80,7 @@ proptest! {
     #[test]
     fn heads_and_bodies_come_out_in_order(
         rounds in proptest::collection::vec((0..3000usize, 0..6000u64, any::<bool>(), any::<bool>()), 0..5),
-        script in proptest::collection::vec(
-            prop_oneof![
-                (1..4000usize).prop_map(Step::Accept),
-                Just(Step::WouldBlock),
-                Just(Step::Error(io::ErrorKind::Interrupted)),
-            ],
-            0..40,
-        ),
+        script in script(),
         reads in 0..6000usize,
         files in any::<bool>(),
         turn in 500..8000u64,
@@ -136,13 +112,7 @@ proptest! {
             prop_assert_eq!(writer.sent() + writer.pending(), model.len() as u64);
             prop_assert_eq!(sink.received.len() as u64, writer.sent());
         }
-        writer.flush();
-        for _ in 0..5000 {
-            if writer.try_write(&mut sink).unwrap() == Flow::Done {
-                break;
-            }
-        }
-        prop_assert!(writer.is_empty());
+        finish(&mut writer, &mut sink);
         prop_assert_eq!(sink.received, model);
     }
 }

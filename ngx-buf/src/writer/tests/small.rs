@@ -124,14 +124,7 @@ proptest! {
             proptest::collection::vec((any::<u8>(), 0..1200usize), 0..90),
             0..6,
         ),
-        script in proptest::collection::vec(
-            prop_oneof![
-                (1..4000usize).prop_map(Step::Accept),
-                Just(Step::WouldBlock),
-                Just(Step::Error(io::ErrorKind::Interrupted)),
-            ],
-            0..40,
-        ),
+        script in script(),
         turn in 500..8000u64,
         postpone in 0..2000u64,
         copies in prop_oneof![Just(0), 1..3000usize],
@@ -150,13 +143,7 @@ proptest! {
             prop_assert_eq!(writer.sent() + writer.pending(), model.len() as u64);
             prop_assert_eq!(sink.received.len() as u64, writer.sent());
         }
-        writer.flush();
-        for _ in 0..5000 {
-            if writer.try_write(&mut sink).unwrap() == Flow::Done {
-                break;
-            }
-        }
-        prop_assert!(writer.is_empty());
+        finish(&mut writer, &mut sink);
         prop_assert_eq!(sink.received, model);
     }
 }
