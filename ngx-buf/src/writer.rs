@@ -354,7 +354,7 @@ impl ChainWriter {
             return Ok((!nothing).then_some(Pause::Postponed));
         }
         // Specials have their turn when everything before them has gone.
-        if !self.out.is_empty() {
+        if self.out.front().is_some_and(Buf::is_empty) {
             self.out.advance(0);
         }
         while self.pending > 0 {

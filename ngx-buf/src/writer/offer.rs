@@ -39,8 +39,14 @@ impl Offer<'_> {
     /// Makes it, with room for as many pieces as there are links, up to what the system takes.
     #[inline]
     pub(super) fn make<S: Sink + ?Sized>(self, sink: &mut S) -> Result<Taken, WriteError> {
-        if self.out.is_empty() {
-            return self.offer_tail(sink);
+        match self.out.as_slice() {
+            [] => return self.offer_slice(self.tail, sink),
+            [only] if self.tail.is_empty() => {
+                if let Some(bytes) = only.as_slice() {
+                    return self.offer_slice(bytes, sink);
+                }
+            }
+            _ => {}
         }
         // There is one more place, for the tail.
         let links = self.out.len();
@@ -53,11 +59,16 @@ impl Offer<'_> {
         }
     }
 
+    /// Offers `bytes`, which are all there is.
     #[inline]
-    fn offer_tail<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<Taken, WriteError> {
+    fn offer_slice<S: Sink + ?Sized>(
+        &self,
+        bytes: &[u8],
+        sink: &mut S,
+    ) -> Result<Taken, WriteError> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let piece = self.tail.get(..limit).unwrap_or(self.tail);
-        let more = piece.len() < self.tail.len() && self.limit < self.most;
+        let piece = bytes.get(..limit).unwrap_or(bytes);
+        let more = piece.len() < bytes.len() && self.limit < self.most;
         let taken = sink.try_write_vectored(&[IoSlice::new(piece)], more)?;
         Taken::new(taken, piece.len())
     }
