@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Contexts, Inner, Parts, Request, Sent, UriIs};
+use super::{Inner, Parts, Request, Sent, UriIs};
 
 thread_local! {
     /// Storage of requests that have ended. Bounded: a burst must not be kept for ever.
@@ -94,7 +94,7 @@ impl Parts {
         args.get_mut().clear();
         captures.get_mut().clear();
         if !contexts.get_mut().is_empty() {
-            Contexts::rest(contexts);
+            super::Contexts::rest(contexts);
         }
         *log_upstream.get_mut() = None;
         response.reset();
