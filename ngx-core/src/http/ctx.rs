@@ -1,14 +1,14 @@
 //! What modules keep per request.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
-/// The name under which one module keeps one value per request.
+/// The name under which one module keeps one value per request: a static, which is told from others
+/// by its place.
 ///
 /// Values are `Rc`s with cells inside, so that none is borrowed while something waits.
 ///
@@ -23,7 +23,6 @@ use smallvec::SmallVec;
 /// static SEEN: CtxSlot<Seen> = CtxSlot::new();
 /// ```
 pub struct CtxSlot<T> {
-    index: OnceLock<usize>,
     lasting: bool,
     again: Option<Again>,
     value: PhantomData<fn() -> T>,
@@ -43,15 +42,15 @@ type Again = fn(&mut Rc<dyn Any>) -> bool;
 pub(crate) struct Contexts(SmallVec<[Entry; 2]>);
 
 struct Entry {
-    index: usize,
+    /// Where the slot is.
+    slot: usize,
     lasting: bool,
     /// It waits for the next request that asks for one.
     asleep: bool,
     again: Option<Again>,
-    value: Rc<dyn Any>,
+    /// None while it lets go of what it has, and if it is of no use any more.
+    value: Option<Rc<dyn Any>>,
 }
-
-static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl<T: 'static> CtxSlot<T> {
     /// A slot of its own. An internal redirect forgets its value.
@@ -66,17 +65,15 @@ impl<T: 'static> CtxSlot<T> {
 
     const fn of(lasting: bool, again: Option<Again>) -> Self {
         Self {
-            index: OnceLock::new(),
             lasting,
             again,
             value: PhantomData,
         }
     }
 
-    fn index(&self) -> usize {
-        *self
-            .index
-            .get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed))
+    /// What tells it from others: a static has a place of its own.
+    fn place(&'static self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 
@@ -103,51 +100,80 @@ impl<T: 'static> Default for CtxSlot<T> {
     }
 }
 
+impl Entry {
+    /// The value, if it is in use.
+    #[inline(never)]
+    fn value_of<T: 'static>(&self) -> Option<Rc<T>> {
+        let value = self.value.as_ref().filter(|_| !self.asleep)?;
+        Rc::clone(value).downcast().ok()
+    }
+}
+
 impl Contexts {
-    pub(crate) fn find<T: 'static>(&self, slot: &CtxSlot<T>) -> Option<Rc<T>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let index = slot.index();
-        let entry = self.0.iter().find(|entry| entry.index == index)?;
-        if entry.asleep {
-            return None;
-        }
-        Rc::clone(&entry.value).downcast().ok()
+    /// Most requests that have any values do not have the one that is asked for.
+    #[inline(always)]
+    pub(crate) fn find<T: 'static>(&self, slot: &'static CtxSlot<T>) -> Option<Rc<T>> {
+        let entry = self.0.iter().find(|entry| entry.slot == slot.place())?;
+        entry.value_of()
     }
 
     /// The value of a slot; one that sleeps is woken.
-    pub(crate) fn wake<T: Reused>(&mut self, slot: &CtxSlot<T>) -> Option<Rc<T>> {
-        let index = slot.index();
-        let entry = self.0.iter_mut().find(|entry| entry.index == index)?;
+    #[inline]
+    pub(crate) fn wake<T: Reused>(&mut self, slot: &'static CtxSlot<T>) -> Option<Rc<T>> {
+        let mut all = self.0.iter_mut();
+        let entry = all.find(|entry| entry.slot == slot.place())?;
+        let value = entry.value.as_ref()?;
         entry.asleep = false;
-        Rc::clone(&entry.value).downcast().ok()
+        Rc::clone(value).downcast().ok()
     }
 
-    pub(crate) fn insert<T: 'static>(&mut self, slot: &CtxSlot<T>, value: Rc<T>) {
-        let index = slot.index();
-        self.0.retain(|entry| entry.index != index);
-        self.0.push(Entry {
-            index,
+    pub(crate) fn insert<T: 'static>(&mut self, slot: &'static CtxSlot<T>, value: Rc<T>) {
+        let new = Entry {
+            slot: slot.place(),
             lasting: slot.lasting,
             asleep: false,
             again: slot.again,
-            value,
-        });
+            value: Some(value),
+        };
+        match self.0.iter_mut().find(|entry| entry.slot == new.slot) {
+            Some(entry) => *entry = new,
+            None => self.0.push(new),
+        }
     }
 
     /// Whether no value is in use.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(|entry| entry.asleep)
     }
 
-    /// Drops the values, but those that the next request may use.
-    pub(crate) fn rest(&mut self) {
-        self.0.retain(|entry| {
-            let Entry { again, value, .. } = entry;
-            entry.asleep = entry.asleep || again.is_some_and(|again| again(value));
-            entry.asleep
-        });
+    /// Drops the values, but those that the next request may use. Each is out of its place meanwhile:
+    /// what lets go of something may ask the request. What is asked for anew then stays.
+    pub(crate) fn rest(this: &RefCell<Self>) {
+        let mut is_any_lost = false;
+        // Entries are added behind the others, and none is taken away meanwhile.
+        let count = this.borrow().0.len();
+        for at in 0..count {
+            let (taken, again) = match this.borrow_mut().0.get_mut(at) {
+                Some(entry) if !entry.asleep => (entry.value.take(), entry.again),
+                _ => continue,
+            };
+            let rested = match (taken, again) {
+                (Some(mut value), Some(again)) => again(&mut value).then_some(value),
+                _ => None,
+            };
+            if let Some(entry) = this.borrow_mut().0.get_mut(at)
+                && entry.value.is_none()
+            {
+                is_any_lost |= rested.is_none();
+                entry.asleep = true;
+                entry.value = rested;
+            }
+        }
+        if is_any_lost {
+            let is_kept = |entry: &mut Entry| entry.value.is_some();
+            this.borrow_mut().0.retain(is_kept);
+        }
     }
 
     /// What an internal redirect does.
@@ -165,17 +191,19 @@ mod tests {
 
     #[test]
     fn each_slot_has_its_own_value() {
-        let mut contexts = Contexts::default();
-        assert!(contexts.find(&NUMBER).is_none());
-        contexts.insert(&NUMBER, Rc::new(1));
-        contexts.insert(&TEXT, Rc::new("text"));
-        contexts.insert(&NUMBER, Rc::new(2));
-        assert_eq!(contexts.find(&NUMBER).as_deref(), Some(&2));
-        assert_eq!(contexts.find(&TEXT).as_deref(), Some(&"text"));
-        contexts.redirected();
-        assert!(contexts.find(&NUMBER).is_none() && contexts.find(&TEXT).is_some());
-        contexts.rest();
-        assert!(contexts.find(&TEXT).is_none());
+        let contexts = RefCell::new(Contexts::default());
+        assert!(contexts.borrow().find(&NUMBER).is_none());
+        contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
+        contexts.borrow_mut().insert(&TEXT, Rc::new("text"));
+        contexts.borrow_mut().insert(&NUMBER, Rc::new(2));
+        assert_eq!(contexts.borrow().find(&NUMBER).as_deref(), Some(&2));
+        assert_eq!(contexts.borrow().find(&TEXT).as_deref(), Some(&"text"));
+        contexts.borrow_mut().redirected();
+        assert!(
+            contexts.borrow().find(&NUMBER).is_none() && contexts.borrow().find(&TEXT).is_some()
+        );
+        Contexts::rest(&contexts);
+        assert!(contexts.borrow().find(&TEXT).is_none());
     }
 
     #[derive(Default)]
@@ -191,44 +219,85 @@ mod tests {
 
     #[test]
     fn a_value_that_nobody_has_serves_again() {
-        let mut contexts = Contexts::default();
-        assert!(contexts.wake(&COUNT).is_none());
+        let contexts = RefCell::new(Contexts::default());
+        assert!(contexts.borrow_mut().wake(&COUNT).is_none());
         let first = Rc::new(Count(7));
         let place = Rc::as_ptr(&first);
-        contexts.insert(&COUNT, first);
-        contexts.insert(&NUMBER, Rc::new(1));
-        assert!(!contexts.is_empty());
+        contexts.borrow_mut().insert(&COUNT, first);
+        contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
+        assert!(!contexts.borrow().is_empty());
 
-        contexts.rest();
-        assert!(contexts.is_empty());
-        assert!(contexts.find(&COUNT).is_none() && contexts.find(&NUMBER).is_none());
-        let again = contexts.wake(&COUNT).unwrap();
+        Contexts::rest(&contexts);
+        assert!(contexts.borrow().is_empty());
+        assert!(
+            contexts.borrow().find(&COUNT).is_none() && contexts.borrow().find(&NUMBER).is_none()
+        );
+        let again = contexts.borrow_mut().wake(&COUNT).unwrap();
         assert_eq!((Rc::as_ptr(&again), again.0), (place, 0));
-        assert!(contexts.find(&COUNT).is_some());
+        assert!(contexts.borrow().find(&COUNT).is_some());
 
         // Somebody still has it: it is not the next request's.
-        contexts.rest();
-        assert!(contexts.wake(&COUNT).is_none());
+        Contexts::rest(&contexts);
+        assert!(contexts.borrow_mut().wake(&COUNT).is_none());
         assert_eq!(Rc::strong_count(&again), 1);
     }
 
     #[test]
     fn a_lasting_value_that_serves_again_outlives_a_redirect() {
         static LASTING: CtxSlot<Count> = CtxSlot::reused_lasting();
-        let mut contexts = Contexts::default();
-        contexts.insert(&LASTING, Rc::new(Count(7)));
-        contexts.redirected();
-        assert_eq!(contexts.find(&LASTING).map(|count| count.0), Some(7));
-        contexts.rest();
-        assert!(contexts.find(&LASTING).is_none());
-        assert_eq!(contexts.wake(&LASTING).map(|count| count.0), Some(0));
+        let contexts = RefCell::new(Contexts::default());
+        contexts.borrow_mut().insert(&LASTING, Rc::new(Count(7)));
+        contexts.borrow_mut().redirected();
+        assert_eq!(
+            contexts.borrow().find(&LASTING).map(|count| count.0),
+            Some(7)
+        );
+        Contexts::rest(&contexts);
+        assert!(contexts.borrow().find(&LASTING).is_none());
+        assert_eq!(
+            contexts.borrow_mut().wake(&LASTING).map(|count| count.0),
+            Some(0)
+        );
     }
 
     #[test]
     fn a_redirect_forgets_a_value_that_could_serve_again() {
-        let mut contexts = Contexts::default();
-        contexts.insert(&COUNT, Rc::new(Count(7)));
-        contexts.redirected();
-        assert!(contexts.wake(&COUNT).is_none());
+        let contexts = RefCell::new(Contexts::default());
+        contexts.borrow_mut().insert(&COUNT, Rc::new(Count(7)));
+        contexts.borrow_mut().redirected();
+        assert!(contexts.borrow_mut().wake(&COUNT).is_none());
+    }
+
+    #[test]
+    fn what_lets_go_may_ask_for_others_and_for_itself() {
+        thread_local! {
+            static CONTEXTS: RefCell<Contexts> = RefCell::default();
+        }
+        #[derive(Default)]
+        struct Asks(bool);
+        impl Reused for Asks {
+            fn forget(&mut self) {
+                CONTEXTS.with(|contexts| {
+                    assert!(contexts.borrow().find(&ASKS).is_none());
+                    assert!(contexts.borrow().find(&NUMBER).is_some());
+                    if self.0 {
+                        contexts.borrow_mut().insert(&ASKS, Rc::new(Self(false)));
+                    }
+                });
+            }
+        }
+        static ASKS: CtxSlot<Asks> = CtxSlot::reused();
+
+        CONTEXTS.with(|contexts| {
+            for anew in [false, true] {
+                contexts.borrow_mut().insert(&ASKS, Rc::new(Asks(anew)));
+                contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
+                Contexts::rest(contexts);
+                assert!(contexts.borrow().find(&NUMBER).is_none());
+                assert_eq!(contexts.borrow().find(&ASKS).is_some(), anew);
+            }
+            // What was asked for anew is let go of the next time.
+            assert!(!contexts.borrow().is_empty());
+        });
     }
 }

@@ -409,7 +409,8 @@ impl Request {
     }
 
     /// What a module keeps for this request.
-    pub fn ctx<T: Any>(&self, slot: &CtxSlot<T>) -> Option<Rc<T>> {
+    #[inline(always)]
+    pub fn ctx<T: Any>(&self, slot: &'static CtxSlot<T>) -> Option<Rc<T>> {
         self.0.parts.contexts.borrow().find(slot)
     }
 
@@ -420,13 +421,14 @@ impl Request {
     }
 
     /// Keeps something for this request. An internal redirect forgets it.
-    pub fn set_ctx<T: Any>(&self, slot: &CtxSlot<T>, value: Rc<T>) {
+    pub fn set_ctx<T: Any>(&self, slot: &'static CtxSlot<T>, value: Rc<T>) {
         self.0.parts.contexts.borrow_mut().insert(slot, value);
     }
 
     /// What a module keeps for this request in a slot whose values serve again, made when first
     /// asked for.
-    pub fn ctx_or_default<T: Reused>(&self, slot: &CtxSlot<T>) -> Rc<T> {
+    #[inline]
+    pub fn ctx_or_default<T: Reused>(&self, slot: &'static CtxSlot<T>) -> Rc<T> {
         let known = self.0.parts.contexts.borrow_mut().wake(slot);
         known.unwrap_or_else(|| {
             let value = Rc::new(T::default());
@@ -439,18 +441,7 @@ impl Request {
     #[inline]
     pub(crate) fn release_ctx(&self) {
         if self.has_ctx() {
-            self.release_all_ctx();
-        }
-    }
-
-    fn release_all_ctx(&self) {
-        let contexts = &self.0.parts.contexts;
-        // What lets go of something may ask the request.
-        let mut all = contexts.take();
-        all.rest();
-        let asked_anew = !contexts.borrow().is_empty();
-        if !asked_anew {
-            drop(contexts.replace(all));
+            Contexts::rest(&self.0.parts.contexts);
         }
     }
 

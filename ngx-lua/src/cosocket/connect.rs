@@ -65,6 +65,39 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
         .into());
     }
     let socket = this(call)?;
+    // As a rule, it is a host and a port that were asked for before, and there are no options.
+    if count == 3
+        && let Some(host) = call.plain_text(2)
+        && let Some(port) = call.number(3)
+        && let Some((target, pool)) = call.lane().engine().pools().last(host, Some(port))
+    {
+        may_wait(call)?;
+        return again(call, socket, target, pool);
+    }
+    anywhere(call, socket, count)
+}
+
+/// Connects to what was connected to before.
+fn again(
+    call: &Call<'_>,
+    socket: Rc<Socket>,
+    target: Rc<Target>,
+    pool: Rc<NamedPool>,
+) -> Result<Reply, Raise> {
+    if let Some(busy) = make_ready(call, &socket)? {
+        return Ok(refuse(busy));
+    }
+    let Some(link) = pool.take() else {
+        return open(call, socket, target, Ok(pool));
+    };
+    socket.aim(target);
+    socket.connected(link, Some(pool.into_place()));
+    Ok(done(call))
+}
+
+/// Connects to whatever the arguments say.
+#[inline(never)]
+fn anywhere(call: &Call<'_>, socket: Rc<Socket>, count: usize) -> Result<Reply, Raise> {
     let host = call.want_text(2)?;
     may_wait(call)?;
     let options = Options::read(call, count)?;
@@ -72,15 +105,7 @@ pub(super) fn connect(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if options.pool.is_none()
         && let Some((target, pool)) = pools.last(&host, call.number(3))
     {
-        if let Some(busy) = make_ready(call, &socket)? {
-            return Ok(refuse(busy));
-        }
-        let Some(link) = pool.take() else {
-            return open(call, socket, target, Ok(pool));
-        };
-        socket.aim(target);
-        socket.connected(link, Some(pool.into_place()));
-        return Ok(done(call));
+        return again(call, socket, target, pool);
     }
     // Nearly all hosts are text; the other way is slower to say so.
     let host = match std::str::from_utf8(&host) {
@@ -112,7 +137,7 @@ fn make_ready(call: &Call<'_>, socket: &Rc<Socket>) -> Result<Option<&'static st
     socket.check_owner(call)?;
     let busy = socket.busy();
     if busy.is_none() {
-        if socket.link().is_some() {
+        if socket.is_connected() {
             ngx_core::debug!("lua tcp socket reconnect without shutting down");
             socket.close();
         }

@@ -35,6 +35,24 @@ impl From<&Settings> for Defaults {
     }
 }
 
+/// Those of [`Defaults`] that a receive needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadingDefaults {
+    pub(crate) timeout: u64,
+    pub(crate) buffer_size: usize,
+    pub(crate) log_errors: bool,
+}
+
+impl From<Defaults> for ReadingDefaults {
+    fn from(defaults: Defaults) -> Self {
+        Self {
+            timeout: defaults.read_timeout,
+            buffer_size: defaults.buffer_size,
+            log_errors: defaults.log_errors,
+        }
+    }
+}
+
 /// What a timer takes over from the request that made it, which may be gone when it runs.
 pub(crate) struct Heritage {
     pub(crate) sockets: Defaults,

@@ -12,6 +12,11 @@ use ngx_upstream::pool;
 use super::keepalive::NamedPool;
 use super::link::Link;
 
+/// A connection that idles for so many milliseconds is settled: it is watched, and keeps no more than it
+/// needs. Those of a busy pool are taken out again before that, which saves both them and who takes them
+/// the work.
+const SETTLES_AFTER: u64 = 100;
+
 /// The idle connections of one pool. Times are milliseconds of [`now_ms`].
 #[derive(Default)]
 pub(super) struct Idle {
@@ -29,6 +34,7 @@ struct Kept {
     link: Rc<Link>,
     since: u64,
     until: u64,
+    is_settled: bool,
 }
 
 /// How many connections were closed.
@@ -45,42 +51,39 @@ impl Idle {
         self.kept.borrow().is_empty()
     }
 
-    /// Has the task that watches told when `link` is of no use any more; false if there is none, or the
-    /// link is of none already.
-    pub(super) fn watch(&self, link: &Link) -> bool {
-        self.watcher.borrow().as_ref().is_some_and(|watcher| {
-            let mut cx = Context::from_waker(watcher);
-            link.poll_stale(&mut cx).is_pending()
-        })
-    }
-
-    /// Keeps a connection, which may be watched already, for so many milliseconds. If there are `size`
-    /// already, the one that idles for longest makes room.
-    pub(super) fn keep(&self, link: Rc<Link>, millis: u64, size: usize, is_watched: bool) {
+    /// Keeps a connection for so many milliseconds. If there are `size` already, the one that idles for
+    /// longest makes room.
+    pub(super) fn keep(&self, link: Rc<Link>, millis: u64, size: usize) {
         if size == 0 {
             return;
         }
-        link.retire();
+        link.put_back();
         let since = now_ms();
-        let until = since.saturating_add(millis);
+        let kept = Kept {
+            link,
+            since,
+            until: since.saturating_add(millis),
+            is_settled: false,
+        };
+        let looked_at = kept.looked_at();
+        // Who watches nothing does not sleep.
+        if self.wakes_at.get().is_none_or(|at| looked_at < at) {
+            self.wake();
+        }
         let oldest = {
-            let mut kept = self.kept.borrow_mut();
-            (kept.len() >= size).then(|| kept.pop_front())
+            let mut all = self.kept.borrow_mut();
+            let oldest = (all.len() >= size).then(|| all.pop_front());
+            all.push_back(kept);
+            oldest
         };
         drop(oldest);
+    }
+
+    #[cold]
+    fn wake(&self) {
         if let Some(watcher) = &*self.watcher.borrow() {
-            let mut cx = Context::from_waker(watcher);
-            if !is_watched && link.poll_stale(&mut cx).is_ready() {
-                return;
-            }
-            // Who watches nothing does not sleep.
-            if self.wakes_at.get().is_none_or(|at| until < at) {
-                watcher.wake_by_ref();
-            }
+            watcher.wake_by_ref();
         }
-        self.kept
-            .borrow_mut()
-            .push_back(Kept { link, since, until });
     }
 
     /// Since when the one that idles for longest does.
@@ -93,9 +96,7 @@ impl Idle {
         let closed = self.kept.borrow_mut().pop_front();
         if closed.is_some() {
             self.evicted.set(self.evicted.get() + 1);
-            if let Some(watcher) = &*self.watcher.borrow() {
-                watcher.wake_by_ref();
-            }
+            self.wake();
         }
     }
 
@@ -110,7 +111,7 @@ impl Idle {
         }
     }
 
-    /// Closes what is closed or too old, watches the rest; says when the next one is too old.
+    /// Closes what is closed or too old, watches what is settled by now; says when the next one is too old.
     fn look(&self, cx: &mut Context<'_>, now: u64) -> (Option<u64>, Closed) {
         let mut watcher = self.watcher.borrow_mut();
         if !watcher.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
@@ -121,20 +122,41 @@ impl Idle {
             too_old: self.evicted.take(),
         };
         let mut next = None;
-        self.kept.borrow_mut().retain(|kept| {
+        self.kept.borrow_mut().retain_mut(|kept| {
             if kept.until <= now {
                 closed.too_old += 1;
                 return false;
             }
-            if kept.link.poll_stale(cx).is_ready() {
+            if !kept.is_settled && kept.looked_at() <= now {
+                kept.is_settled = true;
+                kept.link.retire();
+            }
+            let is_stale = if kept.is_settled {
+                kept.link.poll_stale(cx).is_ready()
+            } else {
+                kept.link.is_stale()
+            };
+            if is_stale {
                 closed.by_peer += 1;
                 return false;
             }
-            next = Some(next.map_or(kept.until, |next: u64| next.min(kept.until)));
+            let looked_at = kept.looked_at();
+            next = Some(next.map_or(looked_at, |next: u64| next.min(looked_at)));
             true
         });
         self.wakes_at.set(next);
         (next, closed)
+    }
+}
+
+impl Kept {
+    /// When the task that watches has to look at it, if its peer does nothing.
+    fn looked_at(&self) -> u64 {
+        if self.is_settled {
+            self.until
+        } else {
+            self.until.min(self.since.saturating_add(SETTLES_AFTER))
+        }
     }
 }
 

@@ -314,10 +314,7 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         return Ok(refuse("the connection is another's"));
     };
     let engine = call.lane().engine();
-    let pool = socket.pool(engine.pools());
-    // From here on the pool is told when there is something to read.
-    let is_watched = matches!(&pool, Some(Ok(pool)) if pool.idle.watch(&link));
-    if !is_watched && let Some(why) = useless(transport) {
+    if let Some(why) = useless(transport) {
         socket.close();
         return Ok(refuse(why));
     }
@@ -326,16 +323,14 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         socket.close();
         return Ok(done(call));
     }
-    let Some(pool) = pool else {
-        return Ok(refuse("key not found"));
-    };
-    let pool = match pool {
-        Ok(pool) => pool,
-        Err(_) if size < 1.0 => {
+    let pool = match socket.pool(engine.pools()) {
+        Some(Ok(pool)) => pool,
+        Some(Err(_)) if size < 1.0 => {
             let message = format!("bad \"pool_size\" option value: {}", size.trunc());
             return Err(Raise::Argument(n, message.into()));
         }
-        Err(name) => engine.pools().make(&name, whole(size), None),
+        Some(Err(name)) => engine.pools().make(&name, whole(size), None),
+        None => return Ok(refuse("key not found")),
     };
     if timeout == UNLIMITED {
         ngx_core::debug!("lua tcp socket keepalive timeout: unlimited");
@@ -343,7 +338,7 @@ pub(super) fn set_keepalive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         ngx_core::debug!("lua tcp socket keepalive timeout: {timeout} ms");
     }
     drop(socket.take_link());
-    pool.idle.keep(link, timeout, pool.size, is_watched);
+    pool.idle.keep(link, timeout, pool.size);
     // Only now, so that who waits for the place finds the connection.
     socket.close();
     pool.tidy();
@@ -375,11 +370,21 @@ pub(super) fn reused_times(call: &mut Call<'_>) -> Result<Reply, Raise> {
 }
 
 /// A number that may be left out.
+#[inline(always)]
 fn given(call: &Call<'_>, at: usize) -> Result<Option<f64>, Raise> {
     match call.number(at) {
-        None if call.is_given(at) => Err(call.expected(at, "number")),
+        None => left_out(call, at),
         number => Ok(number),
     }
+}
+
+/// What is no number has to be nothing.
+#[cold]
+fn left_out(call: &Call<'_>, at: usize) -> Result<Option<f64>, Raise> {
+    if call.is_given(at) {
+        return Err(call.expected(at, "number"));
+    }
+    Ok(None)
 }
 
 /// Milliseconds; 0 is without limit, and so is what no clock reaches.

@@ -108,19 +108,25 @@ pub(super) fn new(call: &Call<'_>) -> Option<f64> {
 }
 
 /// The socket whose method is called.
-#[inline]
+#[inline(never)]
 pub(super) fn this(call: &Call<'_>) -> Result<Rc<Socket>, Raise> {
+    let number = call.number_inside(1);
+    match call.lane().engine().sockets().find(number) {
+        Some(socket) => Ok(socket),
+        None => other(call),
+    }
+}
+
+/// The socket whose method is called, if its number names nothing.
+#[cold]
+fn other(call: &Call<'_>) -> Result<Rc<Socket>, Raise> {
     match call.inside(1)? {
-        Inside::Number(number) => match call.lane().engine().sockets().find(number) {
-            Some(socket) => Ok(socket),
-            None => anew(call, number),
-        },
+        Inside::Number(number) => anew(call, number),
         Inside::Value(socket) => Ok(socket),
     }
 }
 
 /// What was kept by a request that is over begins anew for this one.
-#[cold]
 fn anew(call: &Call<'_>, number: f64) -> Result<Rc<Socket>, Raise> {
     if number.to_bits() >> 52 != FIRST >> 52 {
         return Err(Raise::Argument(1, "socket expected".into()));

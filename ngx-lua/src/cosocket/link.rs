@@ -135,9 +135,13 @@ impl Link {
         self.reused.get()
     }
 
+    /// It goes to a pool.
+    pub(super) fn put_back(&self) {
+        self.reused.set(self.reused.get().saturating_add(1));
+    }
+
     /// Nobody uses it for now: it keeps no more than an idle connection needs.
     pub(super) fn retire(&self) {
-        self.reused.set(self.reused.get().saturating_add(1));
         self.input.borrow_mut().retire();
         *self.output.borrow_mut() = Output::default();
         for deadline in [&self.reading, &self.writing] {

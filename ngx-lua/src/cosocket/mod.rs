@@ -33,7 +33,7 @@ mod until;
 use std::io;
 use std::rc::Rc;
 
-pub(crate) use self::defaults::{Defaults, Heritage};
+pub(crate) use self::defaults::{Defaults, Heritage, ReadingDefaults};
 pub(crate) use self::keepalive::Pools;
 pub(crate) use self::kept::Sockets;
 #[cfg(feature = "http")]

@@ -156,6 +156,11 @@ impl Pattern {
         matches!(self.kind, Kind::Plain(Plain::All))
     }
 
+    /// Whether all that it wants is lent in the input.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.in_place
+    }
+
     /// What it has taken, complete or not, for Lua; what is lent in the input of `link`, right after
     /// it was.
     pub(super) fn into_value(self, link: &Rc<Link>) -> Value {

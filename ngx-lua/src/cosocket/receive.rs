@@ -9,9 +9,9 @@ use ngx_core::error::errno;
 use super::kept::this;
 use super::link::{Link, Way};
 use super::pattern::{Pattern, Plain, Verdict};
-use super::socket::{Busy, Socket, Task};
+use super::socket::{Socket, Task};
 use super::{error_text, refuse};
-use crate::ffi::{Call, Kind, Raise, Reply, Value, Values, values};
+use crate::ffi::{Call, Kind, Raise, Reply, Thread, Value, Values, values};
 use crate::sched::{Waits, may_wait, stay};
 
 /// `data, err, partial = tcpsock:receive(size | pattern?)`
@@ -41,7 +41,10 @@ pub(super) fn receive(call: &mut Call<'_>) -> Result<Reply, Raise> {
         by_name(call)?
     };
     may_wait(call)?;
-    // As a rule, what a protocol asks for has come with what it asked for before.
+    // As a rule, what a protocol asks for has come with what it asked for before, or nothing has come.
+    if link.input.borrow().is_empty() {
+        return read_more(call, &socket, link, pattern.into());
+    }
     let is_there = pattern.lend(&mut link.input.borrow_mut());
     if is_there {
         return Ok(Reply::Lent(link));
@@ -96,12 +99,24 @@ pub(super) fn read(
     mut pattern: Pattern,
 ) -> Result<Reply, Raise> {
     may_wait(call)?;
-    let defaults = call.lane().run().socket_defaults();
-    let timeout = socket.timeouts.read(&defaults);
-    ngx_core::debug!("lua tcp socket read timeout: {timeout}");
-    if pattern.feed(&mut link.input.borrow_mut()) == Verdict::Complete {
+    // Some patterns keep bytes themselves: they are asked even if there are none here.
+    let fed = pattern.feed(&mut link.input.borrow_mut());
+    if fed == Verdict::Complete {
         return Ok(Reply::Value(pattern.into_value(&link)));
     }
+    read_more(call, socket, link, pattern)
+}
+
+/// As [`read`], when all that had come belongs to the pattern, and the call may wait.
+fn read_more(
+    call: &Call<'_>,
+    socket: &Rc<Socket>,
+    link: Rc<Link>,
+    mut pattern: Pattern,
+) -> Result<Reply, Raise> {
+    let defaults = call.lane().run().reading_defaults();
+    let timeout = socket.timeouts.read(&defaults);
+    ngx_core::debug!("lua tcp socket read timeout: {timeout}");
     let (buffer_size, log_errors) = (defaults.buffer_size.max(1), defaults.log_errors);
     // A peer that was just asked has not answered yet: it is not looked at before it is waited for.
     let at_once = if link.take_asked() { 0 } else { READS_AT_ONCE };
@@ -115,7 +130,7 @@ pub(super) fn read(
             }
         }
     }
-    let busy = socket.begin(Task::Reading);
+    socket.set_busy(Task::Reading);
     let reading = Reading {
         pattern,
         buffer_size,
@@ -124,7 +139,6 @@ pub(super) fn read(
         is_asked: false,
         is_timed: false,
         link,
-        busy,
     };
     *socket.reading.borrow_mut() = Some(reading);
     let socket: Rc<Socket> = Rc::clone(socket);
@@ -142,37 +156,42 @@ pub(super) struct Reading {
     /// The deadline is set for this part.
     is_timed: bool,
     link: Rc<Link>,
-    busy: Busy,
 }
 
-/// A receive waits in its socket.
+/// A receive waits in its socket, which is busy meanwhile.
 impl Waits for Socket {
-    fn poll_values(&self, cx: &mut Context<'_>) -> Poll<Values> {
-        let mut reading = self.reading.borrow_mut();
-        let Some(waits) = &mut *reading else {
+    fn poll_answer(&self, cx: &mut Context<'_>, to: &Thread) -> Poll<bool> {
+        let mut place = self.reading.borrow_mut();
+        let Some(reading) = &mut *place else {
             return Poll::Pending;
         };
-        let values = ready!(waits.poll(cx));
-        let ended = reading.take();
-        drop(reading);
-        drop(ended);
-        Poll::Ready(values)
+        let end = ready!(reading.poll(cx));
+        let ended = place.take();
+        drop(place);
+        let Some(ended) = ended else {
+            return Poll::Pending;
+        };
+        self.set_idle(Task::Reading);
+        Poll::Ready(ended.answer(self, end, to))
     }
 
     fn leave(&self) {
         let left = self.reading.borrow_mut().take();
-        drop(left);
+        if let Some(left) = left {
+            left.link.clear_deadline(Way::Reading);
+            self.set_idle(Task::Reading);
+        }
     }
 }
 
 impl Reading {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Values> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         // It has told, as a rule: there is something to read.
         if self.is_asked && !self.link.is_lent() {
             match turn(&self.link, &mut self.pattern, self.buffer_size) {
                 Turn::More => self.is_timed = false,
                 Turn::Wait => {}
-                Turn::Over(end) => return Poll::Ready(self.over(end)),
+                Turn::Over(end) => return Poll::Ready(end),
             }
         }
         self.is_asked = true;
@@ -200,26 +219,22 @@ impl Reading {
                 }
             }
         };
-        Poll::Ready(self.over(end))
+        Poll::Ready(end)
     }
 
-    /// What the call returns.
-    fn over(&mut self, end: End) -> Values {
-        let socket = self.busy.socket();
+    /// Answers the call.
+    fn answer(self, socket: &Socket, end: End, to: &Thread) -> bool {
+        self.link.clear_deadline(Way::Reading);
+        if matches!(end, End::Complete) && self.pattern.is_in_place() {
+            return to.answer_lent(&*self.link);
+        }
         log_end(socket, &end, self.log_errors);
-        let pattern = std::mem::replace(&mut self.pattern, Plain::All.into());
-        finish(socket, &self.link, pattern, end)
+        to.answer(finish(socket, &self.link, self.pattern, end))
     }
 
     /// Whether what has come is enough.
     fn feed(&mut self) -> bool {
         self.pattern.feed(&mut self.link.input.borrow_mut()) == Verdict::Complete
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.link.clear_deadline(Way::Reading);
     }
 }
 
@@ -264,7 +279,7 @@ fn turn(link: &Link, pattern: &mut Pattern, buffer_size: usize) -> Turn {
     }
 }
 
-fn finish(socket: &Rc<Socket>, link: &Rc<Link>, pattern: Pattern, end: End) -> Values {
+fn finish(socket: &Socket, link: &Rc<Link>, pattern: Pattern, end: End) -> Values {
     let error = match end {
         End::Complete => return values([pattern.into_value(link)]),
         End::Closed if pattern.ends_with_the_peer() => {
@@ -286,7 +301,7 @@ fn finish(socket: &Rc<Socket>, link: &Rc<Link>, pattern: Pattern, end: End) -> V
     values([Value::Nil, error.into(), pattern.into_value(link)])
 }
 
-fn no_more(socket: &Rc<Socket>) {
+fn no_more(socket: &Socket) {
     socket.read_closed.set(true);
     if socket.write_closed.get() {
         socket.close();
@@ -314,11 +329,11 @@ fn by_name(call: &Call<'_>) -> Result<Plain, Raise> {
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "checked to be at least 0 by the callers; what is too large saturates"
+    reason = "what is too large saturates, and no size is as large"
 )]
 pub(super) fn whole(number: f64) -> usize {
-    number as usize
+    // Signed numbers are the quicker ones to convert to. Callers have seen to it that this is none.
+    usize::try_from(number as i64).unwrap_or(0)
 }
 
 /// Reads before others get their turn.

@@ -35,6 +35,9 @@ pub(super) fn send(call: &mut Call<'_>) -> Result<Reply, Raise> {
     if let Some(busy) = socket.busy_with(&[Task::Connecting, Task::Writing]) {
         return Ok(refuse(busy));
     }
+    if let Some(text) = call.plain_text(2) {
+        return give(call, &socket, &link, text);
+    }
     if let Some(text) = call.text(2) {
         return give(call, &socket, &link, &text);
     }

@@ -171,6 +171,11 @@ impl Socket {
         self.link.borrow().clone()
     }
 
+    /// Whether there is a connection, of use or not.
+    pub(super) fn is_connected(&self) -> bool {
+        self.link.borrow().is_some()
+    }
+
     pub(super) fn take_link(&self) -> Option<Rc<Link>> {
         self.link.borrow_mut().take()
     }
@@ -222,11 +227,20 @@ impl Socket {
 
     /// Marks it busy until the guard is dropped, also when whoever works is killed.
     pub(super) fn begin(self: &Rc<Self>, task: Task) -> Busy {
-        self.busy.set(self.busy.get() | task.bit());
+        self.set_busy(task);
         Busy {
             socket: Rc::clone(self),
             task,
         }
+    }
+
+    /// Marks it busy; for who cannot go without [`set_idle`](Self::set_idle).
+    pub(super) fn set_busy(&self, task: Task) {
+        self.busy.set(self.busy.get() | task.bit());
+    }
+
+    pub(super) fn set_idle(&self, task: Task) {
+        self.busy.set(self.busy.get() & !task.bit());
     }
 
     /// Logs that something went wrong on the connection.
@@ -312,7 +326,6 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let busy = &self.socket.busy;
-        busy.set(busy.get() & !self.task.bit());
+        self.socket.set_idle(self.task);
     }
 }

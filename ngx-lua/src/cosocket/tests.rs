@@ -92,6 +92,18 @@ async fn line(source: &str, port: u16) -> String {
 }
 
 #[test]
+fn what_turned_out_to_be_data_comes_without_waiting_for_more() {
+    block_on(async {
+        let port = echo().await;
+        let source = "sock:settimeout(2000)
+            sock:send('aaaX')
+            local next = sock:receiveuntil('aaab')
+            return next(1), next(1), next(1), next(1)";
+        assert_eq!(line(source, port).await, "a|a|a|X");
+    });
+}
+
+#[test]
 fn everything_that_can_be_sent_is_sent() {
     block_on(async {
         let port = echo().await;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::defaults::Defaults;
+use super::defaults::ReadingDefaults;
 use super::kept::this;
 use super::receive::whole;
 use crate::ffi::{Call, Raise, Reply, values};
@@ -30,8 +30,8 @@ impl Timeouts {
     }
 
     /// Milliseconds between two reads.
-    pub(super) fn read(&self, defaults: &Defaults) -> u64 {
-        own(&self.read).unwrap_or(defaults.read_timeout)
+    pub(super) fn read(&self, defaults: &ReadingDefaults) -> u64 {
+        own(&self.read).unwrap_or(defaults.timeout)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -90,13 +91,6 @@ pub(crate) struct Call<'a> {
     lane: &'a Rc<Lane>,
 }
 
-/// What is inside an object.
-pub(crate) enum Inside<T> {
-    /// The number of something that is kept elsewhere; scripts may have put any there.
-    Number(f64),
-    Value(Rc<T>),
-}
-
 /// Makes a function that Lua can call of one that captures nothing.
 pub(crate) fn function<F>(_function: F) -> Function
 where
@@ -106,6 +100,9 @@ where
     Function(trampoline::<F>)
 }
 
+/// Instead of the number of results.
+const UNKNOWN: c_int = -1;
+
 /// What Lua calls. Outside of a run of the scheduler there is nobody to work for: it raises.
 unsafe extern "C-unwind" fn trampoline<F>(state: *mut lua::lua_State) -> c_int
 where
@@ -114,19 +111,31 @@ where
     // SAFETY: Lua calls this while the scheduler resumes it, if at all; the lane is used until this
     // returns, and not behind what leaves it for good.
     let lane = unsafe { current() };
-    let answer = catch_unwind(AssertUnwindSafe(|| {
+    // What is left to do, if it is anything.
+    let mut left = None;
+    let count = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `F` has no size, and `function` was given a value of it: any place holds one.
         let function = unsafe { std::ptr::NonNull::<F>::dangling().read() };
-        let lane = lane.ok_or("no request found")?;
-        function(&mut Call { state, lane })
+        let answer = match lane {
+            Some(lane) => function(&mut Call { state, lane }),
+            None => Err("no request found".into()),
+        };
+        // As a rule, the results are there; then nothing has to be dropped.
+        let answer = ManuallyDrop::new(answer);
+        if let Ok(Reply::Stack(n)) = *answer {
+            return c_int::try_from(n).unwrap_or(0);
+        }
+        left = Some(answer);
+        UNKNOWN
     }));
-    // As a rule, the results are there; then nothing has to be dropped.
-    let answer = std::mem::ManuallyDrop::new(answer);
-    if let Ok(Ok(Reply::Stack(n))) = *answer {
-        return c_int::try_from(n).unwrap_or(0);
+    let count = count.unwrap_or(UNKNOWN);
+    if count != UNKNOWN {
+        return count;
     }
-    let answer = std::mem::ManuallyDrop::into_inner(answer)
-        .unwrap_or_else(|_| Err(Raise::Message("panic in a function of ngx".into())));
+    let answer = match left {
+        Some(answer) => ManuallyDrop::into_inner(answer),
+        None => Err(Raise::Message("panic in a function of ngx".into())),
+    };
     // SAFETY: the state is the one Lua called with, and nothing here catches panics any more.
     unsafe { reply(state, lane, answer) }
 }
@@ -299,6 +308,12 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A string, as bytes.
+    #[inline]
+    pub(crate) fn plain_text(&self, at: usize) -> Option<&[u8]> {
+        (self.kind(at) == Kind::String).then(|| self.string(index(at)))
+    }
+
     /// A string or number that has to be there.
     pub(crate) fn want_text(&self, at: usize) -> Result<Cow<'_, [u8]>, Raise> {
         self.text(at).ok_or_else(|| self.expected(at, "string"))
@@ -308,54 +323,6 @@ impl<'a> Call<'a> {
     pub(crate) fn expected(&self, at: usize, wanted: &str) -> Raise {
         let got = self.type_name(at);
         Raise::Argument(at, format!("{wanted} expected, got {got}").into())
-    }
-
-    /// The Rust value inside an object, with its methods' `self` at `at`.
-    pub(crate) fn object<T: 'static>(&self, at: usize) -> Result<Rc<T>, Raise> {
-        if self.kind(at) != Kind::Table {
-            return Err(self.expected(at, "table"));
-        }
-        // SAFETY: raw access to a table; a free slot is among every C function's 20, and is given
-        // back.
-        let held = unsafe {
-            lua::lua_rawgeti_(self.state, index(at), 1);
-            let held = held(self.state, -1);
-            lua::lua_settop(self.state, -2);
-            held
-        };
-        held.and_then(|held| held.downcast().ok())
-            .ok_or_else(|| Raise::Argument(at, "socket expected".into()))
-    }
-
-    /// What is inside an object, with its methods' `self` at `at`: a Rust value, or its number.
-    #[inline]
-    pub(crate) fn inside<T: 'static>(&self, at: usize) -> Result<Inside<T>, Raise> {
-        // SAFETY: raw access to what was seen to be a table; a free slot is among every C function's
-        // 20, and is given back. The call neither changes the value nor allocates; what is no number
-        // is 0 for it.
-        let number = unsafe {
-            if lua::lua_type(self.state, index(at)) != lua::LUA_TTABLE {
-                return Err(self.expected(at, "table"));
-            }
-            lua::lua_rawgeti_(self.state, index(at), 1);
-            let number = lua::lua_tonumber(self.state, -1);
-            lua::lua_settop(self.state, -2);
-            number
-        };
-        if number != 0.0 {
-            return Ok(Inside::Number(number));
-        }
-        self.object(at).map(Inside::Value)
-    }
-
-    /// Puts another number in an object at `at` that has one inside.
-    pub(crate) fn set_inside(&self, at: usize, number: f64) {
-        // SAFETY: a slot of every C function's 20; the place in the table is there, so that nothing
-        // is allocated, and no metamethod is asked.
-        unsafe {
-            lua::lua_pushnumber(self.state, number);
-            lua::lua_rawseti_(self.state, index(at), 1);
-        }
     }
 
     /// Answers with a number.

@@ -17,6 +17,7 @@ mod array;
 mod call;
 mod current;
 mod guard;
+mod inside;
 #[cfg(feature = "http")]
 mod kept;
 mod libraries;
@@ -32,9 +33,10 @@ mod value;
 mod vm;
 mod walk;
 
-pub(crate) use call::{Call, Function, Inside, Kind, Raise, Reply, function};
+pub(crate) use call::{Call, Function, Kind, Raise, Reply, function};
 pub(crate) use current::with_lane;
 pub(crate) use guard::guard_libraries;
+pub(crate) use inside::Inside;
 #[cfg(feature = "http")]
 pub(crate) use kept::Kept;
 pub(crate) use libraries::open;

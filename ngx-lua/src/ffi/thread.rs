@@ -11,7 +11,8 @@ use mlua::ffi as lua;
 #[cfg(feature = "http")]
 use super::Kept;
 use super::guard;
-use super::{Exhausted, RawVm, Value, Values};
+use super::value::push_text;
+use super::{Exhausted, Lender, RawVm, Value, Values};
 
 /// A Lua thread, kept alive.
 pub(crate) struct Thread {
@@ -181,6 +182,29 @@ impl Thread {
                 }
             }
         })
+    }
+
+    /// Answers the call that waits here: these are its results. False if there is no memory.
+    pub(crate) fn answer(&self, values: Values) -> bool {
+        self.clear();
+        self.push(values).is_ok()
+    }
+
+    /// As [`answer`](Self::answer), with a string.
+    pub(crate) fn answer_lent(&self, lender: &impl Lender) -> bool {
+        self.clear();
+        let target = self.state;
+        let pushed = self.vm.protect(|aux| {
+            lender.lend(&mut |text| {
+                // SAFETY: `aux` has a free slot, and so has the target: it was emptied, and a C
+                // function that waits has 20.
+                unsafe {
+                    push_text(aux, text);
+                    lua::lua_xmove(aux, target, 1);
+                }
+            });
+        });
+        pushed.is_ok()
     }
 
     /// Puts a boolean at a place, from 1, of the stack.

@@ -31,6 +31,7 @@ impl Client {
 
     /// Runs to the end. `None` if the client leaves before and nobody else but
     /// `lua_check_client_abort` wants to know: the run is to end then.
+    #[inline]
     pub(super) fn poll(
         &mut self,
         r: &Request,
@@ -40,7 +41,20 @@ impl Client {
         if let Poll::Ready(outcome) = waiting.poll(cx) {
             return Poll::Ready(Some(outcome));
         }
-        if *self != Self::Watched || !has_left(r, cx) {
+        if *self != Self::Watched {
+            return Poll::Pending;
+        }
+        self.look(r, waiting, cx)
+    }
+
+    /// As [`poll`](Self::poll), when the run waits and the client is watched.
+    fn look(
+        &mut self,
+        r: &Request,
+        waiting: &mut Waiting,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Ended, Failure>>> {
+        if !has_left(r, cx) {
             return Poll::Pending;
         }
         *self = Self::Gone;

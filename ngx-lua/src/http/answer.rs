@@ -64,6 +64,7 @@ impl Guest {
     }
 
     /// Sends the header unless that was done, or has to wait for the length of the body.
+    #[inline]
     pub(super) fn send_header(&self) -> Result<(), Broken> {
         let (r, answer) = (&self.request, &self.state.answer);
         if r.header_sent() {
@@ -143,11 +144,18 @@ impl Guest {
     }
 
     /// Sends the header if it is time for it. A response without a body has ended then.
+    #[inline]
     fn begin(&self) -> Result<(), Broken> {
-        let (r, answer) = (&self.request, &self.state.answer);
+        let r = &self.request;
         if r.header_sent() && !r.response().is_header_only() {
             return Ok(());
         }
+        self.begin_now()
+    }
+
+    #[inline(never)]
+    fn begin_now(&self) -> Result<(), Broken> {
+        let (r, answer) = (&self.request, &self.state.answer);
         if !r.header_sent()
             && r.head().version() < Version::HTTP_11
             && *r.conf(&LUA).http10_buffering

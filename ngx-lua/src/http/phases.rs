@@ -116,6 +116,7 @@ fn with_body(r: &Request, phase: Phase, code: &Arc<Code>, conf: &LuaConf) -> Pha
 }
 
 /// Runs the code of a phase that may wait.
+#[inline(never)]
 fn run(r: &Request, phase: Phase, code: &Code, conf: &LuaConf) -> PhaseStep {
     let guest = Guest::of(r);
     match begin_with(r, guest.clone(), (phase, code), conf) {
@@ -129,7 +130,7 @@ fn run(r: &Request, phase: Phase, code: &Code, conf: &LuaConf) -> PhaseStep {
                 phase,
                 guest,
             };
-            state.going.replace(Some(going));
+            *state.going.borrow_mut() = Some(going);
             Step::stay(state)
         }
     }
@@ -212,45 +213,54 @@ pub(super) fn begin(r: &Request, guest: Guest, phase: Phase, code: &Code) -> Res
     begin_with(r, guest, (phase, code), r.conf(&LUA))
 }
 
-#[inline]
+#[inline(always)]
 fn begin_with(
     r: &Request,
     guest: Guest,
     (phase, code): (Phase, &Code),
     conf: &LuaConf,
 ) -> Result<Begun, u16> {
-    let vm = vm::of_request(&guest, conf).map_err(|message| {
-        error!("{message}");
-        500u16
-    })?;
-    let function = vm.function(code, Some(r)).map_err(|error| {
-        let status = match error {
-            LoadError::NoFile(_) => 404u16,
-            LoadError::Other(_) => 500,
-        };
-        error!("{}", error.into_message());
-        status
-    })?;
+    let vm = vm::of_request(&guest, conf).map_err(|message| no_vm(&message))?;
+    let function = vm.function(code, Some(r)).map_err(not_loaded)?;
     let entry = vm
         .entry(guest, RunKind::Waiting, phase, &function)
-        .map_err(|_| {
-            error!("not enough memory");
-            500u16
-        })?;
+        .map_err(|_| no_vm("not enough memory"))?;
     Ok(entry.begin())
 }
 
+/// The status of a request for which no code can run.
+#[cold]
+fn no_vm(why: &str) -> u16 {
+    error!("{why}");
+    500
+}
+
+/// The status of a request whose code cannot be loaded.
+#[cold]
+fn not_loaded(error: LoadError) -> u16 {
+    let status = match error {
+        LoadError::NoFile(_) => 404,
+        LoadError::Other(_) => 500,
+    };
+    error!("{}", error.into_message());
+    status
+}
+
+#[cold]
+fn aborted(failure: &Failure) -> PhaseStep {
+    error!(
+        multiline = true,
+        "lua entry thread aborted: runtime error: {}",
+        failure.text()
+    );
+    Step::Finish(500)
+}
+
 /// What becomes of the request when the code of a phase has ended.
+#[inline]
 fn conclude(guest: &Guest, phase: Phase, outcome: Result<Ended, Failure>) -> PhaseStep {
     match outcome {
-        Err(failure) => {
-            error!(
-                multiline = true,
-                "lua entry thread aborted: runtime error: {}",
-                failure.text()
-            );
-            Step::Finish(500)
-        }
+        Err(failure) => aborted(&failure),
         Ok(Ended::Returned) if phase == Phase::Content || guest.has_answered() => complete(guest),
         Ok(Ended::Returned) => PhaseStep::DECLINED,
         Ok(Ended::Exited) => exited(guest, phase),
@@ -258,6 +268,7 @@ fn conclude(guest: &Guest, phase: Phase, outcome: Result<Ended, Failure>) -> Pha
 }
 
 /// `ngx.exit`, `ngx.exec` and `ngx.redirect`.
+#[inline(never)]
 fn exited(guest: &Guest, phase: Phase) -> PhaseStep {
     let r = &guest.request;
     if let Some(exec) = guest.state.exec.take() {

@@ -11,7 +11,7 @@ use ngx_core::module::{Arity, Contexts, Cx, Directive, Level, Module, Setter, Sl
 use ngx_core::resolver::{ResolveErrorKind, Resolver};
 use ngx_core::{setter, settings};
 
-use crate::cosocket::Defaults;
+use crate::cosocket::{Defaults, ReadingDefaults};
 use crate::settings::{Resolve, Resolving, Settings};
 
 settings! {
@@ -79,6 +79,17 @@ fn set_send_lowat(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
 /// What sockets begin with in the location of a request.
 pub(crate) fn defaults(r: &Request) -> Defaults {
     in_slots(&r.location().slots)
+}
+
+/// What a receive begins with there.
+#[inline]
+pub(crate) fn reading_defaults(r: &Request) -> ReadingDefaults {
+    let conf = SOCKETS.of(&r.location().slots);
+    ReadingDefaults {
+        timeout: *conf.read_timeout,
+        buffer_size: *conf.buffer_size,
+        log_errors: *conf.log_errors,
+    }
 }
 
 /// The `resolver` of the location of a request.

@@ -100,6 +100,12 @@ pub(super) fn of_request(guest: &Guest, conf: &LuaConf) -> Result<Rc<Vm>, String
     if *conf.code_cache {
         return of(guest.request.generation());
     }
+    of_its_own(guest)
+}
+
+/// The VM that a request has for itself.
+#[cold]
+fn of_its_own(guest: &Guest) -> Result<Rc<Vm>, String> {
     if let Some(vm) = &*guest.state.vm.borrow() {
         return Ok(Rc::clone(vm));
     }
@@ -124,9 +130,14 @@ fn of(generation: &Rc<Generation>) -> Result<Rc<Vm>, String> {
         let is_last = ptr::eq(last.as_ptr(), Rc::as_ptr(generation));
         is_last.then(|| vm.upgrade()).flatten()
     });
-    if let Some(vm) = known {
-        return Ok(vm);
+    match known {
+        Some(vm) => Ok(vm),
+        None => found(generation),
     }
+}
+
+#[cold]
+fn found(generation: &Rc<Generation>) -> Result<Rc<Vm>, String> {
     let vm = made_for(generation)?;
     LAST.replace((Rc::downgrade(generation), Rc::downgrade(&vm)));
     Ok(vm)
@@ -205,12 +216,19 @@ impl Vm {
     }
 
     /// The compiled code, for `r` if the name of its file has variables.
+    #[inline]
     pub(super) fn function(&self, code: &Code, r: Option<&Request>) -> Result<Rc<Kept>, LoadError> {
+        // Files are not here, their names may have variables.
+        if let Some(Some(known)) = self.inline.borrow().get(code.id) {
+            return Ok(Rc::clone(known));
+        }
+        self.function_of(code, r)
+    }
+
+    #[inline(never)]
+    fn function_of(&self, code: &Code, r: Option<&Request>) -> Result<Rc<Kept>, LoadError> {
         match &code.source {
             Source::Inline { text, name } => {
-                if let Some(Some(known)) = self.inline.borrow().get(code.id) {
-                    return Ok(known.clone());
-                }
                 let function = self.compile(name.clone(), text).map_err(|message| {
                     LoadError::Other(format!("failed to load inlined Lua code: {message}"))
                 })?;

@@ -93,7 +93,7 @@ impl Entry {
 
     /// Prepares a run of a function without arguments, of what `home` keeps.
     #[cfg(feature = "http")]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of_kept(
         engine: &Rc<Engine>,
         home: &Rc<Spare>,
@@ -102,17 +102,25 @@ impl Entry {
     ) -> Result<Self, Exhausted> {
         let lane = match home.take() {
             Some(lane) => lane.renew(purpose, function)?,
-            None => {
-                let thread = Rc::new(engine.raw().thread()?);
-                thread.begin_with(function)?;
-                Lane::new(Rc::new(Run::new(engine, purpose)), thread)
-            }
+            None => Self::new_lane(engine, purpose, function)?,
         };
         Ok(Self {
             lane,
             home: Some(Rc::clone(home)),
             rested: false,
         })
+    }
+
+    #[cfg(feature = "http")]
+    #[cold]
+    fn new_lane(
+        engine: &Rc<Engine>,
+        purpose: Purpose,
+        function: &Kept,
+    ) -> Result<Rc<Lane>, Exhausted> {
+        let thread = Rc::new(engine.raw().thread()?);
+        thread.begin_with(function)?;
+        Ok(Lane::new(Rc::new(Run::new(engine, purpose)), thread))
     }
 
     /// Prepares a run of what stands on `thread`.
@@ -143,7 +151,7 @@ impl Entry {
 
     /// Runs until it ends, with all light threads, or has to wait.
     #[cfg(feature = "http")]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(mut self) -> Begun {
         match self.lane.step() {
             Step::Finished(thread) if self.lane.run().is_quiet() => {
@@ -207,6 +215,7 @@ impl Waiting {
 
     /// Goes on until the run ends.
     #[cfg(feature = "http")]
+    #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ended, Failure>> {
         Poll::Ready(match ready!(self.poll_left(cx)) {
             Ok(Left::Results(thread)) => {
@@ -224,6 +233,7 @@ impl Waiting {
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    #[inline]
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Result<Left, Failure>> {
         let Self {
             step,
@@ -257,6 +267,7 @@ impl Waiting {
 }
 
 impl Drop for Entry {
+    #[inline]
     fn drop(&mut self) {
         #[cfg(feature = "http")]
         let rested = self.rested;

@@ -25,8 +25,9 @@ pub(crate) type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Something that waits where it is, with no memory but its own.
 pub(crate) trait Waits {
-    /// Ready with what the call returns; not asked again then.
-    fn poll_values(&self, cx: &mut Context<'_>) -> Poll<Values>;
+    /// Ready when it has answered the call on `to`, which waits for that; false if there was no memory
+    /// for it. Not asked again then.
+    fn poll_answer(&self, cx: &mut Context<'_>, to: &Thread) -> Poll<bool>;
 
     /// Nobody waits any more.
     fn leave(&self);
@@ -125,17 +126,20 @@ impl Lane {
         purpose: Purpose,
         function: &Kept,
     ) -> Result<Rc<Self>, Exhausted> {
-        match self.top() {
+        // Nobody else has it, nor its run: see `forget`.
+        let lane = Rc::get_mut(&mut self).ok_or(Exhausted)?;
+        let run = Rc::get_mut(&mut lane.run).ok_or(Exhausted)?;
+        let stack = lane.stack.get_mut();
+        match stack.last() {
             Some(thread) => thread.begin_with(function)?,
             None => {
-                let thread = Rc::new(self.vm().thread()?);
+                let thread = Rc::new(run.engine().raw().thread()?);
                 thread.begin_with(function)?;
-                self.push(thread);
+                lane.top.set(thread.id());
+                stack.push(thread);
             }
         }
-        // Nobody else has it: see `forget`.
-        let known = Rc::get_mut(&mut self).and_then(|lane| Rc::get_mut(&mut lane.run));
-        known.ok_or(Exhausted)?.renew(purpose);
+        run.renew(purpose);
         Ok(self)
     }
 
@@ -230,16 +234,18 @@ impl Lane {
                         return Poll::Pending;
                     }
                 },
-                Step::Stay(stay) => match stay.0.poll_values(cx) {
-                    Poll::Ready(list) => {
-                        drop(stay);
-                        self.answer(list)
+                Step::Stay(stay) => {
+                    let Some(top) = self.top() else {
+                        return Poll::Ready(Ended::Exhausted);
+                    };
+                    match stay.0.poll_answer(cx, &top) {
+                        Poll::Ready(answered) => answered,
+                        Poll::Pending => {
+                            *step = Some(Step::Stay(stay));
+                            return Poll::Pending;
+                        }
                     }
-                    Poll::Pending => {
-                        *step = Some(Step::Stay(stay));
-                        return Poll::Pending;
-                    }
-                },
+                }
                 Step::Pause => {
                     *step = Some(Step::Wait(Box::pin(async {
                         tokio::task::yield_now().await;
@@ -378,9 +384,8 @@ impl Lane {
     }
 
     /// Pushes what the running thread waits for.
-    #[inline]
     fn answer(&self, list: Values) -> bool {
-        self.answer_with(|top| top.push(list).is_ok())
+        self.top().is_some_and(|top| top.answer(list))
     }
 
     fn answer_with(&self, fill: impl FnOnce(&Thread) -> bool) -> bool {

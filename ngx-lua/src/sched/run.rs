@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use super::light::Light;
-use crate::cosocket::{Defaults, Heritage};
+use crate::cosocket::{Defaults, Heritage, ReadingDefaults};
 #[cfg(feature = "http")]
 use crate::ffi::{Kept, Thread};
 #[cfg(feature = "http")]
@@ -43,6 +43,8 @@ pub(crate) struct Run {
     heritage: Option<Rc<Heritage>>,
     /// What ends with the run, if it works for no request.
     endings: Endings,
+    /// It has, or had, something of the above: few runs do.
+    is_used: Cell<bool>,
 }
 
 /// Whether a run may wait.
@@ -103,6 +105,7 @@ impl Run {
             live: Cell::new(0),
             watcher: RefCell::default(),
             exited: Cell::new(false),
+            is_used: Cell::new(purpose.heritage.is_some()),
             heritage: purpose.heritage,
             endings: Endings::default(),
         }
@@ -115,18 +118,30 @@ impl Run {
         self.kind = purpose.kind;
         self.phase = purpose.phase;
         self.guest = purpose.guest;
-        self.heritage = purpose.heritage;
+        if purpose.heritage.is_some() {
+            self.heritage = purpose.heritage;
+            self.is_used.set(true);
+        }
     }
 
     /// Lets go of all that a run that has ended still knows.
     #[cfg(feature = "http")]
     #[inline]
     pub(super) fn forget(&mut self) {
+        self.guest = None;
+        if self.is_used.get() {
+            self.forget_all();
+        }
+    }
+
+    #[cfg(feature = "http")]
+    #[cold]
+    fn forget_all(&mut self) {
         let Self {
             engine: _,
             kind: _,
             phase: _,
-            guest,
+            guest: _,
             own_ctx,
             on_abort,
             lights,
@@ -135,8 +150,8 @@ impl Run {
             exited,
             heritage,
             endings,
+            is_used,
         } = self;
-        *guest = None;
         *own_ctx.get_mut() = None;
         *on_abort.get_mut() = OnAbort::Nothing;
         lights.get_mut().clear();
@@ -145,6 +160,7 @@ impl Run {
         *exited.get_mut() = false;
         *heritage = None;
         endings.end();
+        *is_used.get_mut() = false;
     }
 
     pub(crate) fn engine(&self) -> &Rc<Engine> {
@@ -168,6 +184,7 @@ impl Run {
     /// `ngx.ctx` of a run without a request.
     #[cfg(feature = "http")]
     pub(crate) fn own_ctx(&self) -> &RefCell<Option<Rc<Kept>>> {
+        self.is_used.set(true);
         &self.own_ctx
     }
 
@@ -179,6 +196,7 @@ impl Run {
         if !matches!(*on_abort, OnAbort::Nothing) {
             return false;
         }
+        self.is_used.set(true);
         *on_abort = OnAbort::Callback(callback, parent);
         true
     }
@@ -211,6 +229,7 @@ impl Run {
 
     /// Ends the run as soon as its threads yield: none of them goes on.
     pub(crate) fn exit(&self) {
+        self.is_used.set(true);
         self.exited.set(true);
         self.wake();
     }
@@ -223,6 +242,7 @@ impl Run {
         if let Some(guest) = &self.guest {
             return &guest.state.endings;
         }
+        self.is_used.set(true);
         &self.endings
     }
 
@@ -236,6 +256,16 @@ impl Run {
             Some(heritage) => heritage.sockets,
             None => self.engine.settings().into(),
         }
+    }
+
+    /// What a receive begins with here: a part of [`socket_defaults`](Self::socket_defaults).
+    #[inline]
+    pub(crate) fn reading_defaults(&self) -> ReadingDefaults {
+        #[cfg(feature = "http")]
+        if let Some(guest) = &self.guest {
+            return crate::http::sockets::reading_defaults(&guest.request);
+        }
+        self.socket_defaults().into()
     }
 
     /// Who knows the addresses of names here.
@@ -263,6 +293,7 @@ impl Run {
     }
 
     pub(super) fn light_began(&self) {
+        self.is_used.set(true);
         self.live.set(self.live.get() + 1);
     }
 
@@ -291,6 +322,7 @@ impl Run {
 
     /// Remembers the task that is to look at the run when something of it has ended.
     pub(super) fn watch(&self, cx: &Context<'_>) {
+        self.is_used.set(true);
         let mut watcher = self.watcher.borrow_mut();
         match &*watcher {
             Some(known) if known.will_wake(cx.waker()) => {}
@@ -304,8 +336,16 @@ impl Run {
         }
     }
 
+    /// Ends what belongs to the run.
     #[inline]
     pub(super) fn close(&self) {
+        if self.is_used.get() {
+            self.close_all();
+        }
+    }
+
+    #[inline(never)]
+    fn close_all(&self) {
         #[cfg(feature = "http")]
         drop(self.on_abort.replace(OnAbort::Begun));
         if !self.lights.borrow().is_empty() {

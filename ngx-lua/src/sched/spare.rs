@@ -25,7 +25,7 @@ impl Spare {
     }
 
     /// Keeps what is left of a run that has ended, if nobody else has it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn keep(&self, lane: &mut Rc<Lane>) {
         // Before anything is borrowed: what a run lets go of may end all kinds of things.
         if Lane::forget(lane) {

@@ -94,7 +94,7 @@ impl Parts {
         args.get_mut().clear();
         captures.get_mut().clear();
         if !contexts.get_mut().is_empty() {
-            contexts.get_mut().rest();
+            super::Contexts::rest(contexts);
         }
         *log_upstream.get_mut() = None;
         response.reset();

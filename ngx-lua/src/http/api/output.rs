@@ -10,6 +10,7 @@ use ngx_core::debug;
 use super::{WAITING, allowed, done, guest, refuse};
 use crate::ffi::{Call, Kind, Raise, Reply, Value, function, values};
 use crate::http::Guest;
+use crate::http::answer::Broken;
 use crate::sched::{self, Engine, Run};
 
 pub(super) fn install(engine: &Rc<Engine>, ngx: &mlua::Table) -> mlua::Result<()> {
@@ -41,22 +42,50 @@ fn send(call: &Call<'_>, newline: bool) -> Result<Reply, Raise> {
     }
     // Taken out: the header may have Lua of its own run.
     let mut block = BLOCK.take().unwrap_or_default();
-    let gathered = gather(call, newline, &mut block);
-    let sent = gathered.map(|own| match own {
-        Some(mut own) => guest.send(&mut own),
-        None if block.is_empty() => guest.send_header().map(|()| Flow::Done),
-        None => guest.send(&mut block),
-    });
+    let sent = match call.only_string() {
+        // As a rule, it is one string.
+        Some(text) if text.len() < PIECE_MAX => {
+            make_room(&mut block, text.len() + 1);
+            block.extend_from_slice(text);
+            if newline {
+                block.extend_from_slice(b"\n");
+            }
+            Ok(send_block(guest, &mut block))
+        }
+        _ => send_all(call, newline, guest, &mut block),
+    };
     block.clear();
     BLOCK.set(Some(block));
-    let sent = sent?;
-    match sent {
+    match sent? {
         Ok(flow) => {
             keep_moving(call, flow);
             done(call)
         }
         Err(_) => refuse(BROKEN),
     }
+}
+
+/// Sends all arguments.
+#[inline(never)]
+fn send_all(
+    call: &Call<'_>,
+    newline: bool,
+    guest: &Guest,
+    block: &mut BytesMut,
+) -> Result<Result<Flow, Broken>, Raise> {
+    Ok(match gather(call, newline, block)? {
+        Some(mut own) => guest.send(&mut own),
+        None => send_block(guest, block),
+    })
+}
+
+/// Sends what was gathered, or the header alone if that is nothing.
+#[inline(always)]
+fn send_block(guest: &Guest, block: &mut BytesMut) -> Result<Flow, Broken> {
+    if block.is_empty() {
+        return guest.send_header().map(|()| Flow::Done);
+    }
+    guest.send(block)
 }
 
 /// Why there can be no more output.
@@ -91,17 +120,6 @@ const PIECE_MAX: usize = 4 * 1024;
 
 /// Puts the arguments into `block`, or into memory of their own, which is the answer then.
 fn gather(call: &Call<'_>, newline: bool, block: &mut BytesMut) -> Result<Option<BytesMut>, Raise> {
-    // As a rule, it is one string.
-    if let Some(text) = call.only_string()
-        && text.len() < PIECE_MAX
-    {
-        make_room(block, text.len() + 1);
-        block.extend_from_slice(text);
-        if newline {
-            block.extend_from_slice(b"\n");
-        }
-        return Ok(None);
-    }
     let expected = call.text_len() + usize::from(newline);
     if expected > PIECE_MAX {
         let mut own = BytesMut::with_capacity(expected);
