@@ -158,7 +158,7 @@ impl FileBuf {
             // Under direct I/O a read begins aligned, also when the one before ended elsewhere: at
             // the end of the file, or because a file system over a network had no more yet.
             let read = done - plan.into.start;
-            let from = done - read % self.alignment;
+            let from = done - (read & (self.alignment - 1));
             let at = plan.offset + (from - plan.into.start) as u64;
             let into = memory.get_mut(from..plan.into.end).unwrap_or_default();
             match self.file.read_at(into, at) {
