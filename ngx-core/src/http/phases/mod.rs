@@ -348,6 +348,8 @@ impl Request {
                 engine.stage.set(Stage::Phases(at));
                 engine.waiting.replace(Some(future));
             }
+            // The usual end: there is nothing to wait for.
+            Step::Done if self.parts().output.is_out() => engine.stage.set(Stage::Logging(0)),
             Step::Done => match self.take_replacement() {
                 Some(status) => self.finalize(status),
                 None => engine.stage.set(Stage::Draining),
