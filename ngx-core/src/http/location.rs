@@ -112,7 +112,7 @@ impl LocationTree {
     }
 
     /// Looks `path` up among exact and prefix names.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_static(&self, path: &[u8]) -> Found {
         if !self.exact.is_empty()
             && let Some(&id) = self.exact.get(path)

@@ -260,6 +260,12 @@ impl Response {
         f(self.content_type.borrow().as_deref())
     }
 
+    /// The media type where it is.
+    #[inline]
+    pub(crate) fn media(&self) -> Ref<'_, Option<Bytes>> {
+        self.content_type.borrow()
+    }
+
     /// Looks at the target of a redirect where it is, if there is one.
     pub(crate) fn with_location(&self, f: impl FnOnce(&[u8])) {
         if let Some(location) = &*self.location.borrow() {

@@ -303,7 +303,7 @@ impl Downstream for Http1 {
     }
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
-        self.send_head(r, None).map(drop)
+        self.send_head(r, &[], None).map(drop)
     }
 
     fn send_header_and_small(
@@ -312,7 +312,7 @@ impl Downstream for Http1 {
         bytes: &[u8],
         flags: Flags,
     ) -> Result<Option<Flow>, WriteError> {
-        self.send_head(r, Some((bytes, flags)))
+        self.send_head(r, bytes, Some(flags))
     }
 
     fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError> {

@@ -101,6 +101,7 @@ impl Out {
 
     /// Queues the head of a response, which `write` appends to what it is given, and says how long
     /// it is.
+    #[inline(always)]
     pub(super) fn push_head(&mut self, last: bool, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.small.len();
         write(&mut self.small);

@@ -62,10 +62,12 @@ fn write_kept(
         && response.has_usual_start()
         && response.last_modified().is_none()
         && *conf.keepalive_header == 0
-        && response.with_content_type(|media| {
-            let rest = Rest { framing, ends };
-            start::append(tokens, media, Some(rest), out)
-        })
+        && start::append(
+            tokens,
+            response.media().as_deref(),
+            Some(Rest { framing, ends }),
+            out,
+        )
 }
 
 /// The same line by line.

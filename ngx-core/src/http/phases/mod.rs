@@ -332,6 +332,7 @@ impl Request {
     }
 
     /// Takes the answer of the handler at `at` and decides what comes next.
+    #[inline(always)]
     fn apply(&self, at: usize, step: PhaseStep) {
         let engine = &self.parts().engine;
         if engine.moved.take() {

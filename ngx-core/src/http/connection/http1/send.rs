@@ -12,13 +12,14 @@ use crate::http::filter::header;
 use crate::http::request::Request;
 
 impl Http1 {
-    /// Writes the header of the response of `r`, and behind it, if it can be copied, what is `small`;
-    /// what has become of that.
-    #[inline(always)]
+    /// Writes the header of the response of `r`, and behind it, if they have `flags` and can be copied,
+    /// these bytes; what has become of them.
+    #[inline(never)]
     pub(super) fn send_head(
         &self,
         r: &Request,
-        small: Option<(&[u8], Flags)>,
+        bytes: &[u8],
+        flags: Option<Flags>,
     ) -> Result<Option<Flow>, WriteError> {
         // What it depends on may ask the connection.
         let rate = r.limit_rate();
@@ -42,8 +43,7 @@ impl Http1 {
             header::write(r, stays, head);
         });
         r.set_header_size(len as u64);
-        let pushed =
-            small.is_some_and(|(bytes, flags)| out.push_small(bytes, flags, self.chunked.get()));
+        let pushed = flags.is_some_and(|flags| out.push_small(bytes, flags, self.chunked.get()));
         let flow = self.write_out(out)?;
         Ok(pushed.then_some(flow))
     }

@@ -54,7 +54,7 @@ pub(super) struct Rest {
 
 /// Appends the start of responses of this second with this media type, or none, and the `rest`.
 /// `false` if that is not kept.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn append(
     tokens: bool,
     media: Option<&[u8]>,

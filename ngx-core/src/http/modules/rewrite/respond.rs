@@ -58,7 +58,7 @@ impl Return {
         })
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn run(&self, r: &Request) -> PhaseStep {
         match self {
             Self::Status(status) => Step::Finish(*status),
