@@ -24,6 +24,7 @@ pub fn now_ms() -> u64 {
 
 /// Milliseconds since 1970-01-01 00:00 UTC.
 #[must_use]
+#[inline]
 pub fn unix_ms() -> u64 {
     HELD.with(Held::real)
 }
@@ -103,6 +104,7 @@ impl Held {
         now
     }
 
+    #[inline]
     fn real(&self) -> u64 {
         if self.depth.get() == 0 {
             return millis(ClockId::RealtimeCoarse);

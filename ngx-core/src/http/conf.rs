@@ -6,6 +6,7 @@ use super::core::{LocationConf, ServerConf};
 use super::filter::{FilterPlan, Filters};
 use super::location::{LocationId, LocationTree};
 use super::module::WorkerHooks;
+use super::parse::RequestOptions;
 use super::phases::{PhaseTable, Places};
 use super::request::Request;
 use super::server::{ListenGroup, ServerId, Vhosts};
@@ -40,6 +41,8 @@ pub struct Server {
     pub slots: Slots,
     /// Those of the core, at hand.
     pub(crate) core: Arc<ServerConf>,
+    /// What they say of heads of requests.
+    pub(crate) options: RequestOptions,
     /// What applies where no location fits.
     pub(crate) root: LocationId,
     pub(crate) named: Vec<(Box<[u8]>, LocationId)>,
@@ -66,6 +69,8 @@ pub struct Location {
     pub(crate) core: Arc<LocationConf>,
     /// The places of the phase table that have something to do here.
     pub(crate) places: Places,
+    /// One of them comes before the look-up of the location, and may answer.
+    pub(crate) answers_first: bool,
     /// One of them is a handler of logs.
     pub(crate) is_logged: bool,
     pub(crate) tree: Option<Box<LocationTree>>,

@@ -42,6 +42,20 @@ pub trait Downstream {
         Ok(None)
     }
 
+    /// [`send_header`](Self::send_header) and [`send_small`](Self::send_small) in one go.
+    ///
+    /// # Errors
+    /// As these.
+    fn send_header_and_small(
+        &self,
+        r: &Request,
+        bytes: &[u8],
+        flags: Flags,
+    ) -> Result<Option<Flow>, WriteError> {
+        self.send_header(r)?;
+        self.send_small(bytes, flags)
+    }
+
     /// Writes an interim response, such as `100 Continue`.
     ///
     /// # Errors

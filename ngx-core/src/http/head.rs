@@ -2,7 +2,8 @@
 
 use super::parse::{
     BodyFraming, FieldRange, HostParts, InvalidHost, Known, KnownSet, Method, RequestError,
-    RequestHead, RequestLine, RequestParser, Span, TargetForm, Version,
+    RequestHead, RequestLine, RequestOptions, RequestParser, Span, TargetForm, Version,
+    parse_usual,
 };
 
 /// The header of a request: as the client sent it, but for fields that were changed since.
@@ -50,6 +51,24 @@ impl Head {
         self.line = *parser.request_line().unwrap_or(&UNPARSED);
         self.method = self.line.method;
         self.host = Span::new(0, 0);
+    }
+
+    /// Parses a header that is there as a whole and has nothing unusual in it, into one that is
+    /// [clear](Self::clear): how many bytes it takes. `None` if a parser has to look at it; this one
+    /// is to be cleared then. Only the first `received` of the bytes are the client's.
+    #[inline]
+    pub(crate) fn parse_usual(
+        &mut self,
+        options: &RequestOptions,
+        (bytes, received): (&[u8], usize),
+    ) -> Option<usize> {
+        let from = (bytes, received);
+        let (seen, len) = parse_usual(options, from, &mut self.line, &mut self.fields)?;
+        self.bytes.extend_from_slice(bytes.get(..len)?);
+        self.sent = len;
+        self.seen = seen;
+        self.method = self.line.method;
+        Some(len)
     }
 
     /// Copies a parsed header.

@@ -18,6 +18,9 @@ pub(crate) struct LocationTree {
     exact_redirects: FxHashMap<Box<[u8]>, LocationId>,
     prefixes: Prefixes,
     regexes: Vec<(Pattern, LocationId)>,
+    /// There are no regular expressions, and nothing within the locations: what is found first is
+    /// final.
+    is_flat: bool,
 }
 
 /// What a level of locations has for a path.
@@ -54,6 +57,15 @@ struct Prefix {
 }
 
 impl Prefix {
+    #[inline]
+    fn is_front_of(&self, path: &[u8]) -> bool {
+        match *self.name {
+            // The most usual of all.
+            [only] => path.first() == Some(&only),
+            _ => path.starts_with(&self.name),
+        }
+    }
+
     fn found(&self) -> Found {
         Found::Prefix {
             id: self.id,
@@ -84,10 +96,23 @@ impl LocationTree {
             exact: exact.into_iter().map(|e| (e.name, e.id)).collect(),
             prefixes: Prefixes::new(prefixes),
             regexes,
+            is_flat: false,
         }
     }
 
+    /// Makes out whether the first look is final; `is_leaf` says which locations have none within.
+    pub(crate) fn settle(&mut self, is_leaf: impl Fn(LocationId) -> bool) {
+        let prefixes = self.prefixes.list.iter().map(|prefix| prefix.id);
+        let mut all = self.exact.values().copied().chain(prefixes);
+        self.is_flat = self.regexes.is_empty() && all.all(is_leaf);
+    }
+
+    pub(crate) fn is_flat(&self) -> bool {
+        self.is_flat
+    }
+
     /// Looks `path` up among exact and prefix names.
+    #[inline(always)]
     pub(crate) fn find_static(&self, path: &[u8]) -> Found {
         if !self.exact.is_empty()
             && let Some(&id) = self.exact.get(path)
@@ -166,13 +191,17 @@ impl Prefixes {
         found.is_ok()
     }
 
+    #[inline]
     fn find(&self, path: &[u8]) -> Found {
-        let list = &self.list;
-        if let [only] = list.as_slice()
-            && path.starts_with(&only.name)
-        {
-            return only.found();
+        match self.list.as_slice() {
+            [only] if only.is_front_of(path) => only.found(),
+            _ => self.search(path),
         }
+    }
+
+    #[inline(never)]
+    fn search(&self, path: &[u8]) -> Found {
+        let list = &self.list;
         let behind = list.partition_point(|prefix| *prefix.name <= *path);
         let mut at = behind.checked_sub(1);
         let is_whole = |prefix: &Prefix| *prefix.name == *path;
@@ -183,7 +212,7 @@ impl Prefixes {
             return Found::SlashMissing(with_slash.id);
         }
         while let Some(prefix) = at.and_then(|at| list.get(at)) {
-            if path.starts_with(&prefix.name) {
+            if prefix.is_front_of(path) {
                 return prefix.found();
             }
             at = prefix.parent;
@@ -209,6 +238,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::script::Variables;
 
     fn tree(names: &[&str]) -> LocationTree {
         let entries = names
@@ -239,6 +269,30 @@ mod tests {
         assert_eq!(tree.find_static(b"/b"), prefix(4));
         assert_eq!(tree.find_static(b"/c"), Found::Exact(LocationId(2)));
         assert_eq!(tree.find_static(b"/d"), prefix(3));
+    }
+
+    #[test]
+    fn the_first_look_is_final_where_nothing_can_fit_better() {
+        let mut flat = tree(&["/", "/a/"]);
+        flat.settle(|_| true);
+        assert!(flat.is_flat());
+        flat.settle(|id| id != LocationId(1));
+        assert!(!flat.is_flat(), "something lies within a prefix");
+        let entry = |id| Entry {
+            name: Box::from(*b"/"),
+            id: LocationId(id),
+            no_regex: false,
+            auto_redirect: false,
+        };
+        let mut exact = LocationTree::new(vec![entry(0)], vec![entry(1)], Vec::new());
+        exact.settle(|id| id != LocationId(0));
+        assert!(!exact.is_flat(), "something lies within an exact one");
+        let mut variables = Variables::<Request>::new();
+        let pattern = Pattern::compile("a", false, &mut variables).unwrap();
+        let mut regex =
+            LocationTree::new(Vec::new(), vec![entry(0)], vec![(pattern, LocationId(1))]);
+        regex.settle(|_| true);
+        assert!(!regex.is_flat(), "an expression may fit better");
     }
 
     fn prefix(id: u32) -> Found {

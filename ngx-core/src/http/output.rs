@@ -11,13 +11,13 @@
 //! order holds, and [`Request::output`] answers [`Flow::Again`] so that the producer waits too.
 
 mod body;
+mod small;
 mod take;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use ngx_buf::{Buf, Chain, Flags, Flow, OutputChain, OutputError, WriteError};
 
 pub use self::take::TakeError;
@@ -118,6 +118,8 @@ pub(crate) struct Output {
     /// The copy filter, at this index, has kept input that it could not hand on yet.
     copy_pending: Cell<Option<usize>>,
     last_seen: Cell<bool>,
+    /// That and all in front of it is with the client: nothing is left to wait for.
+    is_out: Cell<bool>,
     /// A filter behind the copy filter looks at the bytes.
     needs_memory: Cell<bool>,
     /// The client has taken nothing for `send_timeout`.
@@ -142,6 +144,7 @@ impl Output {
             copy,
             copy_pending,
             last_seen,
+            is_out,
             needs_memory,
             timed_out,
         } = self;
@@ -157,6 +160,7 @@ impl Output {
             copy_pending.set(None);
         }
         last_seen.set(false);
+        is_out.set(false);
         needs_memory.set(false);
         timed_out.set(false);
     }
@@ -175,6 +179,11 @@ impl Output {
         if let Some(copy) = copy {
             copy::give_back(copy);
         }
+    }
+
+    /// Whether the client has the whole response.
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_out.get()
     }
 
     /// Whether nothing is kept here, and no filter waits.
@@ -293,52 +302,13 @@ impl Request {
         if self.response().is_header_only() {
             return Ok(Flow::Done);
         }
-        self.run_body(0, &mut chain)
-            .inspect_err(|_| output.header.set(Header::Failed))
-    }
-
-    /// Sends bytes with these marks as [`output`](Self::output) does with a chain, if they can be
-    /// copied to where they leave from, as with most small responses. If nothing was taken,
-    /// there is no flow, and they are to be sent as a chain.
-    ///
-    /// # Errors
-    /// As [`send_header`](Self::send_header).
-    pub fn output_small(&self, bytes: &[u8], flags: Flags) -> Result<Option<Flow>, SendError> {
-        let output = &self.parts().output;
-        let is_straight = output.header.get() == Header::Sent
-            && output.straight.get()
-            && !output.held.get()
-            && !self.response().is_header_only();
-        if !is_straight {
-            return Ok(None);
-        }
-        let downstream = self.downstream_here();
-        let Some(downstream) = &*downstream else {
-            return Ok(None);
-        };
-        let flow = downstream
-            .send_small(bytes, flags)
+        let flow = self
+            .run_body(0, &mut chain)
             .inspect_err(|_| output.header.set(Header::Failed))?;
-        if flow.is_some() && flags.contains(Flags::LAST_BUF) {
-            output.last_seen.set(true);
+        if output.last_seen.get() && output.straight.get() && !output.held.get() {
+            output.is_out.set(flow == Flow::Done);
         }
         Ok(flow)
-    }
-
-    /// Sends bytes with these marks: copies them if they are few, else shares them.
-    ///
-    /// # Errors
-    /// As [`send_header`](Self::send_header).
-    pub fn output_bytes(&self, bytes: &Bytes, flags: Flags) -> Result<Flow, SendError> {
-        if let Some(flow) = self.output_small(bytes, flags)? {
-            return Ok(flow);
-        }
-        let buf = if bytes.is_empty() {
-            Buf::special(flags)
-        } else {
-            Buf::from(bytes.clone()).with_flags(flags)
-        };
-        self.output(Chain::from(buf))
     }
 
     /// Body for a response whose header is not out.
@@ -386,6 +356,9 @@ impl Request {
     /// unwritten bytes on.
     pub fn poll_output(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let output = &self.parts().output;
+        if output.is_out.get() {
+            return Poll::Ready(Ok(()));
+        }
         let polled = match output.header.get() {
             Header::Sent if output.is_idle() => {
                 let downstream = self.downstream_here();

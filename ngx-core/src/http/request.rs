@@ -2,6 +2,8 @@
 
 mod recycle;
 
+pub(crate) use self::recycle::Blank;
+
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
@@ -45,22 +47,22 @@ struct Inner {
     location: Cell<LocationId>,
     /// The location whose handler makes the content: an `if` without one leaves what there was.
     content: Cell<LocationId>,
-    internal: Cell<bool>,
+    marks: Cell<Marks>,
     started: Started,
     sent: Sent,
     limit_rate: Cell<Option<u64>>,
-    pipelined: Cell<bool>,
-    uri: Cell<UriIs>,
     parts: Parts,
 }
 
-/// What has become of the URI that the client sent.
+/// What has become of a request.
 #[derive(Clone, Copy, Default)]
-struct UriIs {
-    /// Somebody has changed it.
-    changed: bool,
+struct Marks {
+    internal: bool,
+    pipelined: bool,
+    /// Somebody has changed the URI that the client sent.
+    uri_changed: bool,
     /// Somebody has changed it since the location was looked up.
-    changed_in_location: bool,
+    left_location: bool,
 }
 
 /// When a request began.
@@ -99,6 +101,39 @@ pub(crate) struct Parts {
     pub(crate) body: BodyState,
 }
 
+impl Started {
+    #[inline]
+    fn now() -> Self {
+        Self {
+            monotonic: crate::time::now_ms(),
+            unix: crate::time::unix_ms(),
+        }
+    }
+}
+
+impl Parts {
+    #[inline]
+    pub(crate) fn head_mut(&mut self) -> &mut Head {
+        self.head.get_mut()
+    }
+
+    /// Takes path and arguments over from the request line, if they are what they were sent as; both
+    /// are empty before.
+    #[inline]
+    pub(crate) fn take_plain_uri(&mut self) -> bool {
+        let Self {
+            head, path, args, ..
+        } = self;
+        let head = head.get_mut();
+        let line = head.line();
+        path.get_mut().extend_from_slice(line.path.of(head.bytes()));
+        if !line.args.is_empty() {
+            args.get_mut().extend_from_slice(line.args.of(head.bytes()));
+        }
+        line.plain
+    }
+}
+
 // === impl Request ===
 
 impl Request {
@@ -109,25 +144,11 @@ impl Request {
         peer: Rc<Peer>,
         server: ServerId,
     ) -> Self {
+        if let Some(blank) = Blank::take() {
+            return blank.begin(generation, downstream, peer, server);
+        }
         let location = generation.http().server(server).root;
         let variables = generation.http().variables.len();
-        let started = Started {
-            monotonic: crate::time::now_ms(),
-            unix: crate::time::unix_ms(),
-        };
-        if let Some(mut used) = recycle::take()
-            && let Some(inner) = Rc::get_mut(&mut used)
-        {
-            inner.generation = Some(generation);
-            inner.peer = peer;
-            *inner.downstream.get_mut() = Some(downstream);
-            inner.server.set(server);
-            inner.location.set(location);
-            inner.content.set(location);
-            inner.started = started;
-            inner.parts.cells.reset(variables);
-            return Self(used);
-        }
         let mut parts = Parts::default();
         parts.cells.reset(variables);
         Self(Rc::new(Inner {
@@ -137,12 +158,10 @@ impl Request {
             server: Cell::new(server),
             location: Cell::new(location),
             content: Cell::new(location),
-            internal: Cell::new(false),
-            started,
+            marks: Cell::default(),
+            started: Started::now(),
             sent: Sent::default(),
             limit_rate: Cell::new(None),
-            pipelined: Cell::new(false),
-            uri: Cell::default(),
             parts,
         }))
     }
@@ -305,11 +324,18 @@ impl Request {
 
     /// Whether the client sent this request before it had the response to the one before.
     pub fn is_pipelined(&self) -> bool {
-        self.0.pipelined.get()
+        self.0.marks.get().pipelined
     }
 
     pub(crate) fn set_pipelined(&self) {
-        self.0.pipelined.set(true);
+        self.mark(|marks| marks.pipelined = true);
+    }
+
+    #[inline]
+    fn mark(&self, f: impl FnOnce(&mut Marks)) {
+        let mut marks = self.0.marks.get();
+        f(&mut marks);
+        self.0.marks.set(marks);
     }
 
     /// Milliseconds since the request line was seen.
@@ -357,9 +383,9 @@ impl Request {
         let mut own = self.0.parts.path.borrow_mut();
         own.clear();
         own.extend_from_slice(path);
-        self.0.uri.set(UriIs {
-            changed: true,
-            changed_in_location: true,
+        self.mark(|marks| {
+            marks.uri_changed = true;
+            marks.left_location = true;
         });
     }
 
@@ -368,28 +394,22 @@ impl Request {
         let mut own = self.0.parts.args.borrow_mut();
         own.clear();
         own.extend_from_slice(args);
-        self.0.uri.set(UriIs {
-            changed: true,
-            ..self.0.uri.get()
-        });
+        self.mark(|marks| marks.uri_changed = true);
     }
 
     /// Whether path or arguments are others than the client has sent.
     pub fn uri_changed(&self) -> bool {
-        self.0.uri.get().changed
+        self.0.marks.get().uri_changed
     }
 
     /// Whether the path has changed since the location was looked up by it: then its beginning
     /// need not be the name of the location.
     pub fn path_left_location(&self) -> bool {
-        self.0.uri.get().changed_in_location
+        self.0.marks.get().left_location
     }
 
     pub(crate) fn location_looked_up(&self) {
-        self.0.uri.set(UriIs {
-            changed_in_location: false,
-            ..self.0.uri.get()
-        });
+        self.mark(|marks| marks.left_location = false);
     }
 
     pub(crate) fn with_uri_mut<R>(&self, f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
@@ -401,11 +421,11 @@ impl Request {
 
     /// Whether the request was redirected inside the server, and may see `internal` locations.
     pub fn is_internal(&self) -> bool {
-        self.0.internal.get()
+        self.0.marks.get().internal
     }
 
     pub(crate) fn set_internal(&self) {
-        self.0.internal.set(true);
+        self.mark(|marks| marks.internal = true);
     }
 
     /// What a module keeps for this request.
@@ -415,7 +435,7 @@ impl Request {
     }
 
     /// Whether modules keep anything for this request.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_ctx(&self) -> bool {
         !self.0.parts.contexts.borrow().is_empty()
     }

@@ -30,31 +30,30 @@ pub struct Response {
     location: RefCell<Option<Bytes>>,
     etag: RefCell<Option<Bytes>>,
     last_modified: Cell<Option<i64>>,
-    own_lines: Cell<Own>,
-    ranges_allowed: Cell<bool>,
-    no_body: Cell<bool>,
-    chunked: Cell<bool>,
-    /// One of reason, charset, location and entity tag was set: most responses have none of them.
-    special: Cell<bool>,
+    marks: Cell<u8>,
 }
 
-/// Lines the server writes itself unless somebody has set them.
-#[derive(Clone, Copy, Default)]
-struct Own {
-    date: bool,
-    server: bool,
-    last_modified: bool,
-}
+/// Facts about a response, a bit for each. Most responses have few of them, which is one question.
+mod mark {
+    /// Somebody has set lines that the server writes itself otherwise.
+    pub(super) const DATE: u8 = 1;
+    pub(super) const SERVER: u8 = 1 << 1;
+    pub(super) const LAST_MODIFIED: u8 = 1 << 2;
+    /// The range filter may answer with a part.
+    pub(super) const RANGES: u8 = 1 << 3;
+    pub(super) const NO_BODY: u8 = 1 << 4;
+    pub(super) const CHUNKED: u8 = 1 << 5;
+    /// One of reason, charset, location and entity tag was set.
+    pub(super) const SPECIAL: u8 = 1 << 6;
 
-impl Own {
-    /// Somebody has set lines of this name, or `false`, no longer does.
-    fn mark(&mut self, name: &[u8], set: bool) {
+    /// Which of its own lines the server leaves to those who set one of this name; 0 for others.
+    pub(super) fn of_line(name: &[u8]) -> u8 {
         // The lengths tell nearly all other names apart.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"date") => self.date = set,
-            6 if name.eq_ignore_ascii_case(b"server") => self.server = set,
-            13 if name.eq_ignore_ascii_case(b"last-modified") => self.last_modified = set,
-            _ => {}
+            4 if name.eq_ignore_ascii_case(b"date") => DATE,
+            6 if name.eq_ignore_ascii_case(b"server") => SERVER,
+            13 if name.eq_ignore_ascii_case(b"last-modified") => LAST_MODIFIED,
+            _ => 0,
         }
     }
 }
@@ -72,15 +71,13 @@ impl Response {
             location,
             etag,
             last_modified,
-            own_lines,
-            ranges_allowed,
-            no_body,
-            chunked,
-            special,
+            marks,
         } = self;
-        fields.get_mut().clear();
+        if !fields.get_mut().is_empty() {
+            fields.get_mut().clear();
+        }
         *content_type.get_mut() = None;
-        if special.replace(false) {
+        if marks.replace(0) & mark::SPECIAL != 0 {
             for text in [reason, charset, location, etag] {
                 *text.get_mut() = None;
             }
@@ -88,10 +85,17 @@ impl Response {
         status.set(0);
         content_length.set(None);
         last_modified.set(None);
-        own_lines.set(Own::default());
-        for mark in [ranges_allowed, no_body, chunked] {
-            mark.set(false);
-        }
+    }
+
+    #[inline]
+    fn has(&self, marks: u8) -> bool {
+        self.marks.get() & marks != 0
+    }
+
+    #[inline]
+    fn mark(&self, marks: u8, set: bool) {
+        let others = self.marks.get() & !marks;
+        self.marks.set(if set { others | marks } else { others });
     }
 
     /// Forgets header lines, length, type and validators, but not the status: what an error
@@ -105,9 +109,8 @@ impl Response {
         self.location.take();
         self.etag.take();
         self.last_modified.set(None);
-        self.own_lines.set(Own::default());
-        self.ranges_allowed.set(false);
-        self.chunked.set(false);
+        let stay = mark::NO_BODY | mark::SPECIAL;
+        self.marks.set(self.marks.get() & stay);
     }
 
     /// The status, 0 as long as nobody has set one.
@@ -136,25 +139,31 @@ impl Response {
     }
 
     /// Whether it has no reason, charset, location or entity tag.
+    #[cfg(test)]
     pub(crate) fn is_usual(&self) -> bool {
-        !self.special.get()
+        !self.has(mark::SPECIAL)
+    }
+
+    /// Whether it has none of these, and no `Server` and `Date` of its own, so that there is nothing
+    /// unusual in its first lines.
+    #[inline]
+    pub(crate) fn has_usual_start(&self) -> bool {
+        !self.has(mark::SPECIAL | mark::SERVER | mark::DATE)
     }
 
     /// Whether something of status line, `Server`, `Date` and `Content-Type` is not what the server
     /// makes of status and media type.
     pub(crate) fn has_own_start(&self) -> bool {
-        let own = self.own_lines.get();
-        own.server
-            || own.date
-            || self.special.get()
+        self.has(mark::SERVER | mark::DATE)
+            || self.has(mark::SPECIAL)
                 && (self.reason.borrow().is_some() || self.charset.borrow().is_some())
     }
 
     fn set_special(&self, text: &RefCell<Option<Bytes>>, value: Option<Bytes>) {
         if value.is_some() {
-            self.special.set(true);
+            self.mark(mark::SPECIAL, true);
         }
-        if self.special.get() {
+        if self.has(mark::SPECIAL) {
             text.replace(value);
         }
     }
@@ -179,7 +188,7 @@ impl Response {
             name: name.into(),
             value: value.into(),
         };
-        self.mark_own(&field.name, true);
+        self.mark(mark::of_line(&field.name), true);
         self.fields.borrow_mut().push(field);
     }
 
@@ -202,18 +211,12 @@ impl Response {
     /// for `Server` and `Date`.
     pub fn suppress_field(&self, name: &[u8]) {
         self.remove_field(name);
-        self.mark_own(name, true);
-    }
-
-    fn mark_own(&self, name: &[u8], set: bool) {
-        let mut own = self.own_lines.get();
-        own.mark(name, set);
-        self.own_lines.set(own);
+        self.mark(mark::of_line(name), true);
     }
 
     /// Removes all lines of this name and says whether there were any.
     pub fn remove_field(&self, name: &[u8]) -> bool {
-        self.mark_own(name, false);
+        self.mark(mark::of_line(name), false);
         let mut fields = self.fields.borrow_mut();
         let before = fields.len();
         fields.retain(|field| !field.name.eq_ignore_ascii_case(name));
@@ -222,18 +225,18 @@ impl Response {
 
     /// Whether somebody has set a `Date` line.
     pub(crate) fn has_date(&self) -> bool {
-        self.own_lines.get().date
+        self.has(mark::DATE)
     }
 
     /// Whether somebody has set a `Last-Modified` line, which says it as
     /// [`last_modified`](Self::last_modified) need not.
     pub(crate) fn has_last_modified(&self) -> bool {
-        self.own_lines.get().last_modified
+        self.has(mark::LAST_MODIFIED)
     }
 
     /// Whether somebody has set a `Server` line.
     pub(crate) fn has_server(&self) -> bool {
-        self.own_lines.get().server
+        self.has(mark::SERVER)
     }
 
     /// The length of the body in bytes, when known.
@@ -252,8 +255,15 @@ impl Response {
     }
 
     /// Looks at the media type where it is.
+    #[inline(always)]
     pub(crate) fn with_content_type<R>(&self, f: impl FnOnce(Option<&[u8]>) -> R) -> R {
         f(self.content_type.borrow().as_deref())
+    }
+
+    /// The media type where it is.
+    #[inline]
+    pub(crate) fn media(&self) -> Ref<'_, Option<Bytes>> {
+        self.content_type.borrow()
     }
 
     /// Looks at the target of a redirect where it is, if there is one.
@@ -318,32 +328,32 @@ impl Response {
 
     /// Whether the range filter may answer with a part.
     pub fn ranges_allowed(&self) -> bool {
-        self.ranges_allowed.get()
+        self.has(mark::RANGES)
     }
 
     /// Lets the range filter answer with a part: the whole body comes in one piece or in order.
     pub fn allow_ranges(&self, allowed: bool) {
-        self.ranges_allowed.set(allowed);
+        self.mark(mark::RANGES, allowed);
     }
 
     /// Whether only the header is sent: HEAD, 204 and 304.
     pub fn is_header_only(&self) -> bool {
-        self.no_body.get()
+        self.has(mark::NO_BODY)
     }
 
     /// Drops the body from here on.
     pub fn set_header_only(&self, header_only: bool) {
-        self.no_body.set(header_only);
+        self.mark(mark::NO_BODY, header_only);
     }
 
     /// Whether the body goes out in chunks (RFC 9112 §7.1).
     pub fn is_chunked(&self) -> bool {
-        self.chunked.get()
+        self.has(mark::CHUNKED)
     }
 
     /// Frames the body in chunks.
     pub(crate) fn set_chunked(&self, chunked: bool) {
-        self.chunked.set(chunked);
+        self.mark(mark::CHUNKED, chunked);
     }
 }
 

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::conf::VhostsId;
 use super::head::Head;
-use super::parse::{RequestError, Span};
+use super::parse::{RequestError, Span, are_equal};
 use super::regex::Pattern;
 use super::request::Request;
 use crate::net::addr::Addr;
@@ -47,7 +47,7 @@ struct Asked {
     sent: Vec<u8>,
     /// So much of it is the name.
     name: u32,
-    server: Option<ServerId>,
+    server: ServerId,
 }
 
 const HOSTS_KEPT: usize = 16;
@@ -61,13 +61,13 @@ impl HostCache {
         (sent.len() ^ outer) % HOSTS_KEPT
     }
 
-    /// The length of the name in what was sent, and the server, if one has this name.
-    pub(crate) fn find(&self, at: VhostsId, sent: &[u8]) -> Option<(u32, Option<ServerId>)> {
+    /// The length of the name in what was sent, and the server.
+    pub(crate) fn find(&self, at: VhostsId, sent: &[u8]) -> Option<(u32, ServerId)> {
         let known = self.entries.get(Self::place(sent))?;
-        (known.at == Some(at) && known.sent == sent).then_some((known.name, known.server))
+        (known.at == Some(at) && are_equal(&known.sent, sent)).then_some((known.name, known.server))
     }
 
-    fn keep(&mut self, at: VhostsId, sent: &[u8], name: u32, server: Option<ServerId>) {
+    fn keep(&mut self, at: VhostsId, sent: &[u8], name: u32, server: ServerId) {
         if sent.len() > HOST_KEPT_MAX {
             return;
         }
@@ -100,9 +100,7 @@ impl Request {
             (Some(span), known)
         });
         if let Some((_, server)) = known {
-            if let Some(server) = server {
-                self.set_server(server);
-            }
+            self.set_server(server);
             return Ok(());
         }
         self.find_server(at, sent)
@@ -124,6 +122,7 @@ impl Request {
             && let Some(name) = head.host_in_front_of(span)
         {
             let mut hosts = hosts.borrow_mut();
+            let server = server.unwrap_or(vhosts.default);
             hosts.keep(at, span.of(head.bytes()), name, server);
         }
         Ok(())
@@ -194,21 +193,18 @@ mod tests {
     fn hosts_are_known_by_address_and_spelling() {
         let mut cache = HostCache::default();
         let (one, other) = (VhostsId(1), VhostsId(2));
-        cache.keep(one, b"a.example:80", 9, Some(ServerId(3)));
-        cache.keep(one, b"nobody", 6, None);
-        assert_eq!(
-            cache.find(one, b"a.example:80"),
-            Some((9, Some(ServerId(3))))
-        );
-        assert_eq!(cache.find(one, b"nobody"), Some((6, None)));
+        cache.keep(one, b"a.example:80", 9, ServerId(3));
+        cache.keep(one, b"nobody", 6, ServerId(0));
+        assert_eq!(cache.find(one, b"a.example:80"), Some((9, ServerId(3))));
+        assert_eq!(cache.find(one, b"nobody"), Some((6, ServerId(0))));
         assert_eq!(cache.find(other, b"nobody"), None);
         assert_eq!(cache.find(one, b"A.example:80"), None);
         assert_eq!(cache.find(one, b""), None);
         let long = [b'a'; HOST_KEPT_MAX + 1];
-        cache.keep(one, &long, 1, None);
+        cache.keep(one, &long, 1, ServerId(0));
         assert_eq!(cache.find(one, &long), None);
         // Another of the same place takes it.
-        cache.keep(one, b"nxxxxy", 6, Some(ServerId(4)));
+        cache.keep(one, b"nxxxxy", 6, ServerId(4));
         assert_eq!(cache.find(one, b"nobody"), None);
     }
 

@@ -1,6 +1,6 @@
 //! What the connections of one worker thread share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,13 +30,15 @@ pub struct HttpWorker {
     patient: Cell<bool>,
     /// Whose time is up.
     overdue: Cell<Overdue>,
+    /// Counts what connections have to look at: a generation, an end, a place that is wanted.
+    news: Cell<u32>,
 }
 
 /// What the worker knows of a connection.
 #[derive(Default)]
 struct Entry {
     /// How to wake its task.
-    waker: RefCell<Option<Waker>>,
+    waker: OnceCell<Waker>,
     /// Since when it waits for a request, in coarse monotonic milliseconds; 0 if it does not.
     idle_since: Cell<u64>,
     /// It is to make room for another, if it still has nothing to do.
@@ -45,9 +47,8 @@ struct Entry {
 
 impl Entry {
     fn wake(&self) {
-        let waker = self.waker.borrow().clone();
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
         }
     }
 }
@@ -90,6 +91,16 @@ impl HttpWorker {
         self.closing.get() && !self.patient.get()
     }
 
+    /// Another number than before if anything has happened that connections have to look at.
+    #[inline]
+    pub(crate) fn news(&self) -> u32 {
+        self.news.get()
+    }
+
+    fn tell(&self) {
+        self.news.set(self.news.get().wrapping_add(1).max(1));
+    }
+
     /// Whether what began under this generation has to end.
     pub(crate) fn is_overdue(&self, generation: &Generation) -> bool {
         match self.overdue.get() {
@@ -123,12 +134,13 @@ impl HttpWorker {
     fn eldest(&self) -> Option<Rc<Entry>> {
         let connections = self.connections.borrow();
         let idle = connections.iter().flatten().filter(|entry| {
-            entry.idle_since.get() > 0 && !entry.wanted.get() && entry.waker.borrow().is_some()
+            entry.idle_since.get() > 0 && !entry.wanted.get() && entry.waker.get().is_some()
         });
         idle.min_by_key(|entry| entry.idle_since.get()).cloned()
     }
 
     fn wake_all(&self) {
+        self.tell();
         let entries: Vec<Rc<Entry>> = self
             .connections
             .borrow()
@@ -151,6 +163,7 @@ impl Service for HttpWorker {
             closing: Cell::new(false),
             patient: Cell::new(false),
             overdue: Cell::new(Overdue::None),
+            news: Cell::new(1),
         });
         seats::register(&worker);
         worker
@@ -209,6 +222,7 @@ impl Idlers for HttpWorker {
     fn close_eldest(&self) {
         if let Some(entry) = self.eldest() {
             entry.wanted.set(true);
+            self.tell();
             entry.wake();
         }
     }
@@ -221,10 +235,7 @@ impl Place {
 
     /// Remembers how to wake the connection; once is enough, a task keeps its waker.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let mut own = self.entry.waker.borrow_mut();
-        if own.is_none() {
-            *own = Some(waker.clone());
-        }
+        let _ = self.entry.waker.get_or_init(|| waker.clone());
     }
 
     /// Whether the connection waits for a request, so that it may be closed when others want in.
@@ -252,8 +263,8 @@ impl Drop for Place {
             let mut connections = worker.connections.borrow_mut();
             connections.get_mut(self.index).and_then(Option::take)
         };
-        // Outside of the borrow: a waker may be the last to hold its task.
-        drop(entry.and_then(|entry| entry.waker.take()));
+        // Outside of the borrow; its waker goes with the last handle, which is ours.
+        drop(entry);
         worker.free.borrow_mut().push(self.index);
     }
 }

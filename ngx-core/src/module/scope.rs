@@ -73,7 +73,7 @@ impl Scope {
             return parent.inherited();
         }
         let mut values = parent.to_vec();
-        let own = self.confs.iter().map(|(index, _)| *index).collect();
+        let own: Vec<usize> = self.confs.iter().map(|(index, _)| *index).collect();
         for (index, mut conf) in self.confs {
             let parent = parent.value(index);
             if let Some(parent) = parent {
@@ -90,7 +90,7 @@ impl Scope {
                 *value = Some(conf);
             }
         }
-        Slots::new(values, own)
+        Slots::new(values, &own)
     }
 
     pub(super) const fn owns(&self, level: Level) -> bool {

@@ -122,10 +122,10 @@ impl<T: Conf> Slot<T> {
     /// blocks within do not inherit.
     pub fn own<'a>(&self, slots: &'a Slots) -> Option<&'a T> {
         let index = self.index();
-        slots
-            .own
-            .contains(&index)
-            .then(|| (slots.value(index)? as &dyn Any).downcast_ref())?
+        if !slots.owns(index) {
+            return None;
+        }
+        (slots.value(index)? as &dyn Any).downcast_ref()
     }
 
     /// Whether a directive of this module stands in the block or around it.
@@ -162,8 +162,8 @@ pub(super) type Shared = Arc<dyn AnyConf>;
 #[derive(Clone, Default)]
 pub struct Slots {
     values: Arc<[Option<Shared>]>,
-    /// Those that directives of the block itself have touched.
-    own: Arc<[usize]>,
+    /// Those that directives of the block itself have touched: a bit for each.
+    own: Arc<[u64]>,
 }
 
 impl Slots {
@@ -173,11 +173,24 @@ impl Slots {
         Arc::ptr_eq(&self.values, &other.values)
     }
 
-    pub(super) fn new(values: Vec<Option<Shared>>, own: Vec<usize>) -> Self {
+    /// `own` are the numbers of those that the block itself has touched.
+    pub(super) fn new(values: Vec<Option<Shared>>, own: &[usize]) -> Self {
+        let words = own.iter().max().map_or(0, |last| last / 64 + 1);
+        let mut bits = vec![0; words];
+        for index in own {
+            if let Some(word) = bits.get_mut(index / 64) {
+                *word |= 1u64 << (index % 64);
+            }
+        }
         Self {
             values: Arc::from(values),
-            own: Arc::from(own),
+            own: Arc::from(bits),
         }
+    }
+
+    fn owns(&self, index: usize) -> bool {
+        let word = self.own.get(index / 64).copied().unwrap_or(0);
+        word & (1 << (index % 64)) != 0
     }
 
     /// Those of a block without directives inside of this one.

@@ -97,6 +97,14 @@ impl BodyState {
         received.set(0);
     }
 
+    /// The header says this of the body.
+    #[inline]
+    pub(crate) fn begin(&self, framing: BodyFraming) {
+        self.framing.set(framing);
+        let nothing = matches!(framing, BodyFraming::None | BodyFraming::Length(0));
+        self.nothing.set(nothing);
+    }
+
     /// Whether nobody wants the body, so that its length is of no interest any more.
     pub(crate) fn is_discarded(&self) -> bool {
         self.stage.get() == Stage::Discarded
@@ -113,9 +121,7 @@ impl BodyState {
 
 impl Request {
     pub(crate) fn set_body_framing(&self, framing: BodyFraming) {
-        let body = &self.parts().body;
-        body.framing.set(framing);
-        body.nothing.set(!self.has_body());
+        self.parts().body.begin(framing);
     }
 
     /// How the body of the request is delimited on the wire.
@@ -201,6 +207,7 @@ impl Request {
     ///
     /// # Errors
     /// The status to end the request with: what has come of the body already is malformed.
+    #[inline]
     pub fn discard_body(&self) -> Result<(), u16> {
         let body = &self.parts().body;
         if matches!(body.stage.get(), Stage::Read | Stage::Discarded) {
@@ -211,6 +218,12 @@ impl Request {
         if body.nothing.get() {
             return Ok(());
         }
+        self.discard_unread()
+    }
+
+    #[inline(never)]
+    fn discard_unread(&self) -> Result<(), u16> {
+        let body = &self.parts().body;
         if body.ahead.borrow().capacity() > 0 {
             body.ahead.take();
         }

@@ -1,13 +1,14 @@
 //! HTTP/1 as a [`Downstream`]: framing of bodies, writing, timeouts.
 
+mod send;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use ngx_buf::{Buf, Chain, Flags, Flow, Limit, WriteError};
+use ngx_buf::{Buf, Chain, Flags, Flow, WriteError};
 
 use super::framing::Body;
 use super::log::Scope;
@@ -15,7 +16,6 @@ use super::told::{Allowed, Told};
 use super::writers::{self, Out, Turn};
 use crate::http::core::LocationConf;
 use crate::http::downstream::{BodyError, BodyPiece, Downstream, Peer};
-use crate::http::filter::header;
 use crate::http::head::Head;
 use crate::http::output::TIMED_OUT;
 use crate::http::parse::{BodyFraming, Version};
@@ -92,9 +92,11 @@ impl Http1 {
         self.told_by.set(ptr::null());
     }
 
-    /// Prepares for the response to `r`, which has this `head`: framing of its body, and whether
-    /// another may follow.
-    pub(super) fn begin(&self, r: &Request, head: &Head, framing: BodyFraming, closing: bool) {
+    /// Prepares for the response to a request that has this `head`: framing of its body, and whether
+    /// another may follow. The settings to go by are told later, by the location if nobody answers
+    /// before that is looked up.
+    #[inline(always)]
+    pub(super) fn begin(&self, head: &Head, framing: BodyFraming, closing: bool) {
         self.body.replace(Body::from(framing));
         let wanted = match head.version() {
             version if version >= Version::HTTP_11 => !head.connection_has(b"close"),
@@ -104,7 +106,39 @@ impl Http1 {
         self.allowed.set(Allowed::Unknown);
         self.chunked.set(false);
         self.sent_before.set(self.written());
-        self.set_location(r.core());
+    }
+
+    /// What the server block says applies until a location is found: for requests that may be
+    /// answered before.
+    #[inline(never)]
+    pub(super) fn set_server(&self, conf: &LocationConf) {
+        let allowed = self.take_settings(conf);
+        self.allowed.set(Allowed::by_server(allowed));
+    }
+
+    /// Goes by these settings from here on; whether they let the connection serve another request.
+    #[inline]
+    fn take_settings(&self, conf: &LocationConf) -> bool {
+        if !ptr::eq(self.told_by.replace(conf), conf) {
+            self.tell(conf);
+        }
+        let most = self.turn.get().most;
+        self.turn.set(Turn { written: 0, most });
+        *conf.keepalive_timeout > 0
+            && self.scope.peer.requests.get() < *conf.keepalive_requests
+            && now_ms().saturating_sub(self.scope.peer.since) <= *conf.keepalive_time
+    }
+
+    /// Other settings apply.
+    #[cold]
+    fn tell(&self, conf: &LocationConf) {
+        let told = Told::from(conf);
+        let turn = Turn::from(conf);
+        self.told.set(told);
+        self.turn.set(turn);
+        if let Some(out) = &mut *self.out.borrow_mut() {
+            out.set_location(told.postpone.into(), turn.most);
+        }
     }
 
     pub(super) fn linger_ms(&self) -> (u64, u64) {
@@ -145,6 +179,7 @@ impl Http1 {
         }
     }
 
+    #[inline(always)]
     pub(super) fn next_request(&self) {
         self.set_nodelay();
         self.sent_at_timer.set(NOT_SENDING);
@@ -166,6 +201,7 @@ impl Http1 {
         }
     }
 
+    #[inline(always)]
     fn give_out_back(&self) {
         let mut out = self.out.borrow_mut();
         let Some(idle) = out.take_if(|out| out.is_empty() && !out.has_ended()) else {
@@ -186,7 +222,7 @@ impl Http1 {
         limit: usize,
         f: impl FnOnce(&[u8]) -> R,
     ) -> Poll<io::Result<R>> {
-        let mut f = Some(f);
+        let mut f = Some(|memory: &[u8], n| f(memory.get(..n).unwrap_or_default()));
         loop {
             ready!(self.transport.poll_read_ready(cx))?;
             if let Some(read) = self.try_read(limit, &mut f) {
@@ -196,11 +232,12 @@ impl Http1 {
     }
 
     /// The same, but tries first: for a task that was woken, as it needs not ask whether there is
-    /// anything. Who reads over and over leaves nobody else a turn.
+    /// anything. Who reads over and over leaves nobody else a turn. `f` gets all of the memory, and
+    /// how many bytes at its front were read.
     pub(super) fn poll_read_at_once<R>(
         &self,
         cx: &mut Context<'_>,
-        f: impl FnOnce(&[u8]) -> R,
+        f: impl FnOnce(&[u8], usize) -> R,
     ) -> Poll<io::Result<R>> {
         let mut f = Some(f);
         loop {
@@ -215,7 +252,7 @@ impl Http1 {
     fn try_read<R>(
         &self,
         limit: usize,
-        f: &mut Option<impl FnOnce(&[u8]) -> R>,
+        f: &mut Option<impl FnOnce(&[u8], usize) -> R>,
     ) -> Option<io::Result<R>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let most = limit.clamp(1, scratch.len());
@@ -223,7 +260,7 @@ impl Http1 {
             match self.transport.try_read(room) {
                 Ok(n) => {
                     let f = f.take()?;
-                    Some(Ok(f(scratch.get(..n).unwrap_or_default())))
+                    Some(Ok(f(scratch, n)))
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                 Err(error) => Some(Err(error)),
@@ -258,38 +295,6 @@ impl Http1 {
             .borrow_mut()
             .take(&mut self.unread.borrow_mut(), limit)
     }
-
-    /// Queues what `push` does, and writes what the client takes.
-    fn write(&self, push: impl FnOnce(&mut Out)) -> Result<Flow, WriteError> {
-        if self.aborted.get() {
-            return Ok(Flow::Done);
-        }
-        let mut out = self.out.borrow_mut();
-        self.fill(&mut out);
-        let Some(out) = &mut *out else {
-            return Ok(Flow::Done);
-        };
-        push(out);
-        self.write_out(out)
-    }
-
-    /// Writes what the client takes, if it is time for that.
-    #[inline]
-    fn write_out(&self, out: &mut Out) -> Result<Flow, WriteError> {
-        if !out.may_wait() {
-            return self.write_now(out);
-        }
-        Ok(self.turn.get().flow(Flow::Done))
-    }
-
-    fn write_now(&self, out: &mut Out) -> Result<Flow, WriteError> {
-        let before = out.sent();
-        let flow = out.try_write(&self.transport)?;
-        let mut turn = self.turn.get();
-        turn.written += out.sent() - before;
-        self.turn.set(turn);
-        Ok(turn.flow(flow))
-    }
 }
 
 impl Downstream for Http1 {
@@ -298,32 +303,16 @@ impl Downstream for Http1 {
     }
 
     fn send_header(&self, r: &Request) -> Result<(), WriteError> {
-        let conf = r.core();
-        let rate = r.limit_rate_at(conf);
-        let limit = (rate > 0).then(|| limit_of(r, rate));
-        let response = r.response();
-        self.chunked.set(response.is_chunked());
-        if self.aborted.get() {
-            return Ok(());
-        }
-        let mut out = self.out.borrow_mut();
-        self.fill(&mut out);
-        let Some(out) = &mut *out else {
-            return Ok(());
-        };
-        if limit.is_some() || out.is_limited() {
-            // The limit of the response before on this connection is none of this one.
-            out.set_limit(limit, Instant::now());
-        }
-        let stays = self.keeps_alive();
-        let len = out.push_head(response.is_header_only(), |head| {
-            header::write(r, stays, head);
-        });
-        r.set_header_size(len as u64);
-        if out.may_wait() {
-            return Ok(());
-        }
-        self.write_now(out).map(|_| ())
+        self.send_head(r, &[], None).map(drop)
+    }
+
+    fn send_header_and_small(
+        &self,
+        r: &Request,
+        bytes: &[u8],
+        flags: Flags,
+    ) -> Result<Option<Flow>, WriteError> {
+        self.send_head(r, bytes, Some(flags))
     }
 
     fn send_body(&self, chain: &mut Chain) -> Result<Flow, WriteError> {
@@ -467,24 +456,8 @@ impl Downstream for Http1 {
     }
 
     fn set_location(&self, conf: &LocationConf) {
-        let is_told = ptr::eq(self.told_by.replace(conf), conf);
-        let before = self.allowed.get();
-        match before {
-            Allowed::ByLocation | Allowed::NotByLocation if is_told => return,
-            // Most locations have what their server has.
-            Allowed::ByServer if is_told => return self.allowed.set(Allowed::ByLocation),
-            Allowed::NotByServer if is_told => return self.allowed.set(Allowed::NotByLocation),
-            _ => {}
-        }
-        if !is_told {
-            self.tell(conf);
-        }
-        let allowed = *conf.keepalive_timeout > 0
-            && self.scope.peer.requests.get() < *conf.keepalive_requests
-            && now_ms().saturating_sub(self.scope.peer.since) <= *conf.keepalive_time;
-        self.allowed.set(before.and(allowed));
-        let most = self.turn.get().most;
-        self.turn.set(Turn { written: 0, most });
+        let allowed = self.take_settings(conf);
+        self.allowed.set(self.allowed.get().and(allowed));
     }
 
     fn discard_body(&self) -> Result<(), BodyError> {
@@ -537,50 +510,5 @@ impl Downstream for Http1 {
 
     fn sent(&self) -> u64 {
         self.written().saturating_sub(self.sent_before.get())
-    }
-}
-
-/// The speed of this response: `rate` bytes a second.
-#[cold]
-fn limit_of(r: &Request, rate: u64) -> Limit {
-    Limit::new(rate, r.core().limit_rate_after.of(r), Instant::now())
-}
-
-impl Http1 {
-    /// Other settings apply.
-    #[cold]
-    fn tell(&self, conf: &LocationConf) {
-        let told = Told::from(conf);
-        let turn = Turn::from(conf);
-        self.told.set(told);
-        self.turn.set(turn);
-        if let Some(out) = &mut *self.out.borrow_mut() {
-            out.set_location(told.postpone.into(), turn.most);
-        }
-    }
-
-    /// Waits until `limit_rate` allows more.
-    fn poll_limited(
-        &self,
-        cx: &mut Context<'_>,
-        out: &mut Out,
-        at: Instant,
-    ) -> Poll<Result<(), WriteError>> {
-        let now = Instant::now();
-        if let Some(wait) = at
-            .checked_duration_since(now)
-            .filter(|wait| !wait.is_zero())
-        {
-            let wait = u64::try_from(wait.as_millis())
-                .unwrap_or(u64::MAX)
-                .saturating_add(1);
-            self.sent_at_timer.set(NOT_SENDING);
-            self.deadline.set(wait);
-            ready!(self.deadline.poll_expired(cx));
-        }
-        self.deadline.clear();
-        out.set_now(Instant::now());
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Serve {
     http1: Rc<Http1>,
     state: State,
     place: Place,
+    /// The number of the news that were looked at, and were none for this connection; 0 at first.
+    heard: u32,
     listener: Addr,
     generation: Rc<Generation>,
     vhosts: Option<VhostsId>,
@@ -94,6 +96,7 @@ impl Serve {
         Self {
             state: State::Head(ReadHead::first()),
             place,
+            heard: 0,
             listener,
             generation,
             vhosts,
@@ -139,13 +142,11 @@ impl Serve {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if let State::Head(head) = &self.state
             && head.is_idle()
+            && self.has_news()
+            && self.ends_by_news()
         {
-            let unwanted = self.place.worker().ends_idle() || self.place.is_wanted();
-            if unwanted && self.http1.is_silent() {
-                self.state = State::Closed;
-                return Poll::Ready(true);
-            }
-            self.follow_generation();
+            self.state = State::Closed;
+            return Poll::Ready(true);
         }
         let (State::Head(head), Some(vhosts)) = (&mut self.state, self.vhosts) else {
             self.state = State::Closed;
@@ -245,15 +246,32 @@ impl Serve {
         Poll::Pending
     }
 
-    /// A connection between requests takes the newest generation. If that does not serve its
-    /// address any more, a request that has come already is answered by the old one.
-    fn follow_generation(&mut self) {
+    /// Whether something has happened since this connection has last found that all is as usual.
+    fn has_news(&self) -> bool {
+        self.heard != self.place.worker().news()
+    }
+
+    /// A connection between requests looks at what has happened; whether it is to end.
+    #[cold]
+    fn ends_by_news(&mut self) -> bool {
+        let news = self.place.worker().news();
+        let unwanted = self.place.worker().ends_idle() || self.place.is_wanted();
+        if unwanted && self.http1.is_silent() {
+            return true;
+        }
         if !self.place.worker().is_current(&self.generation) {
             self.take_current_generation();
         }
+        let worker = self.place.worker();
+        let ends = unwanted || worker.is_closing() || worker.is_overdue(&self.generation);
+        if !ends && worker.is_current(&self.generation) {
+            self.heard = news;
+        }
+        false
     }
 
-    #[cold]
+    /// Takes the newest generation. If that does not serve the address of the connection any more, a
+    /// request that has come already is answered by the old one.
     fn take_current_generation(&mut self) {
         let current = self.place.worker().current();
         let vhosts = current
@@ -288,6 +306,7 @@ impl Serve {
         }
     }
 
+    #[inline(always)]
     fn next_request(&mut self) {
         self.http1.next_request();
         match &mut self.state {
@@ -321,10 +340,13 @@ impl Future for Serve {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let _still = hold();
-        this.place.set_waker(cx.waker());
         let _entered = error_log::enter(Rc::clone(&this.http1) as _);
-        if this.place.worker().is_overdue(&this.generation) {
-            this.cut_off();
+        if this.has_news() {
+            // The first time there always are.
+            this.place.set_waker(cx.waker());
+            if this.place.worker().is_overdue(&this.generation) {
+                this.cut_off();
+            }
         }
         match catch_unwind(AssertUnwindSafe(|| this.turn(cx))) {
             Ok(polled) => polled,

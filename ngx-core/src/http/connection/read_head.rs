@@ -10,13 +10,14 @@ use super::http1::Http1;
 use crate::error::errno;
 use crate::http::conf::VhostsId;
 use crate::http::core::ServerConf;
-use crate::http::downstream::Downstream;
+use crate::http::downstream::{Downstream, Peer};
 use crate::http::generation::Generation;
 use crate::http::head::Head;
 use crate::http::parse::{
-    BodyFraming, FieldRange, KnownSet, RequestError, RequestHead, RequestParser, normalize,
+    BodyFraming, FieldRange, KnownSet, RequestError, RequestHead, RequestOptions, RequestParser,
+    normalize,
 };
-use crate::http::request::Request;
+use crate::http::request::{Blank, Parts, Request};
 use crate::http::server::ServerId;
 use crate::info;
 
@@ -50,6 +51,8 @@ pub(super) struct Origin<'a> {
 
 /// What the parser has made of the bytes so far.
 enum Parsed {
+    /// A request of which all is known and right, its server too.
+    Known(Request),
     Head(Request),
     Refused(Request, Box<RequestError>),
     /// The client has closed the connection.
@@ -144,7 +147,8 @@ impl ReadHead {
         if let Some(partial) = &self.partial {
             partial.record(&request, &http1.unread.borrow());
         }
-        http1.begin(&request, &request.head(), BodyFraming::None, true);
+        http1.begin(&request.head(), BodyFraming::None, true);
+        http1.set_server(request.core());
         request.finalize(408);
         HeadRead::Request(request)
     }
@@ -161,39 +165,59 @@ impl ReadHead {
             ready!(http1.transport().poll_read_ready(cx))?;
         }
         let pending = !http1.is_quiet();
-        let take = |bytes: &[u8]| {
-            if bytes.is_empty() {
+        let take = |memory: &[u8], received: usize| {
+            if received == 0 {
                 return Some(Parsed::End);
             }
-            let mut unread = http1.unread.borrow_mut();
             if pending {
-                unread.extend_from_slice(bytes);
-                let (used, parsed) = self.parse(http1, from, &unread);
-                unread.advance(used);
-                return parsed;
+                let bytes = memory.get(..received).unwrap_or_default();
+                http1.unread.borrow_mut().extend_from_slice(bytes);
+                return self.parse_unread(http1, from);
             }
             // The usual case: the whole head is in the thread's memory and goes to the request
             // from there; only what is left over stays with the connection.
-            let (used, parsed) = self.parse(http1, from, bytes);
-            let left = bytes.get(used..).unwrap_or_default();
-            if !left.is_empty() {
-                unread.extend_from_slice(left);
+            let (used, parsed) = self.parse(http1, from, (memory, received));
+            if used < received {
+                let left = memory.get(used..received).unwrap_or_default();
+                http1.unread.borrow_mut().extend_from_slice(left);
             }
             parsed
         };
         http1.poll_read_at_once(cx, take)
     }
 
-    /// Parses bytes that were read before: the next of several pipelined requests.
+    /// Parses bytes that were read before: the next of several pipelined requests, or more of a head
+    /// that comes in parts.
+    #[inline(never)]
     fn parse_unread(&mut self, http1: &Rc<Http1>, from: &Origin<'_>) -> Option<Parsed> {
         let mut unread = http1.unread.borrow_mut();
-        let (used, parsed) = self.parse(http1, from, &unread);
+        let received = unread.len();
+        let (used, parsed) = self.parse(http1, from, (&unread, received));
         unread.advance(used);
         parsed
     }
 
-    /// Goes on parsing; says how many bytes are done with, and what came of it.
+    /// Goes on parsing what was received, which may lie in front of something else; says how many
+    /// bytes are done with, and what came of it.
+    #[inline]
     fn parse(
+        &mut self,
+        http1: &Rc<Http1>,
+        from: &Origin<'_>,
+        (memory, received): (&[u8], usize),
+    ) -> (usize, Option<Parsed>) {
+        if self.partial.is_none()
+            && let Some((used, parsed)) =
+                from.request_at_once(http1, (memory, received), self.pipelined)
+        {
+            return (used, Some(parsed));
+        }
+        self.parse_on(http1, from, memory.get(..received).unwrap_or_default())
+    }
+
+    /// The same for a head that comes in parts, or has anything unusual in it.
+    #[cold]
+    fn parse_on(
         &mut self,
         http1: &Rc<Http1>,
         from: &Origin<'_>,
@@ -235,16 +259,16 @@ impl ReadHead {
 impl Partial {
     /// A fresh parser, on storage that an earlier head has left.
     fn new(from: &Origin<'_>) -> Box<Self> {
-        let options = from.conf().request_options();
+        let options = from.options();
         match SPARE.take() {
             Some(mut spare) => {
-                spare.parser.reset(options);
+                spare.parser.reset(*options);
                 spare.fields.clear();
                 spare.logged = 0;
                 spare
             }
             None => Box::new(Self {
-                parser: RequestParser::new(options),
+                parser: RequestParser::new(*options),
                 fields: Vec::with_capacity(16),
                 logged: 0,
             }),
@@ -306,16 +330,71 @@ impl Origin<'_> {
         &self.generation.http().server(self.server()).core
     }
 
+    fn options(&self) -> &RequestOptions {
+        &self.generation.http().server(self.server()).options
+    }
+
+    /// A request whose head is whole and has nothing unusual in it, and how many bytes that takes:
+    /// parsed right into the memory of a request that has ended.
+    fn request_at_once(
+        &self,
+        http1: &Rc<Http1>,
+        bytes: (&[u8], usize),
+        pipelined: bool,
+    ) -> Option<(usize, Parsed)> {
+        let mut blank = Blank::take()?;
+        let parts = blank.parts_mut();
+        let Some(used) = parts.head_mut().parse_usual(self.options(), bytes) else {
+            blank.give_back();
+            return None;
+        };
+        let server = self.check_at_once(http1, parts);
+        let request = self.begin(http1, |generation, downstream, peer| {
+            let server = server.unwrap_or_else(|| self.server());
+            blank.begin(generation, downstream, peer, server)
+        });
+        if pipelined {
+            request.set_pipelined();
+        }
+        let parsed = match server {
+            Some(_) => Parsed::Known(request),
+            None => Parsed::Head(request),
+        };
+        Some((used, parsed))
+    }
+
+    /// As [`start`], for a usual request while nobody has a handle to it: its server. What is not
+    /// known or not right is left to `start`.
+    #[inline]
+    fn check_at_once(&self, http1: &Http1, parts: &mut Parts) -> Option<ServerId> {
+        let head = parts.head_mut();
+        let sent = head.sent_host()?;
+        let hosts = self.generation.hosts().borrow();
+        let (name, server) = hosts.find(self.vhosts, sent.of(head.bytes()))?;
+        head.host_is_front_of(sent, name);
+        let framing = head.framing().ok()?;
+        head.check_method(framing).ok()?;
+        http1.begin(head, framing, self.closing);
+        parts.body.begin(framing);
+        parts.take_plain_uri().then_some(server)
+    }
+
     fn request(&self, http1: &Rc<Http1>) -> Request {
+        self.begin(http1, |generation, downstream, peer| {
+            Request::new(generation, downstream, peer, self.server())
+        })
+    }
+
+    #[inline(always)]
+    fn begin(
+        &self,
+        http1: &Rc<Http1>,
+        make: impl FnOnce(Rc<Generation>, Rc<dyn Downstream>, Rc<Peer>) -> Request,
+    ) -> Request {
         let peer = &http1.scope.peer;
         peer.requests.set(peer.requests.get() + 1);
         let downstream: Rc<dyn Downstream> = Rc::clone(http1) as Rc<dyn Downstream>;
-        let request = Request::new(
-            Rc::clone(self.generation),
-            downstream,
-            Rc::clone(peer),
-            self.server(),
-        );
+        let request = make(Rc::clone(self.generation), downstream, Rc::clone(peer));
         // What is logged from here on is about the request.
         http1.scope.set_request(request.clone());
         request
@@ -330,28 +409,36 @@ fn finish(http1: &Rc<Http1>, from: &Origin<'_>, parsed: Parsed, idle: bool) -> H
             }
             HeadRead::Close
         }
+        Parsed::Known(request) => {
+            http1.deadline.clear();
+            if request.location().answers_first {
+                http1.set_server(request.core());
+            }
+            HeadRead::Request(request)
+        }
         Parsed::Head(request) => {
             http1.deadline.clear();
-            if let Err(error) = start(&request, http1, from) {
-                refuse(&request, &error);
+            match start(&request, http1, from) {
+                Ok(()) if !request.location().answers_first => {}
+                Ok(()) => http1.set_server(request.core()),
+                Err(error) => refuse(&request, http1, &error),
             }
             HeadRead::Request(request)
         }
         Parsed::Refused(request, error) => {
             http1.deadline.clear();
-            http1.begin(&request, &request.head(), BodyFraming::None, true);
-            refuse(&request, &error);
+            http1.begin(&request.head(), BodyFraming::None, true);
+            refuse(&request, http1, &error);
             HeadRead::Request(request)
         }
     }
 }
 
 #[cold]
-fn refuse(request: &Request, error: &RequestError) {
+fn refuse(request: &Request, http1: &Http1, error: &RequestError) {
     info!("{error} while reading client request headers");
-    if let Some(downstream) = request.downstream() {
-        downstream.forbid_keepalive();
-    }
+    http1.set_server(request.core());
+    http1.forbid_keepalive();
     request.finalize(error.status());
 }
 
@@ -361,7 +448,7 @@ fn start(request: &Request, http1: &Http1, from: &Origin<'_>) -> Result<(), Requ
     let head = request.head();
     let framing = head.framing();
     let known = *framing.as_ref().unwrap_or(&BodyFraming::None);
-    http1.begin(request, &head, known, from.closing);
+    http1.begin(&head, known, from.closing);
     // Before the rest, so that the log has the path of what is refused for another reason.
     set_uri(request, &head)?;
     chosen?;

@@ -20,6 +20,7 @@ pub(super) struct Told {
 /// Whether the limits of the configuration let the connection serve another request.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Allowed {
+    /// Nobody was asked yet.
     #[default]
     Unknown,
     /// What the server block says holds until a location is found.
@@ -65,11 +66,18 @@ fn short(setting: u64) -> u32 {
 }
 
 impl Allowed {
+    /// The server block says this.
+    pub(super) fn by_server(allowed: bool) -> Self {
+        if allowed {
+            Self::ByServer
+        } else {
+            Self::NotByServer
+        }
+    }
+
     /// Another location applies, which says this.
     pub(super) fn and(self, allowed: bool) -> Self {
         match (self, allowed) {
-            (Self::Unknown, true) => Self::ByServer,
-            (Self::Unknown, false) => Self::NotByServer,
             (Self::NotByLocation, _) | (_, false) => Self::NotByLocation,
             (_, true) => Self::ByLocation,
         }

@@ -1,6 +1,6 @@
 //! What a connection writes with: an idle one has none of it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem;
 use std::task::{Context, Poll};
@@ -101,6 +101,7 @@ impl Out {
 
     /// Queues the head of a response, which `write` appends to what it is given, and says how long
     /// it is.
+    #[inline(always)]
     pub(super) fn push_head(&mut self, last: bool, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.small.len();
         write(&mut self.small);
@@ -138,6 +139,7 @@ impl Out {
     }
 
     /// Queues `bytes` that bear `flags`, if they can be copied.
+    #[inline(always)]
     pub(super) fn push_small(&mut self, bytes: &[u8], flags: Flags, chunked: bool) -> bool {
         let size = bytes.len() as u64;
         if !self.has_room(size) || !self.takes_small() {
@@ -328,13 +330,20 @@ fn chunk_end(size: u64, flags: Flags) -> &'static [u8] {
 /// Something to write with, as the location says ([`Out::set_location`]), in memory that an idle
 /// connection has left if there is some.
 pub(super) fn take(postpone: u64, turn: u64) -> Box<Out> {
-    let spare = SPARE.with_borrow_mut(|spare| spare.0.pop());
-    let mut out = spare.unwrap_or_default();
+    let mut out = LAST.take().unwrap_or_else(another);
     out.set_location(postpone, turn);
     out
 }
 
+#[cold]
+fn another() -> Box<Out> {
+    SPARE
+        .with_borrow_mut(|spare| spare.0.pop())
+        .unwrap_or_default()
+}
+
 /// Leaves it to others.
+#[inline]
 pub(super) fn give_back(mut out: Box<Out>) {
     if out.used {
         out.writer = ChainWriter::new();
@@ -345,6 +354,13 @@ pub(super) fn give_back(mut out: Box<Out>) {
     if out.small.capacity() > SMALL {
         out.small = Vec::with_capacity(SMALL);
     }
+    if let Some(before) = LAST.replace(Some(out)) {
+        keep(before);
+    }
+}
+
+#[cold]
+fn keep(out: Box<Out>) {
     SPARE.with_borrow_mut(|spare| {
         if spare.0.len() < SPARE_MAX {
             spare.0.push(out);
@@ -365,6 +381,8 @@ const BLOCK_SIZE: usize = 64 * 1024;
 const HURRY: Flags = Flags::FLUSH.union(Flags::LAST_BUF).union(Flags::RECYCLED);
 
 thread_local! {
+    /// What was left last. Mostly the next who needs something to write with finds it here.
+    static LAST: Cell<Option<Box<Out>>> = const { Cell::new(None) };
     static SPARE: RefCell<Spare> = const { RefCell::new(Spare(Vec::new())) };
     /// Heads of large responses lie here, in one growing buffer that comes back when they are sent.
     static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::new());

@@ -42,8 +42,14 @@ pub(super) fn http(cx: &mut Cx<'_>, place: Span, mut scope: Scope) -> Result<(),
         add_server(cx, &mut http, &mut addresses, server);
     }
     addresses.finish(cx, &mut http);
+    let leaves: Vec<bool> = http.locations.iter().map(|l| l.tree.is_none()).collect();
+    let is_leaf = |id: LocationId| leaves.get(id.0 as usize).is_some_and(|leaf| *leaf);
     for location in &mut http.locations {
+        if let Some(tree) = &mut location.tree {
+            tree.settle(is_leaf);
+        }
         location.places = http.phases.places(location);
+        location.answers_first = location.places.from(0) < http.phases.find_config;
         location.is_logged = http.phases.logs_at(&location.places);
         location.filters = http.filters.plan(&location.slots);
     }
@@ -95,9 +101,11 @@ fn add_server(cx: &mut Cx<'_>, http: &mut HttpConf, addresses: &mut Addresses, b
         place: span,
         ..Location::default()
     });
+    let core = SERVER.share(&slots);
     http.servers.push(Server {
         name: head.first_name.clone(),
-        core: SERVER.share(&slots),
+        options: core.request_options(),
+        core,
         slots: slots.clone(),
         root,
         named: Vec::new(),

@@ -30,11 +30,14 @@ impl KeepaliveDisable {
     };
 
     /// Whether the connection of this request ends with it.
+    #[inline(always)]
     pub(crate) fn applies_to(self, r: &Request) -> bool {
         let msie6 = self.msie6 && r.method() == Method::Post;
-        if !msie6 && !self.safari {
-            return false;
-        }
+        (msie6 || self.safari) && self.is_sent_by(r, msie6)
+    }
+
+    #[cold]
+    fn is_sent_by(self, r: &Request, msie6: bool) -> bool {
         let head = r.head();
         let agent = head.get(Known::UserAgent).unwrap_or_default();
         match Browser::of(agent) {

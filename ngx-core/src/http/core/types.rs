@@ -1,11 +1,12 @@
 //! Media types by the endings of names of files.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use super::LOCATION;
+use super::{LOCATION, LocationConf};
 use crate::conf::{Args, Problem};
 use crate::http::parse::exten;
 use crate::http::request::Request;
@@ -47,12 +48,35 @@ impl Default for Types {
 
 type Table = FxHashMap<Box<[u8]>, Bytes>;
 
+/// A media type of the configuration. There are few, and a reload brings mostly the same; so they
+/// stay for ever, and a response that has one needs not count that it does.
+fn kept(media: &[u8]) -> Bytes {
+    static KEPT: Mutex<BTreeSet<&[u8]>> = Mutex::new(BTreeSet::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = kept.get(media).copied().unwrap_or_else(|| {
+        let new: &'static [u8] = Box::leak(media.into());
+        kept.insert(new);
+        new
+    });
+    Bytes::from_static(known)
+}
+
 impl Request {
     /// The media type of the current path: by its ending in `types`, else `default_type`.
     pub fn media_type(&self) -> Bytes {
         let conf = self.core();
-        let known = exten(&self.path()).and_then(|ending| conf.types.find(ending));
-        known.unwrap_or(&conf.default_type).clone()
+        let path = self.path();
+        match exten(&path) {
+            Some(ending) => conf.media_type_of(ending).clone(),
+            None => (*conf.default_type).clone(),
+        }
+    }
+}
+
+impl LocationConf {
+    #[inline(never)]
+    fn media_type_of(&self, ending: &[u8]) -> &Bytes {
+        self.types.find(ending).unwrap_or(&self.default_type)
     }
 }
 
@@ -66,7 +90,7 @@ pub(super) fn set_types(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem>
         FxHashMap::default()
     };
     for node in args.block().unwrap_or_default() {
-        let media = Bytes::copy_from_slice(node.name().as_bytes());
+        let media = kept(node.name().as_bytes());
         for ending in node.values() {
             let ending = ending.as_bytes().to_ascii_lowercase().into_boxed_slice();
             table.insert(ending, media.clone());
@@ -84,6 +108,19 @@ pub(super) fn set_types(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem>
 
 /// `default_type application/octet-stream`
 pub(super) fn set_default_type(cx: &mut Cx<'_>, args: &Args<'_>) -> Result<(), Problem> {
-    let value = Bytes::copy_from_slice(args.arg(0).as_bytes());
+    let value = kept(args.arg(0).as_bytes());
     cx.conf(&LOCATION).default_type.set(value, args.span())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_is_kept_once() {
+        let (one, again) = (kept(b"text/x-mine"), kept(b"text/x-mine"));
+        assert_eq!(one, "text/x-mine");
+        assert_eq!(one.as_ptr(), again.as_ptr());
+        assert_eq!(kept(b"text/x-other"), "text/x-other");
+    }
 }

@@ -23,7 +23,7 @@ static DESCRIPTOR: Module = Module {
 };
 
 /// Whether the filter has anything to do.
-#[inline]
+#[inline(always)]
 pub(super) fn acts(r: &Request) -> bool {
     let response = r.response();
     response.content_length().is_none() || matches!(response.status(), 0..200 | 204 | 304)

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use bytes::BufMut;
 
-use self::start::Framing;
+use self::start::{Framing, Rest};
 use crate::http::core::LocationConf;
 use crate::http::parse::{Version, status_line};
 use crate::http::request::Request;
@@ -23,10 +23,16 @@ pub(crate) fn write(r: &Request, stays: bool, out: &mut Vec<u8>) {
         return;
     }
     let (response, conf) = (r.response(), r.core());
-    if !write_kept(response, conf, stays, out) {
+    let fields = response.fields();
+    let ends = fields.is_empty();
+    if write_kept(response, conf, (stays, ends), out) {
+        if ends {
+            return;
+        }
+    } else {
         write_lines(r, stays, out);
     }
-    for line in response.fields().iter() {
+    for line in fields.iter() {
         out.extend_from_slice(&line.name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(&line.value);
@@ -36,28 +42,39 @@ pub(crate) fn write(r: &Request, stays: bool, out: &mut Vec<u8>) {
 }
 
 /// All that stands in front of the fields that somebody has set, at once, if there is nothing
-/// unusual in it.
+/// unusual in it; and the end of the header if that `ends` there.
 #[inline]
-fn write_kept(response: &Response, conf: &LocationConf, stays: bool, out: &mut Vec<u8>) -> bool {
+fn write_kept(
+    response: &Response,
+    conf: &LocationConf,
+    (stays, ends): (bool, bool),
+    out: &mut Vec<u8>,
+) -> bool {
     let framing = match response.content_length() {
         Some(_) if response.is_chunked() => return false,
         Some(length) => Framing::Length(length),
         None if response.is_chunked() => Framing::Chunked,
         None => return false,
     };
-    response.status() == 200
-        && response.is_usual()
+    let tokens = *conf.server_tokens;
+    stays
+        && response.status() == 200
+        && response.has_usual_start()
         && response.last_modified().is_none()
         && *conf.keepalive_header == 0
-        && stays
-        && write_start(response, *conf.server_tokens, Some(framing), out)
+        && start::append(
+            tokens,
+            response.media().as_deref(),
+            Some(Rest { framing, ends }),
+            out,
+        )
 }
 
 /// The same line by line.
 fn write_lines(r: &Request, stays: bool, out: &mut Vec<u8>) {
     let (response, conf) = (r.response(), r.core());
     let status = response.status();
-    if !write_start(response, *conf.server_tokens, None, out) {
+    if !write_start(response, *conf.server_tokens, out) {
         write_status(response, status, out);
         write_own(response, *conf.server_tokens, out);
         write_type(response, out);
@@ -92,18 +109,11 @@ fn field<const N: usize>(out: &mut Vec<u8>, name: &[u8; N], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Status line, `Server`, `Date` and `Content-Type` at once, if they are the usual ones, and what
-/// else a start can have.
-#[inline]
-fn write_start(
-    response: &Response,
-    tokens: bool,
-    framing: Option<Framing>,
-    out: &mut Vec<u8>,
-) -> bool {
+/// Status line, `Server`, `Date` and `Content-Type` at once, if they are the usual ones.
+fn write_start(response: &Response, tokens: bool, out: &mut Vec<u8>) -> bool {
     response.status() == 200
         && !response.has_own_start()
-        && response.with_content_type(|media| start::append(tokens, media, framing, out))
+        && response.with_content_type(|media| start::append(tokens, media, None, out))
 }
 
 fn write_status(response: &Response, status: u16, out: &mut Vec<u8>) {
@@ -231,7 +241,7 @@ mod tests {
             response.set_content_type(media.map(Into::into));
             for tokens in [true, false] {
                 let (mut whole, mut parts) = (Vec::new(), Vec::new());
-                assert!(write_start(&response, tokens, None, &mut whole));
+                assert!(write_start(&response, tokens, &mut whole));
                 write_status(&response, 200, &mut parts);
                 write_own(&response, tokens, &mut parts);
                 write_type(&response, &mut parts);
@@ -254,10 +264,10 @@ mod tests {
             let response = Response::default();
             response.set_status(200);
             response.set_content_type(Some("text/plain".into()));
-            assert!(write_start(&response, true, None, &mut Vec::new()));
+            assert!(write_start(&response, true, &mut Vec::new()));
             change(&response);
             let mut out = Vec::new();
-            assert!(!write_start(&response, true, None, &mut out) && out.is_empty());
+            assert!(!write_start(&response, true, &mut out) && out.is_empty());
         }
     }
 }

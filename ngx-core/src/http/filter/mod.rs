@@ -14,7 +14,7 @@ use super::request::Request;
 
 /// Whether the header filters of the protocol, which are part of every plan, have nothing to do with
 /// this response: a usual one, of which all is known.
-#[inline]
+#[inline(always)]
 pub(crate) fn is_usual(r: &Request) -> bool {
     !not_modified::acts(r) && !range::acts(r) && !chunked::acts(r)
 }

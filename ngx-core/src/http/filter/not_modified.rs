@@ -26,7 +26,7 @@ static DESCRIPTOR: Module = Module {
 };
 
 /// Whether the filter has anything to do.
-#[inline]
+#[inline(always)]
 pub(super) fn acts(r: &Request) -> bool {
     r.response().status() == 200 && r.head().has_any(CONDITIONS)
 }

@@ -58,7 +58,7 @@ struct State(RefCell<Option<Cutter>>);
 static CTX: CtxSlot<State> = CtxSlot::new();
 
 /// Whether the filter has anything to do.
-#[inline]
+#[inline(always)]
 pub(super) fn acts(r: &Request) -> bool {
     let response = r.response();
     response.ranges_allowed() && response.status() == 200 || r.has_ctx() && r.ctx(&CTX).is_some()

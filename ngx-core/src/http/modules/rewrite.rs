@@ -204,6 +204,7 @@ fn run_location(r: &Request) -> PhaseStep {
     }
 }
 
+#[inline(always)]
 fn run(r: &Request) -> PhaseStep {
     let Some(program) = r.own_conf(&PROGRAM) else {
         return PhaseStep::DECLINED;

@@ -153,12 +153,10 @@ impl Lines {
         Ok(())
     }
 
-    /// As [`count`](Self::count) for lines that take `len` bytes together, if they all lie in the
-    /// buffer that is begun.
+    /// Whether lines that take `len` bytes together all lie in the buffer that is begun.
     #[inline]
-    pub(super) fn count_together(&mut self, len: usize) -> Option<()> {
-        self.room = self.room.checked_sub(len)?;
-        Some(())
+    pub(super) const fn has_room(&self, len: usize) -> bool {
+        len <= self.room
     }
 
     /// Whether nothing was looked at yet.

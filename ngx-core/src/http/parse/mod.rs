@@ -42,6 +42,8 @@ mod status;
 mod uri;
 
 #[cfg(feature = "http")]
+pub(crate) use chars::are_equal;
+#[cfg(feature = "http")]
 pub(crate) use chunked::write_hex;
 pub use chunked::{ChunkError, ChunkedDecoder, Decoded, fuzz_chunked, write_chunk_size};
 pub use error::{RequestError, ResponseError};
@@ -55,6 +57,8 @@ pub use host::{Host, InvalidHost, fuzz_host};
 pub use known::{Known, KnownSet};
 pub use lines::Limits;
 pub use method::Method;
+#[cfg(feature = "http")]
+pub(crate) use request::parse_usual;
 pub use request::{Progress, RequestHead, RequestOptions, RequestParser, fuzz_request};
 pub use request_line::{RequestLine, TargetForm, Version};
 pub use response::{ResponseHead, ResponseParser, StatusLine, fuzz_response};

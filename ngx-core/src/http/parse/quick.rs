@@ -26,8 +26,10 @@ pub(super) struct Rules {
     pub(super) is_single: fn(Known) -> bool,
 }
 
-/// Fills `line` with the request line at the front of `buf`; where the fields begin.
-pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines) -> Option<usize> {
+/// Fills `line` with the request line at the front of `buf`; where the fields begin. What a usual
+/// line does not have stays as it is.
+#[inline(always)]
+pub(super) fn request_line(buf: &[u8], line: &mut RequestLine) -> Option<usize> {
     let (method, name) = method(buf)?;
     let start = name + 1;
     let (path, plain) = path(buf, start)?;
@@ -47,7 +49,6 @@ pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines
     } else {
         return None;
     };
-    lines.count(end + 11).ok()?;
     line.line = Span::at(0, end + 9);
     line.method = method;
     line.method_name = Span::at(0, name);
@@ -61,7 +62,7 @@ pub(super) fn request_line(buf: &[u8], line: &mut RequestLine, lines: &mut Lines
 }
 
 /// A status line at the front of `buf`, and where the fields begin.
-pub(super) fn status_line(buf: &[u8], lines: &mut Lines) -> Option<(StatusLine, usize)> {
+pub(super) fn status_line(buf: &[u8]) -> Option<(StatusLine, usize)> {
     let version = match buf.first_chunk::<8>()? {
         b"HTTP/1.1" => Version::HTTP_11,
         b"HTTP/1.0" => Version::HTTP_10,
@@ -83,7 +84,6 @@ pub(super) fn status_line(buf: &[u8], lines: &mut Lines) -> Option<(StatusLine, 
     let [b'\r', b'\n', ..] = buf.get(end..)? else {
         return None;
     };
-    lines.count(end + 2).ok()?;
     let line = StatusLine {
         version,
         code: digit(a) * 100 + digit(b) * 10 + digit(c),
@@ -92,10 +92,12 @@ pub(super) fn status_line(buf: &[u8], lines: &mut Lines) -> Option<(StatusLine, 
     Some((line, end + 2))
 }
 
-/// The fields from `at` on, and how long the head is with the empty line behind them.
+/// The fields from `begin` on, and how long the head is with the empty line behind them, if all
+/// its lines have room as `lines` counts it.
+#[inline(always)]
 pub(super) fn fields(
     (buf, begin): (&[u8], usize),
-    lines: &mut Lines,
+    lines: Lines,
     rules: &Rules,
     fields: &mut Vec<FieldRange>,
 ) -> Option<(KnownSet, usize)> {
@@ -131,17 +133,23 @@ pub(super) fn fields(
         rest = rest.get(2..)?;
     }
     // Most heads lie in one buffer: their lines need not be counted one by one.
-    if lines.count_together(at - begin).is_none() {
-        let starts = fields
-            .get(before..)?
-            .iter()
-            .map(|field| field.name.start as usize);
-        let ends = starts.clone().skip(1).chain([at]);
-        for (start, end) in starts.zip(ends) {
-            lines.count(end - start).ok()?;
-        }
+    if !lines.has_room(at) {
+        count_lines(lines, begin, fields.get(before..)?, at)?;
     }
     Some((seen, at + 2))
+}
+
+/// Whether there is room for each line: the first, which is `begin` bytes long, and those of the
+/// fields up to `end`.
+#[cold]
+fn count_lines(mut lines: Lines, begin: usize, fields: &[FieldRange], end: usize) -> Option<()> {
+    lines.count(begin).ok()?;
+    let starts = fields.iter().map(|field| field.name.start as usize);
+    let ends = starts.clone().skip(1).chain([end]);
+    for (start, end) in starts.zip(ends) {
+        lines.count(end - start).ok()?;
+    }
+    Some(())
 }
 
 const LINE_END: u16 = u16::from_le_bytes(*b"\r\n");
@@ -206,6 +214,7 @@ fn pad(line: &[u8]) -> Front {
 }
 
 /// One of the usual methods, with a space and a slash behind it; and the length of its name.
+#[inline(always)]
 fn method(buf: &[u8]) -> Option<(Method, usize)> {
     if buf.starts_with(b"GET /") {
         return Some((Method::Get, 3));
@@ -223,6 +232,7 @@ fn method(buf: &[u8]) -> Option<(Method, usize)> {
 }
 
 /// Where the path ends that begins at `at`, and whether it is plain.
+#[inline(always)]
 fn path(buf: &[u8], at: usize) -> Option<(usize, bool)> {
     let end = find_path_end(buf, at)?;
     // What ends a path is no `/` or `.`, so what follows the last byte may be looked at too.
@@ -267,7 +277,9 @@ fn is_good(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::lines::Limits;
-    use super::super::request::{Progress, RequestOptions, RequestParser, fuzz_request};
+    use super::super::request::{
+        Progress, RequestOptions, RequestParser, fuzz_request, parse_usual,
+    };
     use super::super::response::fuzz_response;
     use super::*;
     use proptest::prelude::*;
@@ -357,6 +369,24 @@ mod tests {
         }
 
         #[test]
+        fn what_lies_behind_what_was_received_means_nothing(
+            head in head(REQUESTS),
+            behind in prop::collection::vec(any::<u8>(), 0..40),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let at = cut.index(head.len() + 1);
+            let take = |memory: &[u8]| {
+                let (mut line, mut fields) = (RequestLine::default(), Vec::new());
+                let from = (memory, at);
+                let found = parse_usual(&RequestOptions::default(), from, &mut line, &mut fields)?;
+                Some((found, line, fields))
+            };
+            let alone = take(&head[..at]);
+            prop_assert_eq!(&take(&head), &alone);
+            prop_assert_eq!(take(&[&head[..at], &behind].concat()), alone);
+        }
+
+        #[test]
         fn responses_mean_what_they_mean_line_by_line(head in head(RESPONSES)) {
             fuzz_response(&head);
         }
@@ -364,7 +394,7 @@ mod tests {
 
     #[test]
     fn the_usual_is_taken_at_once() {
-        let mut lines = Lines::new(Limits::default(), false);
+        let lines = Lines::new(Limits::default(), false);
         let rules = Rules {
             most: 2,
             is_single: Known::is_single_in_requests,
@@ -372,14 +402,14 @@ mod tests {
         let mut found = Vec::new();
         let head = b"GET /a?b HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\nbody";
         let mut line = RequestLine::default();
-        let at = request_line(head, &mut line, &mut lines).unwrap();
+        let at = request_line(head, &mut line).unwrap();
         assert_eq!(line.args.of(head), b"b");
-        let (seen, len) = fields((head, at), &mut lines, &rules, &mut found).unwrap();
+        let (seen, len) = fields((head, at), lines, &rules, &mut found).unwrap();
         assert!(seen.contains(Known::Host));
         assert_eq!((head.get(len..), found.len()), (Some(&b"body"[..]), 2));
         let one = Rules { most: 1, ..rules };
         found.clear();
-        assert!(fields((head, at), &mut lines, &one, &mut found).is_none());
+        assert!(fields((head, at), lines, &one, &mut found).is_none());
     }
 
     #[test]

@@ -192,18 +192,10 @@ impl RequestParser {
     }
 
     /// A whole head that has nothing unusual in it.
+    #[inline(never)]
     fn parse_quickly(&mut self, buf: &[u8], fields: &mut Vec<FieldRange>) -> Option<()> {
-        let mut lines = self.lines;
         let line = self.line.insert(RequestLine::default());
-        let at = quick::request_line(buf, line, &mut lines)?;
-        let rules = quick::Rules {
-            most: self.options.max_headers,
-            is_single: Known::is_single_in_requests,
-        };
-        let (seen, len) = quick::fields((buf, at), &mut lines, &rules, fields)?;
-        if line.version > Version::HTTP_10 && !seen.contains(Known::Host) {
-            return None;
-        }
+        let (seen, len) = parse_usual(&self.options, (buf, buf.len()), line, fields)?;
         self.seen = seen;
         self.lines.skip_to(len);
         Some(())
@@ -352,6 +344,37 @@ impl RequestParser {
             (LineError::TooLarge, Some(_)) => RequestError::TooLargeRequest,
         }
     }
+}
+
+/// Parses a head that is there as a whole and has nothing unusual in it, without a parser: into a
+/// `line` as it is by default but for its method and version, and behind what is in `fields`. Which
+/// known fields there are, and how long the head is.
+///
+/// Of `buf` only the first `received` bytes are the client's. What is behind means nothing, but there
+/// being something spares the search, which looks at words, a special case at the end.
+///
+/// `None` says nothing about the head but that a [`RequestParser`] is to look at it; `line` and
+/// `fields` may have some of it then.
+#[inline(always)]
+pub(crate) fn parse_usual(
+    options: &RequestOptions,
+    (buf, received): (&[u8], usize),
+    line: &mut RequestLine,
+    fields: &mut Vec<FieldRange>,
+) -> Option<(KnownSet, usize)> {
+    let buf = Span::describable(buf);
+    let at = quick::request_line(buf, line)?;
+    let rules = quick::Rules {
+        most: options.max_headers,
+        is_single: Known::is_single_in_requests,
+    };
+    let lines = Lines::new(options.limits, false);
+    let (seen, len) = quick::fields((buf, at), lines, &rules, fields)?;
+    // Each byte decides only about what is behind it: a head that ends in front was found there.
+    if len > received || line.version > Version::HTTP_10 && !seen.contains(Known::Host) {
+        return None;
+    }
+    Some((seen, len))
 }
 
 /// The error for a second field of a name that may come once.

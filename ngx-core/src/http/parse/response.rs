@@ -145,16 +145,15 @@ impl ResponseParser {
 
     /// A whole head that has nothing unusual in it.
     fn parse_quickly(&mut self, buf: &[u8], fields: &mut Vec<FieldRange>) -> Option<ResponseHead> {
-        let mut lines = self.lines;
         let (status, at) = match self.status {
-            None => quick::status_line(buf, &mut lines)?,
+            None => quick::status_line(buf)?,
             Some(status) => (status, 0),
         };
         let rules = quick::Rules {
             most: usize::MAX,
             is_single: Known::is_single_in_responses,
         };
-        let (seen, len) = quick::fields((buf, at), &mut lines, &rules, fields)?;
+        let (seen, len) = quick::fields((buf, at), self.lines, &rules, fields)?;
         self.status = Some(status);
         self.lines.skip_to(len);
         Some(ResponseHead { status, seen, len })

@@ -1,7 +1,8 @@
 //! The engine's own steps: which location is it, and is it allowed to be asked.
 
 use crate::error;
-use crate::http::location::{Found, LocationId};
+use crate::http::core::LocationConf;
+use crate::http::location::{Found, LocationId, LocationTree};
 use crate::http::parse::{Escape, escape_uri};
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
@@ -12,11 +13,15 @@ impl Request {
         self.keep_location();
         self.set_location(self.server().root);
         self.location_looked_up();
-        if self.look_up(&mut |_| {}) == LookUp::SlashMissing {
+        let found = match &self.location().tree {
+            Some(tree) if tree.is_flat() => self.look_up_once(tree),
+            _ => self.look_up(&mut |_| {}),
+        };
+        let conf = self.core();
+        self.tell(conf);
+        if found == LookUp::SlashMissing {
             return self.redirect_to_slash();
         }
-        self.tell_location();
-        let conf = self.core();
         if *conf.internal && !self.is_internal() {
             return Step::Finish(404);
         }
@@ -36,7 +41,11 @@ impl Request {
 
     /// Tells the downstream what the current location says of it.
     pub(in crate::http) fn tell_location(&self) {
-        let conf = self.core();
+        self.tell(self.core());
+    }
+
+    #[inline(always)]
+    fn tell(&self, conf: &LocationConf) {
         if let Some(downstream) = &*self.downstream_here() {
             downstream.set_location(conf);
             if conf.keepalive_disable.applies_to(self) {
@@ -64,6 +73,19 @@ impl Request {
     /// looked up anew.
     pub(in crate::http) fn take_uri_change(&self) -> bool {
         self.parts().engine.uri_changed.take()
+    }
+
+    /// Takes the location that fits best of a tree whose first look is final.
+    #[inline]
+    fn look_up_once(&self, tree: &LocationTree) -> LookUp {
+        let (id, result) = match tree.find_static(&self.path()) {
+            Found::Exact(id) => (id, LookUp::Final),
+            Found::Prefix { id, .. } => (id, LookUp::Prefix),
+            Found::SlashMissing(id) => (id, LookUp::SlashMissing),
+            Found::Nothing => return LookUp::Unchanged,
+        };
+        self.set_location(id);
+        result
     }
 
     /// Descends from the current location to the one that fits best; `seen` is told what was

@@ -332,6 +332,7 @@ impl Request {
     }
 
     /// Takes the answer of the handler at `at` and decides what comes next.
+    #[inline(always)]
     fn apply(&self, at: usize, step: PhaseStep) {
         let engine = &self.parts().engine;
         if engine.moved.take() {
@@ -348,6 +349,8 @@ impl Request {
                 engine.stage.set(Stage::Phases(at));
                 engine.waiting.replace(Some(future));
             }
+            // The usual end: there is nothing to wait for.
+            Step::Done if self.parts().output.is_out() => engine.stage.set(Stage::Logging(0)),
             Step::Done => match self.take_replacement() {
                 Some(status) => self.finalize(status),
                 None => engine.stage.set(Stage::Draining),

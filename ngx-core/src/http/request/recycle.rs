@@ -3,7 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Inner, Parts, Request, Sent, UriIs};
+use super::{Inner, Marks, Parts, Request, Sent, Started};
+use crate::http::downstream::{Downstream, Peer};
+use crate::http::generation::Generation;
+use crate::http::server::ServerId;
 
 thread_local! {
     /// Storage of requests that have ended. Bounded: a burst must not be kept for ever.
@@ -11,9 +14,60 @@ thread_local! {
 }
 const SPARE_MAX: usize = 64;
 
-/// What a request that has ended has left. Nobody else has a handle to it.
-pub(super) fn take() -> Option<Rc<Inner>> {
-    SPARE.with_borrow_mut(Vec::pop)
+/// What a request that has ended has left: a request that has not begun, to which nobody has a
+/// handle. Its header may be filled in before anything else is known of it.
+pub(crate) struct Blank(Rc<Inner>);
+
+impl Blank {
+    /// `None` if there is none.
+    #[inline]
+    pub(crate) fn take() -> Option<Self> {
+        SPARE.with_borrow_mut(Vec::pop).map(Self)
+    }
+
+    /// What it will have, all of it empty at first.
+    #[inline]
+    pub(crate) fn parts_mut(&mut self) -> &mut Parts {
+        &mut self.inner().parts
+    }
+
+    #[inline]
+    fn inner(&mut self) -> &mut Inner {
+        match Rc::get_mut(&mut self.0) {
+            Some(inner) => inner,
+            None => unreachable!("nobody else has a handle to it"),
+        }
+    }
+
+    /// A request for this server.
+    #[inline(always)]
+    pub(crate) fn begin(
+        mut self,
+        generation: Rc<Generation>,
+        downstream: Rc<dyn Downstream>,
+        peer: Rc<Peer>,
+        server: ServerId,
+    ) -> Request {
+        let location = generation.http().server(server).root;
+        let variables = generation.http().variables.len();
+        let inner = self.inner();
+        inner.generation = Some(generation);
+        inner.peer = peer;
+        *inner.downstream.get_mut() = Some(downstream);
+        inner.server.set(server);
+        inner.location.set(location);
+        inner.content.set(location);
+        inner.started = Started::now();
+        inner.parts.cells.reset(variables);
+        Request(self.0)
+    }
+
+    /// It is not needed after all.
+    #[cold]
+    pub(crate) fn give_back(mut self) {
+        self.parts_mut().head_mut().clear();
+        keep(self.0);
+    }
 }
 
 impl Drop for Request {
@@ -31,11 +85,16 @@ fn give(inner: &mut Rc<Inner>) {
         return;
     };
     own.reset();
+    keep(Rc::clone(inner));
+}
+
+#[inline(always)]
+fn keep(inner: Rc<Inner>) {
     // The thread may be ending, and its storage gone.
     let _ = SPARE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
         if spare.len() < SPARE_MAX {
-            spare.push(Rc::clone(inner));
+            spare.push(inner);
         }
     });
 }
@@ -52,21 +111,17 @@ impl Inner {
             server: _,
             location: _,
             content: _,
-            internal,
+            marks,
             started: _,
             sent,
             limit_rate,
-            pipelined,
-            uri,
             parts,
         } = self;
         parts.reset();
         *downstream.get_mut() = None;
-        internal.set(false);
+        marks.set(Marks::default());
         *sent = Sent::default();
         limit_rate.set(None);
-        pipelined.set(false);
-        uri.set(UriIs::default());
         // Last: what modules have kept may still look at it.
         *generation = None;
     }

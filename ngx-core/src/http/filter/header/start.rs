@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::io::Write as _;
 
 use super::{decimal, server_line};
+use crate::http::parse::are_equal;
 use crate::time;
 
 /// Status line, `Server`, `Date` and `Content-Type` of a response that has nothing of its own in
@@ -16,8 +17,8 @@ struct Start {
     len: usize,
     /// Where the media type begins, and how long it is.
     media: (usize, usize),
-    /// How long it is with the framing and what becomes of the connection behind it; 0 if that is
-    /// not there.
+    /// How long it is with the framing and what becomes of the connection behind it, without the
+    /// empty line that follows; 0 if that is not there.
     whole: usize,
     framing: Framing,
     bytes: [u8; START_MAX],
@@ -42,13 +43,22 @@ pub(super) enum Framing {
     Chunked,
 }
 
-/// Appends the start of responses of this second with this media type, or none; with a `framing`
-/// also that, and that the connection stays open. `false` if that is not kept.
-#[inline]
+/// What may follow at once.
+#[derive(Clone, Copy)]
+pub(super) struct Rest {
+    /// This, and that the connection stays open.
+    pub(super) framing: Framing,
+    /// Then the header ends.
+    pub(super) ends: bool,
+}
+
+/// Appends the start of responses of this second with this media type, or none, and the `rest`.
+/// `false` if that is not kept.
+#[inline(never)]
 pub(super) fn append(
     tokens: bool,
     media: Option<&[u8]>,
-    framing: Option<Framing>,
+    rest: Option<Rest>,
     out: &mut Vec<u8>,
 ) -> bool {
     let media = match media {
@@ -62,17 +72,18 @@ pub(super) fn append(
         let start = &mut kept[place % STARTS];
         let known = now.wrapping_sub(start.since) < 1000
             && start.tokens == tokens
-            && start.media() == media;
+            && are_equal(start.media(), media);
         if !known {
             start.render(now, tokens, media);
         }
-        let len = match framing {
+        let len = match rest {
             None => start.len,
-            Some(framing) => {
+            Some(Rest { framing, ends }) => {
                 if start.framing != framing || start.whole == 0 {
                     start.frame(framing);
                 }
-                start.whole
+                // The empty line lies behind it.
+                start.whole + 2 * usize::from(ends)
             }
         };
         out.extend_from_slice(start.bytes.get(..len).unwrap_or_default());
@@ -121,7 +132,7 @@ impl Start {
         }
     }
 
-    /// Puts the framing behind the start, and that the connection stays open.
+    /// Puts the framing behind the start, that the connection stays open, and the empty line.
     #[inline(never)]
     fn frame(&mut self, framing: Framing) {
         let mut rest = self.bytes.get_mut(self.len..).unwrap_or_default();
@@ -129,7 +140,7 @@ impl Start {
             let _ = rest.write_all(part);
             START_MAX - rest.len()
         };
-        match framing {
+        self.whole = match framing {
             Framing::Length(length) => {
                 put(b"Content-Length: ");
                 put(decimal(length, &mut [0; 20]));
@@ -137,7 +148,7 @@ impl Start {
             }
             Framing::Chunked => put(b"Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n"),
         };
-        self.whole = START_MAX - rest.len();
+        put(b"\r\n");
         self.framing = framing;
     }
 }
@@ -159,22 +170,24 @@ mod tests {
     #[test]
     fn a_framing_is_that_of_its_response() {
         let _still = time::hold();
-        let end = |framing| {
+        let end = |rest| {
             let mut out = Vec::new();
-            assert!(append(true, Some(b"text/plain"), framing, &mut out));
+            assert!(append(true, Some(b"text/plain"), rest, &mut out));
             let text = String::from_utf8(out).unwrap();
             text.split_once("text/plain\r\n").unwrap().1.to_owned()
         };
+        let rest = |framing, ends| Some(Rest { framing, ends });
         for length in [13, 13, 4, 123_456] {
             let sent = format!("Content-Length: {length}\r\nConnection: keep-alive\r\n");
-            assert_eq!(end(Some(Framing::Length(length))), sent);
+            assert_eq!(end(rest(Framing::Length(length), false)), sent);
+            assert_eq!(end(rest(Framing::Length(length), true)), sent + "\r\n");
             assert_eq!(end(None), "");
         }
         let chunked = "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n";
-        assert_eq!(end(Some(Framing::Chunked)), chunked);
+        assert_eq!(end(rest(Framing::Chunked, false)), chunked);
         assert_eq!(
-            end(Some(Framing::Length(0))),
-            "Content-Length: 0\r\nConnection: keep-alive\r\n"
+            end(rest(Framing::Length(0), true)),
+            "Content-Length: 0\r\nConnection: keep-alive\r\n\r\n"
         );
     }
 
@@ -184,7 +197,7 @@ mod tests {
         start.render(0, true, &[b'm'; MEDIA_MAX]);
         for framing in [Framing::Length(u64::MAX), Framing::Chunked] {
             start.frame(framing);
-            assert!(start.len < start.whole && start.whole < START_MAX);
+            assert!(start.len < start.whole && start.whole + 2 < START_MAX);
         }
         let longer = [b'm'; MEDIA_MAX + 1];
         assert!(!append(true, Some(&longer), None, &mut Vec::new()));

@@ -1,7 +1,6 @@
 //! `return`
 
 use bytes::Bytes;
-use ngx_buf::Flags;
 
 use super::{compile, is_elsewhere};
 use crate::conf::{Args, Problem, values};
@@ -59,6 +58,7 @@ impl Return {
         })
     }
 
+    #[inline]
     pub(super) fn run(&self, r: &Request) -> PhaseStep {
         match self {
             Self::Status(status) => Step::Finish(*status),
@@ -97,9 +97,7 @@ fn send(r: &Request, status: u16, text: &Template) -> PhaseStep {
         response.set_content_length(Some(text.len() as u64));
         response.set_content_type(Some(r.media_type()).filter(|media| !media.is_empty()));
     }
-    let end = Flags::LAST_BUF | Flags::LAST_IN_CHAIN;
-    let sent = r.send_header().and_then(|_| r.output_bytes(text, end));
-    if let Err(error) = sent {
+    if let Err(error) = r.respond_bytes(text) {
         error.log();
     }
     Step::Done
