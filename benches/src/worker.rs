@@ -18,8 +18,7 @@ use ngx_core::net::Addr;
 use ngx_core::process::{Origin, Service as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::LocalSet;
+use tokio::runtime::LocalRuntime;
 
 /// Requests that are sent in one go, so that the system calls for them are few.
 pub const PIPELINED: usize = 64;
@@ -33,8 +32,7 @@ const READ: usize = 64 * 1024;
 /// system calls for a socket pair. Rows of a bench that differ in nothing but the configuration
 /// show what that costs.
 pub struct Worker {
-    runtime: Runtime,
-    tasks: LocalSet,
+    runtime: LocalRuntime,
     client: UnixStream,
     /// Kept: connections end with their worker.
     _service: Rc<HttpWorker>,
@@ -46,17 +44,15 @@ impl Worker {
     pub fn new(http: &str, extra: &[&'static HttpModule]) -> Self {
         let listener = Addr::Inet(([127, 0, 0, 1], 80).into());
         let cycle = origin(http, extra).build(None).unwrap();
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let tasks = LocalSet::new();
+        let runtime = LocalRuntime::new().unwrap();
         let service = HttpWorker::new(cycle, 16);
-        let client = tasks.block_on(&runtime, async {
+        let client = runtime.block_on(async {
             let (client, served) = UnixStream::pair().unwrap();
             service.serve(served.into(), listener.clone(), &listener);
             client
         });
         Self {
             runtime,
-            tasks,
             client,
             _service: service,
             answers: Vec::new(),
@@ -67,13 +63,12 @@ impl Worker {
     pub fn ask(&mut self, requests: &[u8], bytes: usize) -> &[u8] {
         let Self {
             runtime,
-            tasks,
             client,
             answers,
             ..
         } = self;
         answers.clear();
-        tasks.block_on(runtime, async {
+        runtime.block_on(async {
             client.write_all(requests).await.unwrap();
             while answers.len() < bytes {
                 answers.reserve(READ);

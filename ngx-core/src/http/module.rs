@@ -59,7 +59,7 @@ pub type Finish = fn(&mut Cx<'_>) -> Result<(), Problem>;
 /// What a module does in each worker thread, beside serving requests.
 #[derive(Clone, Copy)]
 pub struct WorkerHooks {
-    /// The thread takes a generation and serves nothing yet. Called inside the thread's `LocalSet`.
+    /// The thread takes a generation and serves nothing yet. Called inside the thread's runtime.
     pub start: fn(&Rc<Generation>),
     /// The generation gets no new requests any more: another has taken its place, or the thread
     /// ends.

@@ -74,7 +74,7 @@ pub use self::worker_process::{is_worker, serve_as_worker};
 pub use self::workers::Workers;
 
 /// What a worker thread does with connections. It lives on its thread and within a
-/// [`LocalSet`](tokio::task::LocalSet), so that it may start tasks that are not [`Send`].
+/// [`LocalRuntime`](tokio::runtime::LocalRuntime), so that it may start tasks that are not [`Send`].
 pub trait Service: 'static {
     /// The service of one thread under its first generation, with room for so many
     /// `connections`.

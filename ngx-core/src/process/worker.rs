@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::accepting::Accepting;
@@ -131,16 +130,11 @@ fn run<S: Service>(post: Post, rights: &ThreadRights, cycle: Arc<Cycle>) -> Resu
     let system = |call| move |error| RunError::System { call, error };
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(system("epoll_create()"))?;
-    let tasks = LocalSet::new();
-    let outcome = tasks.block_on(&runtime, work::<S>(post, cycle));
-    {
-        // What connections hold may want the runtime once more.
-        let _inside = runtime.enter();
-        drop(tasks);
-    }
-    // A blocking task that still runs keeps nobody waiting.
+    let outcome = runtime.block_on(work::<S>(post, cycle));
+    // Tasks end inside of the runtime, which what connections hold may want once more. A blocking
+    // one that still runs keeps nobody waiting.
     runtime.shutdown_background();
     outcome.map_err(system("listening"))
 }
