@@ -375,6 +375,21 @@ fn a_malformed_target_is_refused() {
     }
 }
 
+/// Also when the server of its host is known by then, and its head is taken at once.
+#[test]
+fn a_refused_target_has_no_body() {
+    let server = Server::start(
+        "server { listen 127.0.0.1:{port}; error_page 400 /bad;
+         location / { return 200 a; } location = /bad { return 200 bad; } }",
+    );
+    for _ in 0..2 {
+        let mut client = server.connect();
+        client.send("POST /%00 HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n");
+        client.response().expect(400);
+        server.get("/").expect(200);
+    }
+}
+
 #[test]
 fn targets_are_decoded_and_normalised() {
     let server = Server::start(ECHO);
@@ -493,6 +508,21 @@ fn keepalive_timeout_zero_keeps_nothing() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.response().header("connection"), Some("close"));
     client.expect_close();
+}
+
+#[test]
+fn a_server_that_answers_by_itself_goes_by_its_own_settings() {
+    for (setting, answers) in [("keepalive_timeout 0", 1), ("keepalive_requests 2", 2)] {
+        let server = Server::start(&format!(
+            "server {{ listen 127.0.0.1:{{port}}; {setting}; return 200 a; }}"
+        ));
+        let mut client = server.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(answers));
+        let last = (0..answers).map(|_| client.response()).last();
+        let last = last.as_ref().and_then(|answer| answer.header("connection"));
+        assert_eq!(last, Some("close"), "{setting}");
+        client.expect_close();
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl BufPool {
     /// most.
     ///
     /// What is skipped at the front of a buffer to get there, up to `alignment` bytes, is taken
-    /// from its size, so that the pool takes no more memory than `num` times `size`; if a buffer is
+    /// from its size, so that aligned buffers take no more memory than `num` times `size`; if one is
     /// too small for that there are fewer, and if there is but one it takes up to `alignment` more.
     #[must_use]
     pub fn aligned(num: usize, size: usize, alignment: usize) -> Self {
@@ -128,7 +128,9 @@ impl BufPool {
         if buffer.capacity() > cost {
             return buffer;
         }
-        if place.skipped(&buffer) == 0 && buffer.try_reclaim(self.size - buffer.len()) {
+        let is_front = place.skipped(&buffer) == 0 && buffer.try_reclaim(self.size - buffer.len());
+        // It may have been moved to the front of all there is.
+        if is_front && place.skipped(&buffer) == 0 {
             buffer.resize(self.size, 0);
             return buffer;
         }
@@ -358,7 +360,13 @@ mod tests {
         for (size, alignment) in [(2000, 1), (2000, 512), (LARGE, 1), (LARGE + 5, 512)] {
             let mut pool = BufPool::aligned(1, size, alignment);
             let size = pool.size();
-            for (from, to) in [(0, 5), (0, size), (5, 6), (size / 2 + 1, size)] {
+            for (from, to) in [
+                (0, 5),
+                (0, size),
+                (5, 6),
+                (size / 2, size),
+                (size / 2 + 1, size),
+            ] {
                 let mut buffer = pool.take().unwrap();
                 let address = buffer.as_ptr();
                 buffer.truncate(to);

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU8;
 
 use smallvec::SmallVec;
 
@@ -22,8 +23,21 @@ use smallvec::SmallVec;
 /// }
 /// static SEEN: CtxSlot<Seen> = CtxSlot::new();
 /// ```
+///
+/// It is told from others by its place, so it has to be a `static`: a `const` has none.
+///
+/// ```compile_fail
+/// # use std::rc::Rc;
+/// # use ngx_core::http::{CtxSlot, Request};
+/// const SLOT: CtxSlot<u32> = CtxSlot::new();
+/// # fn set(r: &Request) {
+/// r.set_ctx(&SLOT, Rc::new(1));
+/// # }
+/// ```
 pub struct CtxSlot<T> {
     lasting: bool,
+    /// What can change is never merged with what is alike, nor is a constant of it made a static.
+    _apart: AtomicU8,
     again: Option<Again>,
     value: PhantomData<fn() -> T>,
 }
@@ -66,6 +80,7 @@ impl<T: 'static> CtxSlot<T> {
     const fn of(lasting: bool, again: Option<Again>) -> Self {
         Self {
             lasting,
+            _apart: AtomicU8::new(0),
             again,
             value: PhantomData,
         }
@@ -127,7 +142,13 @@ impl Contexts {
         Rc::clone(value).downcast().ok()
     }
 
-    pub(crate) fn insert<T: 'static>(&mut self, slot: &'static CtxSlot<T>, value: Rc<T>) {
+    /// Sets the value of a slot. What it had is the caller's to drop, for it may ask the request.
+    #[must_use = "what is dropped in here may want to borrow this"]
+    pub(crate) fn insert<T: 'static>(
+        &mut self,
+        slot: &'static CtxSlot<T>,
+        value: Rc<T>,
+    ) -> Option<Rc<dyn Any>> {
         let new = Entry {
             slot: slot.place(),
             lasting: slot.lasting,
@@ -136,8 +157,11 @@ impl Contexts {
             value: Some(value),
         };
         match self.0.iter_mut().find(|entry| entry.slot == new.slot) {
-            Some(entry) => *entry = new,
-            None => self.0.push(new),
+            Some(entry) => std::mem::replace(entry, new).value,
+            None => {
+                self.0.push(new);
+                None
+            }
         }
     }
 
@@ -151,7 +175,8 @@ impl Contexts {
     /// what lets go of something may ask the request. What is asked for anew then stays.
     pub(crate) fn rest(this: &RefCell<Self>) {
         let mut is_any_lost = false;
-        // Entries are added behind the others, and none is taken away meanwhile.
+        // Entries are added behind the others; if one is taken away meanwhile, by who lets go of
+        // something, the next is for the end of the request.
         let count = this.borrow().0.len();
         for at in 0..count {
             let (taken, again) = match this.borrow_mut().0.get_mut(at) {
@@ -176,9 +201,12 @@ impl Contexts {
         }
     }
 
-    /// What an internal redirect does.
-    pub(crate) fn redirected(&mut self) {
-        self.0.retain(|entry| entry.lasting);
+    /// What an internal redirect does. What is forgotten is the caller's to drop, as with `insert`.
+    #[must_use = "what is dropped in here may want to borrow this"]
+    pub(crate) fn redirected(&mut self) -> Self {
+        let (lasting, forgotten) = self.0.drain(..).partition(|entry| entry.lasting);
+        self.0 = lasting;
+        Self(forgotten)
     }
 }
 
@@ -193,12 +221,12 @@ mod tests {
     fn each_slot_has_its_own_value() {
         let contexts = RefCell::new(Contexts::default());
         assert!(contexts.borrow().find(&NUMBER).is_none());
-        contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
-        contexts.borrow_mut().insert(&TEXT, Rc::new("text"));
-        contexts.borrow_mut().insert(&NUMBER, Rc::new(2));
+        let _ = contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
+        let _ = contexts.borrow_mut().insert(&TEXT, Rc::new("text"));
+        let _ = contexts.borrow_mut().insert(&NUMBER, Rc::new(2));
         assert_eq!(contexts.borrow().find(&NUMBER).as_deref(), Some(&2));
         assert_eq!(contexts.borrow().find(&TEXT).as_deref(), Some(&"text"));
-        contexts.borrow_mut().redirected();
+        drop(contexts.borrow_mut().redirected());
         assert!(
             contexts.borrow().find(&NUMBER).is_none() && contexts.borrow().find(&TEXT).is_some()
         );
@@ -223,8 +251,8 @@ mod tests {
         assert!(contexts.borrow_mut().wake(&COUNT).is_none());
         let first = Rc::new(Count(7));
         let place = Rc::as_ptr(&first);
-        contexts.borrow_mut().insert(&COUNT, first);
-        contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
+        let _ = contexts.borrow_mut().insert(&COUNT, first);
+        let _ = contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
         assert!(!contexts.borrow().is_empty());
 
         Contexts::rest(&contexts);
@@ -246,8 +274,8 @@ mod tests {
     fn a_lasting_value_that_serves_again_outlives_a_redirect() {
         static LASTING: CtxSlot<Count> = CtxSlot::reused_lasting();
         let contexts = RefCell::new(Contexts::default());
-        contexts.borrow_mut().insert(&LASTING, Rc::new(Count(7)));
-        contexts.borrow_mut().redirected();
+        let _ = contexts.borrow_mut().insert(&LASTING, Rc::new(Count(7)));
+        drop(contexts.borrow_mut().redirected());
         assert_eq!(
             contexts.borrow().find(&LASTING).map(|count| count.0),
             Some(7)
@@ -263,8 +291,8 @@ mod tests {
     #[test]
     fn a_redirect_forgets_a_value_that_could_serve_again() {
         let contexts = RefCell::new(Contexts::default());
-        contexts.borrow_mut().insert(&COUNT, Rc::new(Count(7)));
-        contexts.borrow_mut().redirected();
+        let _ = contexts.borrow_mut().insert(&COUNT, Rc::new(Count(7)));
+        drop(contexts.borrow_mut().redirected());
         assert!(contexts.borrow_mut().wake(&COUNT).is_none());
     }
 
@@ -281,7 +309,7 @@ mod tests {
                     assert!(contexts.borrow().find(&ASKS).is_none());
                     assert!(contexts.borrow().find(&NUMBER).is_some());
                     if self.0 {
-                        contexts.borrow_mut().insert(&ASKS, Rc::new(Self(false)));
+                        let _ = contexts.borrow_mut().insert(&ASKS, Rc::new(Self(false)));
                     }
                 });
             }
@@ -290,8 +318,8 @@ mod tests {
 
         CONTEXTS.with(|contexts| {
             for anew in [false, true] {
-                contexts.borrow_mut().insert(&ASKS, Rc::new(Asks(anew)));
-                contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
+                let _ = contexts.borrow_mut().insert(&ASKS, Rc::new(Asks(anew)));
+                let _ = contexts.borrow_mut().insert(&NUMBER, Rc::new(1));
                 Contexts::rest(contexts);
                 assert!(contexts.borrow().find(&NUMBER).is_none());
                 assert_eq!(contexts.borrow().find(&ASKS).is_some(), anew);

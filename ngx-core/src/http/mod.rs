@@ -47,8 +47,8 @@ pub use explain::{UrlError, explain};
 pub use generation::Generation;
 pub use head::Head;
 pub use module::{
-    BodyFilter, Finish, HeaderFilter, HttpModule, HttpModules, Idle, OrderError, Ordered, Phase,
-    PhaseHandler, WorkerHooks, fuzz_config, http_registry,
+    BodyFilter, Finish, HandlesAt, HeaderFilter, HttpModule, HttpModules, OrderError, Ordered,
+    Phase, PhaseHandler, WorkerHooks, fuzz_config, http_registry,
 };
 pub use output::{SendError, TakeError};
 pub use phases::status;

@@ -45,9 +45,9 @@ pub enum Phase {
 
 /// A function of one phase.
 pub type PhaseHandler = fn(&Request) -> PhaseStep;
-/// Whether the handler of this name has nothing to do in its phase at a location, which does not
-/// change while the configuration is in use.
-pub type Idle = fn(&Location, Phase, &str) -> bool;
+/// Whether the handler of this name can have anything to do in its phase at a location, which does
+/// not change while the configuration is in use.
+pub type HandlesAt = fn(&Location, Phase, &str) -> bool;
 /// Looks at, and changes, the response header before it is sent.
 pub type HeaderFilter = fn(&Request) -> Step<()>;
 /// Looks at, and changes, the response body on its way to the client.
@@ -98,9 +98,9 @@ pub struct HttpModule {
     pub module: &'static Module,
     /// Its phase handlers.
     pub phases: &'static [(Phase, Ordered<PhaseHandler>)],
-    /// Asked once for each of the phase handlers and each location, when the configuration is
-    /// built: where they have nothing to do they are not called. Without it they always are.
-    pub idle: Option<Idle>,
+    /// Whether one of its phase handlers can have anything to do at a location: asked once for each
+    /// of them and each location, while configuring. Without it they run everywhere.
+    pub handles_at: Option<HandlesAt>,
     /// Its header filters.
     pub header_filters: &'static [Ordered<HeaderFilter>],
     /// Its body filters.
@@ -125,7 +125,7 @@ impl HttpModule {
         Self {
             module,
             phases: &[],
-            idle: None,
+            handles_at: None,
             header_filters: &[],
             body_filters: &[],
             filters_at: None,

@@ -307,13 +307,8 @@ impl Request {
     /// Bytes per second that the response may take, 0 for no limit: of `set $limit_rate`, else
     /// of the location.
     pub fn limit_rate(&self) -> u64 {
-        self.limit_rate_at(self.core())
-    }
-
-    /// The same where `conf` is what the location says.
-    pub(crate) fn limit_rate_at(&self, conf: &LocationConf) -> u64 {
         let own = self.0.limit_rate.get();
-        own.unwrap_or_else(|| conf.limit_rate.of(self))
+        own.unwrap_or_else(|| self.core().limit_rate.of(self))
     }
 
     /// Limits the response of this request alone; 0 lifts the limit. Counts if the header was not
@@ -442,7 +437,8 @@ impl Request {
 
     /// Keeps something for this request. An internal redirect forgets it.
     pub fn set_ctx<T: Any>(&self, slot: &'static CtxSlot<T>, value: Rc<T>) {
-        self.0.parts.contexts.borrow_mut().insert(slot, value);
+        let before = self.0.parts.contexts.borrow_mut().insert(slot, value);
+        drop(before);
     }
 
     /// What a module keeps for this request in a slot whose values serve again, made when first
@@ -466,7 +462,8 @@ impl Request {
     }
 
     pub(crate) fn clear_ctx(&self) {
-        self.0.parts.contexts.borrow_mut().redirected();
+        let forgotten = self.0.parts.contexts.borrow_mut().redirected();
+        drop(forgotten);
     }
 
     /// Says what a backend is asked while errors about it are logged: `, upstream: "..."`.

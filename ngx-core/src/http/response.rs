@@ -138,14 +138,8 @@ impl Response {
         self.set_special(&self.reason, reason);
     }
 
-    /// Whether it has no reason, charset, location or entity tag.
-    #[cfg(test)]
-    pub(crate) fn is_usual(&self) -> bool {
-        !self.has(mark::SPECIAL)
-    }
-
-    /// Whether it has none of these, and no `Server` and `Date` of its own, so that there is nothing
-    /// unusual in its first lines.
+    /// Whether it has no reason, charset, location or entity tag, and no `Server` and `Date` of its
+    /// own, so that there is nothing unusual in its first lines.
     #[inline]
     pub(crate) fn has_usual_start(&self) -> bool {
         !self.has(mark::SPECIAL | mark::SERVER | mark::DATE)
@@ -407,7 +401,7 @@ mod tests {
     #[test]
     fn what_is_rare_is_forgotten_too() {
         let mut response = Response::default();
-        assert!(response.is_usual());
+        assert!(response.has_usual_start());
         let sets: [fn(&Response, Option<Bytes>); 4] = [
             Response::set_reason,
             Response::set_charset,
@@ -416,13 +410,13 @@ mod tests {
         ];
         for set in sets {
             set(&response, None);
-            assert!(response.is_usual());
+            assert!(response.has_usual_start());
             set(&response, Some("a".into()));
-            assert!(!response.is_usual());
+            assert!(!response.has_usual_start());
             set(&response, None);
             set(&response, Some("b".into()));
             response.reset();
-            assert!(response.is_usual());
+            assert!(response.has_usual_start());
             assert_eq!((response.reason(), response.charset()), (None, None));
             assert_eq!((response.location(), response.etag()), (None, None));
         }

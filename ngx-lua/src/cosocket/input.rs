@@ -79,6 +79,14 @@ impl Input {
         self.bytes.reserve(wanted);
     }
 
+    /// Gives a large buffer back: there is nothing in it.
+    #[inline]
+    pub(super) fn shed(&mut self) {
+        if self.bytes.capacity() > SPARE_SIZE {
+            self.retire();
+        }
+    }
+
     /// Gives the buffer back, empty: nothing is read for now.
     pub(super) fn retire(&mut self) {
         let mut bytes = std::mem::take(self).bytes;
@@ -93,7 +101,7 @@ impl Input {
     }
 }
 
-/// Buffers of connections that idle, for those that read. Idle connections have none: there may be
+/// Buffers of connections that idle, for those that read. Who idles for long has none: there may be
 /// many of them.
 const SPARES_MAX: usize = 32;
 /// The largest that is kept.

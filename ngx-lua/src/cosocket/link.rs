@@ -135,9 +135,10 @@ impl Link {
         self.reused.get()
     }
 
-    /// It goes to a pool.
+    /// It goes to a pool, for a short time perhaps: it keeps its buffer, if that is not large.
     pub(super) fn put_back(&self) {
         self.reused.set(self.reused.get().saturating_add(1));
+        self.input.borrow_mut().shed();
     }
 
     /// Nobody uses it for now: it keeps no more than an idle connection needs.

@@ -175,11 +175,14 @@ impl Waits for Socket {
         Poll::Ready(ended.answer(self, end, to))
     }
 
+    /// Where it has come to in what the peer says nobody knows any more: the connection is of no
+    /// more use, as in OpenResty.
     fn leave(&self) {
         let left = self.reading.borrow_mut().take();
         if let Some(left) = left {
             left.link.clear_deadline(Way::Reading);
             self.set_idle(Task::Reading);
+            self.close();
         }
     }
 }
@@ -332,8 +335,9 @@ fn by_name(call: &Call<'_>) -> Result<Plain, Raise> {
     reason = "what is too large saturates, and no size is as large"
 )]
 pub(super) fn whole(number: f64) -> usize {
-    // Signed numbers are the quicker ones to convert to. Callers have seen to it that this is none.
-    usize::try_from(number as i64).unwrap_or(0)
+    // Signed numbers are the quicker ones to convert to.
+    let signed = (number as i64).max(0);
+    usize::try_from(signed).unwrap_or(usize::MAX)
 }
 
 /// Reads before others get their turn.

@@ -85,6 +85,7 @@ fn give(
                 before: None,
                 link: Rc::clone(link),
                 busy: socket.begin(Task::Writing),
+                is_over: false,
             };
             wait(call, rest)
         }
@@ -105,6 +106,7 @@ struct Rest {
     before: Option<u64>,
     link: Rc<Link>,
     busy: Busy,
+    is_over: bool,
 }
 
 impl Future for Rest {
@@ -125,6 +127,7 @@ impl Future for Rest {
                 Err(io::ErrorKind::TimedOut.into())
             }
         };
+        this.is_over = true;
         Poll::Ready(match sent {
             Ok(()) => values([number(this.len)]),
             Err(error) => failed(this.busy.socket(), &error, this.log_errors),
@@ -135,6 +138,10 @@ impl Future for Rest {
 impl Drop for Rest {
     fn drop(&mut self) {
         self.link.clear_deadline(Way::Writing);
+        if !self.is_over {
+            // What is left would go before whatever is sent next.
+            self.busy.socket().close();
+        }
     }
 }
 

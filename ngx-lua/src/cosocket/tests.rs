@@ -541,17 +541,25 @@ fn a_socket_ends_with_its_run() {
 }
 
 #[test]
-fn a_killed_reader_leaves_the_socket_free() {
+fn who_is_killed_while_it_reads_or_sends_takes_the_connection_along() {
     block_on(async {
-        let port = echo().await;
-        let said = line(
-            "local reader = ngx.thread.spawn(function() return sock:receive() end)
-             ngx.thread.kill(reader)
-             sock:send('free\\n')
-             return sock:receive()",
-            port,
-        );
-        assert_eq!(said.await, "free");
+        let port = server(|stream| async move {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            drop(stream);
+        })
+        .await;
+        for call in ["sock:receive()", "sock:send(('x'):rep(64e6))"] {
+            for after in ["sock:send('x')", "sock:receive(1)", "sock:setkeepalive()"] {
+                let source = format!(
+                    "local thread = ngx.thread.spawn(function() return {call} end)
+                     ngx.sleep(0.01)
+                     assert(ngx.thread.kill(thread))
+                     local ok, err = {after}
+                     return tostring(ok) .. ' ' .. err"
+                );
+                assert_eq!(line(&source, port).await, "nil closed", "{call}, {after}");
+            }
+        }
     });
 }
 

@@ -36,7 +36,7 @@ static SOCKET_MODULE: HttpModule = HttpModule::new(&sockets::DESCRIPTOR);
 
 static MODULE: HttpModule = HttpModule {
     phases: phases::HANDLERS,
-    idle: Some(phases::is_idle),
+    handles_at: Some(phases::has_code),
     header_filters: filters::HEADER_FILTERS,
     body_filters: filters::BODY_FILTERS,
     filters_at: Some(filters::is_at),

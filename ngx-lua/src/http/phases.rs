@@ -61,16 +61,16 @@ pub(super) static HANDLERS: &[(HttpPhase, Ordered<PhaseHandler>)] = &[
     at(HttpPhase::Log, "lua", (&["log"], &[]), log),
 ];
 
-/// Whether a handler has no code to run at a location.
-pub(super) fn is_idle(location: &Location, phase: HttpPhase, name: &str) -> bool {
+/// Whether a handler has code to run at a location.
+pub(super) fn has_code(location: &Location, phase: HttpPhase, name: &str) -> bool {
     let conf = LUA.of(&location.slots);
     let early = name == "lua_early";
     match phase {
-        HttpPhase::ServerRewrite => conf.server_rewrite.is_none(),
-        HttpPhase::Rewrite => conf.rewrite.is_none() || *conf.rewrite_first != early,
-        HttpPhase::Access => conf.access.is_none() || *conf.access_first != early,
-        HttpPhase::Log => conf.log.is_none(),
-        _ => false,
+        HttpPhase::ServerRewrite => conf.server_rewrite.is_some(),
+        HttpPhase::Rewrite => conf.rewrite.is_some() && *conf.rewrite_first == early,
+        HttpPhase::Access => conf.access.is_some() && *conf.access_first == early,
+        HttpPhase::Log => conf.log.is_some(),
+        _ => true,
     }
 }
 

@@ -58,6 +58,32 @@ fn whatever_follows_comes_behind_the_head() {
 }
 
 #[test]
+fn what_is_postponed_and_limited_is_so_with_a_head_too() {
+    let file = file(b"12345");
+    let body = |flags| Buf::file(Arc::clone(&file), 0..5).with_flags(flags);
+    let mut writer = ChainWriter::new();
+    writer.set_postpone(1000);
+    let mut sink = TestSink::new().reads_up_to(8192);
+    let flow = writer.try_write_head(&mut sink, b"head", body(Flags::empty()));
+    assert_eq!(flow.unwrap(), Flow::Done);
+    assert_eq!(
+        (writer.pause(), writer.pending()),
+        (Some(Pause::Postponed), 9)
+    );
+    let flow = writer.try_write_head(&mut sink, b"more", body(Flags::LAST_BUF));
+    assert_eq!((flow.unwrap(), writer.pending()), (Flow::Done, 0));
+    assert_eq!(sink.received, b"head12345more12345");
+
+    let mut writer = ChainWriter::new();
+    let now = Instant::now();
+    writer.set_limit(Some(Limit::new(4, 0, now)), now);
+    let mut sink = TestSink::new().reads_up_to(8192);
+    let flow = writer.try_write_head(&mut sink, b"head", body(Flags::LAST_BUF));
+    assert_eq!(flow.unwrap(), Flow::Again);
+    assert!(sink.received.len() <= 4 && matches!(writer.pause(), Some(Pause::Until(_))));
+}
+
+#[test]
 fn a_file_that_became_shorter_ends_the_writer_behind_the_head() {
     let file = file(b"12345");
     let (mut writer, mut sink) = (ChainWriter::new(), TestSink::new().reads_up_to(8192));

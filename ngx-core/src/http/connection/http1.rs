@@ -364,9 +364,7 @@ impl Downstream for Http1 {
         let mut out = self.out.borrow_mut();
         let Some(out) = out.as_mut().filter(|out| !out.is_postponed()) else {
             // It may have gone out with what came behind it.
-            if self.sent_at_timer.replace(NOT_SENDING) != NOT_SENDING {
-                self.deadline.clear();
-            }
+            self.end_send_timer();
             return Poll::Ready(Ok(()));
         };
         let polled = match out.poll_write(cx, &self.transport) {
@@ -379,9 +377,7 @@ impl Downstream for Http1 {
             ready => ready,
         };
         if polled.is_ready() {
-            if self.sent_at_timer.replace(NOT_SENDING) != NOT_SENDING {
-                self.deadline.clear();
-            }
+            self.end_send_timer();
             return polled;
         }
         if self.sent_at_timer.get() != out.sent() {

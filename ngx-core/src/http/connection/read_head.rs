@@ -375,8 +375,12 @@ impl Origin<'_> {
         let framing = head.framing().ok()?;
         head.check_method(framing).ok()?;
         http1.begin(head, framing, self.closing);
-        parts.body.begin(framing);
-        parts.take_plain_uri().then_some(server)
+        // What is refused yet has no body: `start` says of which requests that is not so.
+        let is_plain = parts.take_plain_uri();
+        if is_plain {
+            parts.body.begin(framing);
+        }
+        is_plain.then_some(server)
     }
 
     fn request(&self, http1: &Rc<Http1>) -> Request {

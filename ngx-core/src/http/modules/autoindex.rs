@@ -36,7 +36,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             run: handler,
         },
     )],
-    idle: Some(|location, _, _| !*CONF.of(&location.slots).enabled),
+    handles_at: Some(|location, _, _| *CONF.of(&location.slots).enabled),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

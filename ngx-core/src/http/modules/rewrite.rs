@@ -53,7 +53,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             },
         ),
     ],
-    idle: Some(|location, _, _| PROGRAM.own(&location.slots).is_none()),
+    handles_at: Some(|location, _, _| PROGRAM.own(&location.slots).is_some()),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

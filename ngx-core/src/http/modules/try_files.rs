@@ -25,7 +25,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             run: handler,
         },
     )],
-    idle: Some(|location, _, _| CONF.own(&location.slots).is_none()),
+    handles_at: Some(|location, _, _| CONF.own(&location.slots).is_some()),
     ..HttpModule::new(&DESCRIPTOR)
 };
 

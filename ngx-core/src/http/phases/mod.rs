@@ -26,8 +26,9 @@ const URI_CHANGES_MAX: u8 = 10;
 ///             ┌────────── internal redirect ─────────┐
 ///             ▼                                      │
 ///  Phases(i) ──handler done──▶ Draining ──flushed──▶ Logging ──▶ Over
-///     │  ▲                        ▲
-///     └──┘ Next, Wait             └── finalize(status): error page or special response
+///     │  ▲                        ▲                    ▲
+///     └──┘ Next, Wait             │                    └── done, and all is out already
+///                                 └── finalize(status): error page or special response
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {

@@ -1,7 +1,9 @@
 //! The list of phase handlers, flattened once per configuration.
 
 use crate::http::conf::Location;
-use crate::http::module::{HttpModule, Idle, OrderError, Ordered, Phase, PhaseHandler, in_order};
+use crate::http::module::{
+    HandlesAt, HttpModule, OrderError, Ordered, Phase, PhaseHandler, in_order,
+};
 use crate::http::request::Request;
 use crate::http::step::{PhaseStep, Step};
 
@@ -34,7 +36,7 @@ struct Place {
     phase: Phase,
     name: &'static str,
     entry: Entry,
-    idle: Option<Idle>,
+    handles_at: Option<HandlesAt>,
 }
 
 /// For each place of the table the first one from there on, among the handlers of requests or
@@ -139,21 +141,21 @@ fn add(
         phase,
         name: "",
         entry,
-        idle: None,
+        handles_at: None,
     }));
-    let handlers: Vec<Ordered<(PhaseHandler, &'static str, Option<Idle>)>> = modules
+    let handlers: Vec<Ordered<(PhaseHandler, &'static str, Option<HandlesAt>)>> = modules
         .iter()
-        .flat_map(|module| module.phases.iter().map(|entry| (entry, module.idle)))
+        .flat_map(|module| module.phases.iter().map(|entry| (entry, module.handles_at)))
         .filter(|((at, _), _)| *at == phase)
-        .map(|((_, entry), idle)| entry.with((entry.run, entry.name, idle)))
+        .map(|((_, entry), at)| entry.with((entry.run, entry.name, at)))
         .collect();
     let handlers: Vec<_> = handlers.iter().collect();
     let handlers = in_order("phase handlers", &handlers)?;
-    entries.extend(handlers.into_iter().map(|(run, name, idle)| Place {
+    entries.extend(handlers.into_iter().map(|(run, name, handles_at)| Place {
         phase,
         name,
         entry: Entry::Handler(run),
-        idle,
+        handles_at,
     }));
     Ok(first)
 }
@@ -164,8 +166,8 @@ impl Place {
             Entry::FindConfig | Entry::PostRewrite => false,
             Entry::LocationHandler => location.handler.is_none() && !location.is_if,
             Entry::Handler(_) => self
-                .idle
-                .is_some_and(|idle| idle(location, self.phase, self.name)),
+                .handles_at
+                .is_some_and(|handles| !handles(location, self.phase, self.name)),
         }
     }
 }
@@ -221,7 +223,7 @@ mod tests {
             at(Phase::Content, "idle"),
             at(Phase::Log, "idle"),
         ],
-        idle: Some(|_, phase, name| name == "idle" && phase != Phase::Content),
+        handles_at: Some(|_, phase, name| name != "idle" || phase == Phase::Content),
         ..HttpModule::new(&MODULE)
     };
 

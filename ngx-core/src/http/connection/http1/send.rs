@@ -43,6 +43,9 @@ impl Http1 {
             header::write(r, stays, head);
         });
         r.set_header_size(len as u64);
+        if flags.is_some_and(|flags| flags.contains(Flags::FLUSH)) {
+            self.set_nodelay();
+        }
         let pushed = flags.is_some_and(|flags| out.push_small(bytes, flags, self.chunked.get()));
         let flow = self.write_out(out)?;
         Ok(pushed.then_some(flow))
@@ -77,7 +80,18 @@ impl Http1 {
         let mut turn = self.turn.get();
         turn.written += out.sent() - before;
         self.turn.set(turn);
+        if flow == Flow::Done {
+            self.end_send_timer();
+        }
         Ok(turn.flow(flow))
+    }
+
+    /// Nothing waits for the client to take it.
+    #[inline]
+    pub(super) fn end_send_timer(&self) {
+        if self.sent_at_timer.replace(NOT_SENDING) != NOT_SENDING {
+            self.deadline.clear();
+        }
     }
 
     /// Waits until `limit_rate` allows more.

@@ -26,7 +26,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             run: input::handler,
         },
     )],
-    idle: Some(|location, _, _| CONF.of(&location.slots).input.is_empty()),
+    handles_at: Some(|location, _, _| !CONF.of(&location.slots).input.is_empty()),
     header_filters: &[Ordered {
         name: "headers_more",
         before: &["headers", "range", "chunked", "lua", "echo"],

@@ -40,7 +40,7 @@ pub(in crate::http) static MODULE: HttpModule = HttpModule {
             run: log,
         },
     )],
-    idle: Some(|location, _, _| LOGS.of(&location.slots).list.is_empty()),
+    handles_at: Some(|location, _, _| !LOGS.of(&location.slots).list.is_empty()),
     finish: Some(add_default),
     ..HttpModule::new(&DESCRIPTOR)
 };
