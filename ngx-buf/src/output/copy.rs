@@ -63,21 +63,13 @@ pub(super) enum Filled {
 /// need not come back, unless it was the last one there was; with a single buffer this one may be a
 /// quarter larger, which saves another round. That is for a chain that is used once: the second
 /// time a buffer is made that comes back, and is the last one to be made.
-pub(super) fn target(
-    cx: &OutputContext,
-    pool: &mut BufPool,
-    input: &Chain,
-    may_make: bool,
-) -> Option<Filling> {
+pub(super) fn target(cx: &OutputContext, pool: &mut BufPool, input: &Chain) -> Option<Filling> {
     let direct = input.front().and_then(direct_range);
     if let Some((alignment, _)) = direct {
         pool.align(alignment);
     }
     if let Some(memory) = pool.take_free() {
         return Some(Filling::new(memory, true));
-    }
-    if !may_make {
-        return None;
     }
     let most = if cx.bufs.num <= 1 {
         // What alignment has added to the size counts for nothing here.

@@ -349,11 +349,10 @@ impl OutputChain {
                         continue;
                     }
                     Decision::Copy => {
-                        // A new buffer is made only if there is nothing to hand on yet: the filter
-                        // may be done with an old one at once. What is given away never comes back.
-                        let may_make = run.is_empty() || self.cx.need_in_temp;
+                        // The more is handed on at once, the fewer calls it takes: all buffers
+                        // that there may be are filled first.
                         let free = &mut copying(&mut self.copying, &self.cx).free;
-                        let target = copy::target(&self.cx, free, &self.input, may_make);
+                        let target = copy::target(&self.cx, free, &self.input);
                         let Some(filling) = target else { break };
                         filling
                     }

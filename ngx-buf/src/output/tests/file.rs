@@ -97,7 +97,7 @@ fn waits_while_all_buffers_are_held() {
     );
     assert!(nothing.len() == 1 && nothing[0].is_empty());
 
-    runs.remove(0);
+    runs[0].pop_front();
     assert_eq!(collect(&mut output, Chain::new(), &mut runs), Flow::Again);
     assert_eq!(bytes(&runs), BYTES[10..30]);
     runs.clear();
@@ -108,20 +108,26 @@ fn waits_while_all_buffers_are_held() {
 }
 
 #[test]
-fn a_filter_that_is_done_at_once_needs_one_buffer() {
+fn all_buffers_are_filled_before_they_are_handed_on() {
     let mut output = OutputChain::new(context(4, 16));
-    let mut out = Vec::new();
+    let (mut out, mut lens) = (Vec::new(), Vec::new());
     let mut addresses = Vec::new();
     let flow = output.send::<Failure>(Buf::file(content(), 0..256).into(), &mut |run| {
-        addresses.extend(run.front().and_then(Buf::as_slice).map(<[u8]>::as_ptr));
+        addresses.extend(run.iter().filter_map(Buf::as_slice).map(<[u8]>::as_ptr));
         out.extend(run.to_vec());
+        lens.push(run.len());
         Ok(Flow::Done)
     });
     assert_eq!(flow.unwrap(), Flow::Done);
-    assert_eq!(out, BYTES);
-    assert_eq!((output.stats().peak, output.stats().reused), (1, 15));
+    assert_eq!((out, lens), (BYTES.to_vec(), vec![4; 4]));
+    assert_eq!((output.stats().peak, output.stats().reused), (4, 12));
+    addresses.sort();
     addresses.dedup();
-    assert_eq!(addresses.len(), 1);
+    assert_eq!(
+        addresses.len(),
+        4,
+        "a filter that is done at once has them used again"
+    );
 }
 
 #[test]
@@ -138,7 +144,7 @@ fn the_end_gets_a_buffer_of_its_size() {
         let mut lens = Vec::new();
         let input = Buf::file(content(), 0..len).with_flags(Flags::LAST_BUF);
         let flow = output.send::<Failure>(input.into(), &mut |run| {
-            lens.push(run.size());
+            lens.extend(run.iter().map(Buf::len));
             assert_eq!(run.has_last_buf(), lens.len() == expected.len());
             Ok(Flow::Done)
         });
