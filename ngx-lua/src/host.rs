@@ -165,8 +165,8 @@ impl Chunk {
     /// does not convert to `R`, [`Error::Vm`] when the arguments cannot be handed over.
     ///
     /// # Panics
-    /// A chunk that calls `ngx.thread.spawn` or `ngx.timer.at` needs a `LocalSet` of tokio, one that
-    /// waits needs a runtime.
+    /// A chunk that calls `ngx.thread.spawn` or `ngx.timer.at` needs a `LocalSet` or a
+    /// `LocalRuntime` of tokio, one that waits needs a runtime.
     ///
     /// # Cancel safety
     /// Dropping the future ends the run: its light threads and sockets go with it, its timers stay.

@@ -60,7 +60,8 @@ impl ChainWriter {
         self.pending == 0 && self.out.is_empty() && !self.ended && self.limit.is_none()
     }
 
-    /// [`write_idle`](Self::write_idle) out of line: such room is not needed often, and too much for every stack frame.
+    /// [`write_idle`](Self::write_idle) out of line: such room is not needed often, and too much for
+    /// every stack frame.
     #[inline(never)]
     fn write_apart<'a, const N: usize, S, I>(
         &mut self,

@@ -333,11 +333,8 @@ impl Downstream for Http1 {
         let Some(out) = &mut *out else {
             return Ok(None);
         };
-        if !out.push_small(bytes, flags, self.chunked.get()) {
+        if !self.push_small(out, bytes, flags) {
             return Ok(None);
-        }
-        if flags.contains(Flags::FLUSH) {
-            self.set_nodelay();
         }
         self.write_out(out).map(Some)
     }

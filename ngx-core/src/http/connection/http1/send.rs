@@ -43,12 +43,19 @@ impl Http1 {
             header::write(r, stays, head);
         });
         r.set_header_size(len as u64);
-        if flags.is_some_and(|flags| flags.contains(Flags::FLUSH)) {
-            self.set_nodelay();
-        }
-        let pushed = flags.is_some_and(|flags| out.push_small(bytes, flags, self.chunked.get()));
+        let pushed = flags.is_some_and(|flags| self.push_small(out, bytes, flags));
         let flow = self.write_out(out)?;
         Ok(pushed.then_some(flow))
+    }
+
+    /// Queues bytes that bear `flags`, if they can be copied.
+    #[inline]
+    pub(super) fn push_small(&self, out: &mut Out, bytes: &[u8], flags: Flags) -> bool {
+        let pushed = out.push_small(bytes, flags, self.chunked.get());
+        if pushed && flags.contains(Flags::FLUSH) {
+            self.set_nodelay();
+        }
+        pushed
     }
 
     /// Queues what `push` does, and writes what the client takes.
