@@ -10,6 +10,7 @@ use super::connection;
 use super::generation::Generation;
 use crate::cycle::Cycle;
 use crate::net::addr::Addr;
+use crate::net::reactor;
 use crate::net::seats::{self, Idlers, Seat};
 use crate::net::transport::Transport;
 use crate::process::Service;
@@ -185,7 +186,7 @@ impl Service for HttpWorker {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let place = self.enter(seat);
         let connection = connection::Serve::new(place, transport, peer, listener.clone(), number);
-        tokio::task::spawn_local(connection);
+        reactor::spawn(connection);
     }
 
     fn leave(&self) {

@@ -1,14 +1,23 @@
 //! Connections out of a listening socket.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketFlags};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::listener::WorkerListener;
-use super::transport::unix;
+use super::reactor::{Watched, Way};
+use super::transport::{Family, unix};
 use super::{Addr, Transport};
 use crate::error::errno;
 use crate::{alert, crit};
@@ -45,6 +54,8 @@ pub struct Acceptor {
 enum Inner {
     Tcp(TcpListener),
     Unix(UnixListener),
+    /// Of the thread's reactor, and of that family.
+    Watched(Watched, Family),
 }
 
 impl Acceptor {
@@ -58,15 +69,15 @@ impl Acceptor {
     ///
     /// Outside of a tokio runtime with its I/O driver on.
     pub fn new(listener: WorkerListener) -> io::Result<Self> {
-        let inner = match listener {
-            WorkerListener::Tcp(listener) => {
-                listener.set_nonblocking(true)?;
-                Inner::Tcp(TcpListener::from_std(listener)?)
-            }
-            WorkerListener::Unix(listener) => {
-                listener.set_nonblocking(true)?;
-                Inner::Unix(UnixListener::from_std(listener)?)
-            }
+        let (socket, family) = match listener {
+            WorkerListener::Tcp(listener) => (OwnedFd::from(listener), Family::Tcp),
+            WorkerListener::Unix(listener) => (OwnedFd::from(listener), Family::Unix),
+        };
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let inner = match (Watched::new(socket, true), family) {
+            (Ok(watched), _) => Inner::Watched(watched, family),
+            (Err(socket), Family::Tcp) => Inner::Tcp(TcpListener::from_std(socket.into())?),
+            (Err(socket), Family::Unix) => Inner::Unix(UnixListener::from_std(socket.into())?),
         };
         Ok(Self {
             inner,
@@ -120,8 +131,44 @@ impl Acceptor {
                 let (stream, peer) = listener.accept().await?;
                 Ok((stream.into(), unix(peer.as_pathname())))
             }
+            Inner::Watched(listener, family) => {
+                let (socket, peer) = next(listener).await?;
+                let peer = peer.ok_or(Errno::AFNOSUPPORT)?;
+                let peer = match family {
+                    Family::Tcp => SocketAddr::try_from(peer)?.into(),
+                    Family::Unix => {
+                        let peer = SocketAddrUnix::try_from(peer)?;
+                        let path = peer.path_bytes().map(OsStr::from_bytes);
+                        unix(path.map(Path::new))
+                    }
+                };
+                Ok((Transport::accepted(socket, *family)?, peer))
+            }
         }
     }
+}
+
+/// The next connection, which does not block, out of a listening socket that a reactor watches.
+async fn next(listener: &Watched) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    poll_fn(|cx| {
+        loop {
+            ready!(listener.poll_ready(Way::Read, cx))?;
+            let mut accepted = None;
+            let outcome = listener.try_io(Way::Read, || {
+                accepted = Some(rustix::net::acceptfrom_with(listener, flags)?);
+                Ok(())
+            });
+            match (outcome, accepted) {
+                (Ok(()), Some(accepted)) => return Poll::Ready(Ok(accepted)),
+                (Err(error), _) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                _ => {}
+            }
+        }
+    })
+    .await
 }
 
 fn report(error: &io::Error) {

@@ -6,6 +6,7 @@
 //! accept    connections out of a listening socket
 //! seats     how many connections a thread may have (`worker_connections`)
 //! transport one connection, to a client or to a backend
+//! reactor   the event loop of clients' connections
 //! deadline  one coarse timer per connection, moved lazily
 //! ```
 
@@ -13,7 +14,13 @@ pub mod accept;
 pub mod addr;
 pub mod deadline;
 pub mod listener;
+pub mod reactor;
 pub mod seats;
+#[expect(
+    unsafe_code,
+    reason = "a descriptor of any kind in tokio's epoll; no other room needs it"
+)]
+mod sys;
 pub mod transport;
 
 pub use self::accept::Acceptor;

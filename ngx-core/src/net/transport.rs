@@ -4,34 +4,36 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use ngx_buf::Sink;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Addr;
+use super::reactor::{Watched, Way};
 
 /// The most that one `sendfile(2)` takes: what a fast client reads must not starve the others.
 const SEND_FILE_MAX: u64 = 2 << 20;
 
-/// A connected stream socket on tokio.
+/// A connected stream socket, on tokio or, if a client's, on the [reactor](super::reactor) of the
+/// thread that has accepted it, where it has to stay: elsewhere all calls fail.
 ///
 /// Everything takes `&self`, so that a connection can be read and written from different places.
 /// One task may wait for reading and one for writing; a later waiter replaces an earlier one.
 ///
 /// A read that gets less than it asked for, and a write that leaves something, are known to have
-/// emptied or filled the socket: they take back the readiness that tokio remembers, so that no
+/// emptied or filled the socket: they take back the readiness that is remembered, so that no
 /// second system call is made to learn the same.
 ///
 /// ```
@@ -56,6 +58,14 @@ pub struct Transport {
 enum Inner {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Of a thread's reactor, and of that family.
+    Watched(Watched, Family),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Family {
+    Tcp,
+    Unix,
 }
 
 /// What [`Transport::peek_closed`] found.
@@ -91,10 +101,24 @@ impl Transport {
             .unwrap_or_else(|_| Err(Errno::TIMEDOUT.into()))
     }
 
+    /// A connection that was just accepted, and does not block: the reactor's of this thread if
+    /// one runs, or else tokio's.
+    pub(super) fn accepted(socket: OwnedFd, family: Family) -> io::Result<Self> {
+        let inner = match (Watched::new(socket, false), family) {
+            (Ok(watched), _) => Inner::Watched(watched, family),
+            (Err(socket), Family::Tcp) => Inner::Tcp(TcpStream::from_std(socket.into())?),
+            (Err(socket), Family::Unix) => Inner::Unix(UnixStream::from_std(socket.into())?),
+        };
+        Ok(Self {
+            inner,
+            nodelay: AtomicBool::new(false),
+        })
+    }
+
     /// Is it a TCP connection?
     #[must_use]
     pub fn is_tcp(&self) -> bool {
-        matches!(self.inner, Inner::Tcp(_))
+        matches!(self.inner, Inner::Tcp(_) | Inner::Watched(_, Family::Tcp))
     }
 
     /// Reads what is there; 0 is the end.
@@ -133,12 +157,16 @@ impl Transport {
 
     #[inline]
     fn try_read_into(&self, buf: &mut impl BufMut, spare: usize) -> io::Result<usize> {
+        if let Inner::Watched(..) = &self.inner {
+            return self.try_read_by_way(buf, spare);
+        }
         let mut read = 0;
         // The inner call reads; the outer forgets the readiness when the socket is known empty.
         let outcome = self.try_io(Interest::READABLE, || {
             read = match &self.inner {
                 Inner::Tcp(stream) => stream.try_read_buf(buf)?,
                 Inner::Unix(stream) => stream.try_read_buf(buf)?,
+                Inner::Watched(..) => return Err(io::ErrorKind::Unsupported.into()),
             };
             if 0 < read && read < spare {
                 Err(io::ErrorKind::WouldBlock.into())
@@ -150,6 +178,17 @@ impl Transport {
             Err(error) if read == 0 => Err(error),
             _ => Ok(read),
         }
+    }
+
+    /// Only [`try_read`](Self::try_read) reads a client's connection where that has to be quick.
+    #[cold]
+    fn try_read_by_way(&self, buf: &mut impl BufMut, spare: usize) -> io::Result<usize> {
+        let mut memory = [0; 8192];
+        let most = spare.min(memory.len());
+        let memory = memory.get_mut(..most).unwrap_or_default();
+        let read = self.try_read(memory)?;
+        buf.put_slice(memory.get(..read).unwrap_or_default());
+        Ok(read)
     }
 
     /// Writes what the socket takes of `buf`.
@@ -248,6 +287,7 @@ impl Transport {
         match &self.inner {
             Inner::Tcp(stream) => stream.poll_read_ready(cx),
             Inner::Unix(stream) => stream.poll_read_ready(cx),
+            Inner::Watched(watched, _) => watched.poll_ready(Way::Read, cx),
         }
     }
 
@@ -260,6 +300,7 @@ impl Transport {
         match &self.inner {
             Inner::Tcp(stream) => stream.poll_write_ready(cx),
             Inner::Unix(stream) => stream.poll_write_ready(cx),
+            Inner::Watched(watched, _) => watched.poll_ready(Way::Write, cx),
         }
     }
 
@@ -305,10 +346,8 @@ impl Transport {
     ///
     /// What `setsockopt(2)` says.
     pub fn set_nodelay(&self) -> io::Result<()> {
-        if let Inner::Tcp(stream) = &self.inner
-            && !self.nodelay.load(Ordering::Relaxed)
-        {
-            stream.set_nodelay(true)?;
+        if self.is_tcp() && !self.nodelay.load(Ordering::Relaxed) {
+            SockRef::from(self).set_tcp_nodelay(true)?;
             self.nodelay.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -333,6 +372,9 @@ impl Transport {
         match &self.inner {
             Inner::Tcp(stream) => stream.peer_addr().map(Addr::from),
             Inner::Unix(stream) => stream.peer_addr().map(|addr| unix(addr.as_pathname())),
+            Inner::Watched(..) => SockRef::from(self)
+                .peer_addr()
+                .and_then(|addr| addr_of(&addr)),
         }
     }
 
@@ -345,6 +387,9 @@ impl Transport {
         match &self.inner {
             Inner::Tcp(stream) => stream.local_addr().map(Addr::from),
             Inner::Unix(stream) => stream.local_addr().map(|addr| unix(addr.as_pathname())),
+            Inner::Watched(..) => SockRef::from(self)
+                .local_addr()
+                .and_then(|addr| addr_of(&addr)),
         }
     }
 
@@ -387,6 +432,35 @@ impl Transport {
         match &self.inner {
             Inner::Tcp(stream) => stream.try_io(interest, call),
             Inner::Unix(stream) => stream.try_io(interest, call),
+            Inner::Watched(watched, _) => {
+                let way = if interest.is_readable() {
+                    Way::Read
+                } else {
+                    Way::Write
+                };
+                watched.try_io(way, call)
+            }
+        }
+    }
+}
+
+impl Transport {
+    /// Waits and calls until the call does not block.
+    fn poll_watched(
+        &self,
+        way: Way,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(&Self) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(match way {
+                Way::Read => self.poll_read_ready(cx),
+                Way::Write => self.poll_write_ready(cx),
+            })?;
+            match call(self) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
         }
     }
 }
@@ -414,6 +488,7 @@ impl AsFd for Transport {
         match &self.inner {
             Inner::Tcp(stream) => stream.as_fd(),
             Inner::Unix(stream) => stream.as_fd(),
+            Inner::Watched(watched, _) => watched.as_fd(),
         }
     }
 }
@@ -432,9 +507,16 @@ impl AsyncRead for Transport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().inner {
+        let this = self.get_mut();
+        match &mut this.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Inner::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Inner::Watched(..) => {
+                let spare = buf.initialize_unfilled();
+                let read = ready!(this.poll_watched(Way::Read, cx, |this| this.try_read(spare)))?;
+                buf.advance(read);
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
@@ -445,9 +527,11 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().inner {
+        let this = self.get_mut();
+        match &mut this.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Inner::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Inner::Watched(..) => this.poll_watched(Way::Write, cx, |this| this.try_write(buf)),
         }
     }
 
@@ -456,9 +540,13 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().inner {
+        let this = self.get_mut();
+        match &mut this.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Inner::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Inner::Watched(..) => {
+                this.poll_watched(Way::Write, cx, |this| this.try_write_vectored(bufs, false))
+            }
         }
     }
 
@@ -472,9 +560,11 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().inner {
+        let this = self.get_mut();
+        match &mut this.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Inner::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Inner::Watched(..) => Poll::Ready(this.shutdown_write()),
         }
     }
 }
@@ -501,6 +591,14 @@ impl Sink for &Transport {
 /// The address of a Unix-domain socket, named or not.
 pub(super) fn unix(path: Option<&Path>) -> Addr {
     path.map_or_else(Addr::unix_unnamed, |path| Addr::Unix(Arc::from(path)))
+}
+
+fn addr_of(addr: &SockAddr) -> io::Result<Addr> {
+    match addr.as_socket() {
+        Some(addr) => Ok(addr.into()),
+        None if addr.is_unix() => Ok(unix(addr.as_pathname())),
+        None => Err(Errno::AFNOSUPPORT.into()),
+    }
 }
 
 #[cfg(test)]

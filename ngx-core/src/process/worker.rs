@@ -16,6 +16,7 @@ use super::accepting::Accepting;
 use super::rights::ThreadRights;
 use super::{Command, RunError, Service};
 use crate::cycle::Cycle;
+use crate::net::reactor;
 use crate::{emerg, notice};
 
 /// What a worker thread tells the main thread.
@@ -140,6 +141,7 @@ fn run<S: Service>(post: Post, rights: &ThreadRights, cycle: Arc<Cycle>) -> Resu
 }
 
 async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
+    reactor::start()?;
     let connections = cycle.events().worker_connections();
     let service = S::new(Arc::clone(&cycle), connections);
     let mut accepting = Accepting::new(Rc::clone(&service), post.index);

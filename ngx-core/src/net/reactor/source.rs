@@ -1,0 +1,309 @@
+//! The sockets of a reactor.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use tokio::task::coop;
+
+use super::tasks::TaskId;
+use super::{current, here, is_home};
+
+/// Reading or writing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::net) enum Way {
+    Read,
+    Write,
+}
+
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+/// Nothing takes this back: there is the end to read, for ever.
+const READ_CLOSED: u8 = 4;
+const WRITE_CLOSED: u8 = 8;
+
+impl Way {
+    fn place(self) -> usize {
+        match self {
+            Self::Read => 0,
+            Self::Write => 1,
+        }
+    }
+
+    fn open(self) -> u8 {
+        match self {
+            Self::Read => READ,
+            Self::Write => WRITE,
+        }
+    }
+
+    fn mask(self) -> u8 {
+        match self {
+            Self::Read => READ | READ_CLOSED,
+            Self::Write => WRITE | WRITE_CLOSED,
+        }
+    }
+}
+
+/// What a reactor and a socket know of each other.
+///
+/// Only the reactor's thread reads and writes it: what is atomic is so that a socket may be moved,
+/// not that it may be used elsewhere, and every access is an ordinary one of the processor's.
+pub(super) struct Source {
+    home: u64,
+    /// What the socket is thought ready for.
+    readiness: AtomicU8,
+    /// The tasks of the reactor's that wait to read and to write.
+    waiting: [AtomicU64; 2],
+    /// Somebody else waits.
+    has_others: AtomicBool,
+    others: Mutex<[Option<Waker>; 2]>,
+}
+
+impl Source {
+    fn new(home: u64) -> Self {
+        Self {
+            home,
+            // A socket that is just connected can be written; what there is to read the system
+            // says.
+            readiness: AtomicU8::new(WRITE),
+            waiting: [const { AtomicU64::new(0) }; 2],
+            has_others: AtomicBool::new(false),
+            others: Mutex::new([None, None]),
+        }
+    }
+
+    fn readiness(&self) -> u8 {
+        self.readiness.load(Ordering::Relaxed)
+    }
+
+    /// Notes what the system says. Who waited for that is no longer thought to: those are to be
+    /// polled, unless they are none.
+    #[inline]
+    pub(super) fn happened(&self, flags: EventFlags) -> [TaskId; 2] {
+        let mut news = 0;
+        let broken = EventFlags::HUP | EventFlags::ERR;
+        if flags.intersects(EventFlags::IN | EventFlags::PRI | EventFlags::RDHUP | broken) {
+            news |= READ;
+        }
+        if flags.intersects(EventFlags::OUT | broken) {
+            news |= WRITE;
+        }
+        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP) {
+            news |= READ_CLOSED;
+        }
+        if flags.intersects(EventFlags::HUP) {
+            news |= WRITE_CLOSED;
+        }
+        self.readiness
+            .store(self.readiness() | news, Ordering::Relaxed);
+        if self.has_others.load(Ordering::Relaxed) {
+            self.wake_others(news);
+        }
+        let [reader, writer] = &self.waiting;
+        [(Way::Read, reader), (Way::Write, writer)].map(|(way, waiting)| {
+            let task = TaskId(waiting.load(Ordering::Relaxed));
+            if news & way.mask() == 0 || task == TaskId::NONE {
+                return TaskId::NONE;
+            }
+            waiting.store(TaskId::NONE.0, Ordering::Relaxed);
+            task
+        })
+    }
+
+    #[cold]
+    fn wake_others(&self, news: u8) {
+        let woken = {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            let woken = [Way::Read, Way::Write].map(|way| {
+                let other = others.get_mut(way.place())?;
+                other.take_if(|_| news & way.mask() != 0)
+            });
+            let left = others.iter().any(Option::is_some);
+            self.has_others.store(left, Ordering::Relaxed);
+            woken
+        };
+        woken.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    #[cold]
+    fn wait_elsewhere(&self, way: Way, waker: &Waker) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = others.get_mut(way.place()) {
+            match other {
+                Some(known) => known.clone_from(waker),
+                None => *other = Some(waker.clone()),
+            }
+        }
+        self.has_others.store(true, Ordering::Relaxed);
+    }
+
+    fn wait(&self, way: Way, waker: &Waker) {
+        // A later waiter replaces an earlier one.
+        let task = current(waker).unwrap_or(TaskId::NONE);
+        if let Some(waiting) = self.waiting.get(way.place()) {
+            waiting.store(task.0, Ordering::Relaxed);
+        }
+        if task == TaskId::NONE {
+            self.wait_elsewhere(way, waker);
+        }
+    }
+}
+
+/// The sockets of a reactor, by place.
+#[derive(Default)]
+pub(super) struct Sources {
+    places: Vec<(u32, Option<Arc<Source>>)>,
+    free: Vec<u32>,
+}
+
+impl Sources {
+    /// `key` is what the system returns with an event.
+    pub(super) fn get(&self, key: u64) -> Option<&Source> {
+        let (number, source) = self.places.get((key & u64::from(u32::MAX)) as usize)?;
+        (*number == (key >> 32) as u32)
+            .then_some(source.as_deref())
+            .flatten()
+    }
+
+    #[cfg(test)]
+    pub(super) fn watched(&self) -> usize {
+        self.places
+            .iter()
+            .filter(|(_, source)| source.is_some())
+            .count()
+    }
+
+    fn insert(&mut self, source: Arc<Source>) -> u64 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.places.push((0, None));
+            u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+        });
+        let mut key = u64::from(at);
+        if let Some((number, place)) = self.places.get_mut(at as usize) {
+            *number = number.wrapping_add(1);
+            key |= u64::from(*number) << 32;
+            *place = Some(source);
+        }
+        key
+    }
+
+    fn remove(&mut self, key: u64) {
+        let at = (key & u64::from(u32::MAX)) as u32;
+        if let Some((number, place)) = self.places.get_mut(at as usize)
+            && *number == (key >> 32) as u32
+            && place.take().is_some()
+        {
+            self.free.push(at);
+        }
+    }
+}
+
+/// A socket that a reactor watches.
+pub(in crate::net) struct Watched {
+    source: Arc<Source>,
+    key: u64,
+    socket: OwnedFd,
+    is_shared: bool,
+}
+
+impl Watched {
+    /// Has the reactor of this thread watch a socket that does not block; if there is none, or the
+    /// system refuses, the socket comes back. Others have the socket too if it `is_shared`.
+    pub(in crate::net) fn new(socket: OwnedFd, is_shared: bool) -> Result<Self, OwnedFd> {
+        let Some(reactor) = here() else {
+            return Err(socket);
+        };
+        let source = Arc::new(Source::new(reactor.home));
+        let key = reactor.sources.borrow_mut().insert(Arc::clone(&source));
+        let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let data = EventData::new_u64(key);
+        if epoll::add(reactor.epoll.get_ref(), &socket, data, all).is_err() {
+            reactor.sources.borrow_mut().remove(key);
+            return Err(socket);
+        }
+        Ok(Self {
+            source,
+            key,
+            socket,
+            is_shared,
+        })
+    }
+
+    pub(in crate::net) fn poll_ready(
+        &self,
+        way: Way,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !is_home(self.source.home) {
+            return Poll::Ready(Err(elsewhere()));
+        }
+        if self.source.readiness() & way.mask() == 0 {
+            self.source.wait(way, cx.waker());
+            return Poll::Pending;
+        }
+        // Who always has something to do lets others have their turn now and then.
+        ready!(coop::poll_proceed(cx)).made_progress();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Calls if the socket is thought ready. When the call would block, it is not any more.
+    pub(in crate::net) fn try_io(
+        &self,
+        way: Way,
+        call: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let source = &*self.source;
+        if !is_home(source.home) {
+            return Err(elsewhere());
+        }
+        if source.readiness() & way.mask() == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let outcome = call();
+        if let Err(error) = &outcome
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            let left = source.readiness() & !way.open();
+            source.readiness.store(left, Ordering::Relaxed);
+        }
+        outcome
+    }
+}
+
+#[cold]
+fn elsewhere() -> io::Error {
+    io::Error::other("the connection belongs to a thread that has ended, or to another one")
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(reactor) = here()
+            && reactor.home == self.source.home
+        {
+            if self.is_shared {
+                // The system goes on watching what is open elsewhere.
+                let _ = epoll::delete(reactor.epoll.get_ref(), &self.socket);
+            }
+            reactor.sources.borrow_mut().remove(self.key);
+        }
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
