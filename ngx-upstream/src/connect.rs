@@ -11,7 +11,7 @@ use bytes::{BufMut as _, BytesMut};
 use ngx_core::net::seats::{self, Seat};
 use ngx_core::net::{Addr, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::driver::Alarm;
 use crate::now::now_ms;
@@ -280,16 +280,11 @@ impl Connect for Bound {
     type Stream = Transport;
 
     async fn connect(&self, peer: &Peer, fresh: bool) -> io::Result<Connection<Transport>> {
-        let Addr::Inet(addr) = &peer.addr else {
+        if let Addr::Unix(_) = &peer.addr {
             return Sockets.connect(peer, fresh).await;
-        };
+        }
         let seat = seats::take()?;
-        let socket = match self.0 {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        socket.bind(self.0)?;
-        let transport = Transport::from(socket.connect(*addr).await?);
+        let transport = Transport::connect_from(Some(self.0), &peer.addr).await?;
         transport.set_nodelay()?;
         Ok(Connection::seated(transport, seat))
     }
@@ -305,10 +300,7 @@ impl Connect for Sockets {
 
     async fn connect(&self, peer: &Peer, _fresh: bool) -> io::Result<Connection<Transport>> {
         let seat = seats::take()?;
-        let transport = match &peer.addr {
-            Addr::Inet(addr) => Transport::from(TcpStream::connect(*addr).await?),
-            Addr::Unix(path) => Transport::from(UnixStream::connect(path).await?),
-        };
+        let transport = Transport::connect_from(None, &peer.addr).await?;
         // Bodies that are sent as they arrive, and tunnels, must not wait for acknowledgements.
         transport.set_nodelay()?;
         Ok(Connection::seated(transport, seat))

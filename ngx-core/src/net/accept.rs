@@ -16,7 +16,7 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketFlags};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::listener::WorkerListener;
-use super::reactor::{Watched, Way};
+use super::reactor::{Stage, Watched, Way};
 use super::transport::{Family, unix};
 use super::{Addr, Transport};
 use crate::error::errno;
@@ -54,7 +54,7 @@ pub struct Acceptor {
 enum Inner {
     Tcp(TcpListener),
     Unix(UnixListener),
-    /// Of the thread's reactor, and of that family.
+    /// On the thread's reactor.
     Watched(Watched, Family),
 }
 
@@ -74,7 +74,7 @@ impl Acceptor {
             WorkerListener::Unix(listener) => (OwnedFd::from(listener), Family::Unix),
         };
         rustix::io::ioctl_fionbio(&socket, true)?;
-        let inner = match (Watched::new(socket, true), family) {
+        let inner = match (Watched::new(socket, Stage::Listening), family) {
             (Ok(watched), _) => Inner::Watched(watched, family),
             (Err(socket), Family::Tcp) => Inner::Tcp(TcpListener::from_std(socket.into())?),
             (Err(socket), Family::Unix) => Inner::Unix(UnixListener::from_std(socket.into())?),
@@ -142,7 +142,8 @@ impl Acceptor {
                         unix(path.map(Path::new))
                     }
                 };
-                Ok((Transport::accepted(socket, *family)?, peer))
+                let transport = Transport::registered(socket, *family, Stage::Connected)?;
+                Ok((transport, peer))
             }
         }
     }

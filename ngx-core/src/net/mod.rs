@@ -6,7 +6,7 @@
 //! accept    connections out of a listening socket
 //! seats     how many connections a thread may have (`worker_connections`)
 //! transport one connection, to a client or to a backend
-//! reactor   the event loop of clients' connections
+//! reactor   the event loop of a thread's connections
 //! deadline  one coarse timer per connection, moved lazily
 //! ```
 
@@ -18,7 +18,7 @@ pub mod reactor;
 pub mod seats;
 #[expect(
     unsafe_code,
-    reason = "a descriptor of any kind in tokio's epoll; no other room needs it"
+    reason = "descriptors of any kind in tokio's epoll, reading into fresh memory; no other room needs it"
 )]
 mod sys;
 pub mod transport;

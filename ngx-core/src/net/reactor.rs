@@ -2,22 +2,22 @@
 //!
 //! A turn of tokio's loop costs several times what `epoll_wait(2)` does, and waking a task through
 //! it a dozen locked operations. For timers, resolvers and whatever else a thread does that is
-//! little; for the connections of clients, which are woken once per request, it is more than the
-//! request itself may take. So they have an epoll instance of their own, and one task of tokio's,
+//! little; for connections, which are woken once or twice per request, it is as much as a third of
+//! what the request may take. So they have an epoll instance of their own, and one task of tokio's,
 //! the pump, which asks it and polls them:
 //!
 //! ```text
-//! tokio's loop ── epoll ─┬─ timers, resolver, backends ─▶ tasks of tokio's
+//! tokio's loop ── epoll ─┬─ timers, resolver, signals ─▶ tasks of tokio's
 //!                        └─ the reactor's epoll ─▶ pump ─▶ tasks of the reactor's
-//!                              └─ listeners, connections of clients
+//!                              └─ listeners, clients, backends
 //! ```
 //!
-//! The pump goes on while much comes, and gives the thread to tokio when little does, after
-//! [`POLLS_MAX`] polls, or when the tasks have used up the budget with which tokio has all get
-//! their turn.
+//! The pump goes on while much comes. It gives the thread to tokio when little does, when a task was
+//! woken while it ran, after [`POLLS_MAX`] polls, or when the tasks have used up the budget with
+//! which tokio has all get their turn.
 //!
-//! A [`Transport`](super::Transport) that was accepted while a reactor runs on the thread is
-//! registered with it and belongs to that thread; a task that was [spawned](spawn) is polled by it.
+//! A [`Transport`](super::Transport) that was accepted or connected while a reactor runs on the thread
+//! is registered with it and belongs to that thread; a task that was [spawned](spawn) is polled by it.
 //! Either works without the other: a task of tokio's may wait for such a transport, and a task of
 //! the reactor's for anything else. Where no reactor runs, both are tokio's.
 
@@ -47,7 +47,7 @@ use super::sys;
 use crate::error::errno;
 use crate::{alert, time};
 
-pub(super) use self::source::{Watched, Way};
+pub(super) use self::source::{Stage, Watched, Way};
 
 /// How many tasks are polled before everybody else has a turn.
 const POLLS_MAX: usize = 64;
@@ -291,13 +291,7 @@ impl Reactor {
         let mut polled = 0;
         let mut is_first = true;
         loop {
-            while !self.ready.borrow().is_empty() {
-                polled += self.run_ready();
-                if polled >= POLLS_MAX || !coop::has_budget_remaining() {
-                    return Poll::Ready(());
-                }
-            }
-            match self.epoll.poll_read_ready(cx) {
+            let asked = match self.epoll.poll_read_ready(cx) {
                 Poll::Ready(Ok(mut guard)) => {
                     let events = self.collect();
                     // While more than one comes at a time, it is cheaper to ask than to be woken.
@@ -305,10 +299,20 @@ impl Reactor {
                         guard.clear_ready();
                     }
                     is_first = false;
+                    true
                 }
                 // The runtime ends, and the pump with it.
                 Poll::Ready(Err(_)) => return Poll::Pending,
-                Poll::Pending => break,
+                Poll::Pending => false,
+            };
+            polled += self.run_ready();
+            // Who was woken meanwhile, by itself perhaps, has had its turn.
+            let more = !self.ready.borrow().is_empty();
+            if more || polled >= POLLS_MAX || !coop::has_budget_remaining() {
+                return Poll::Ready(());
+            }
+            if !asked {
+                break;
             }
         }
         self.awake.set(false);

@@ -1,8 +1,10 @@
 //! What no crate has a safe function for.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
+use bytes::BufMut;
+use rustix::net::RecvFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -20,4 +22,26 @@ pub(super) fn watch_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>
     // the `AsyncFd`, which gives nobody a way to change it.
     let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
     Ok(watched?)
+}
+
+/// Receives what there is, up to `most` bytes, into memory of `buf` that nobody has written to yet,
+/// and makes it part of it. Returns how many bytes came, and how many there was room for.
+///
+/// # Errors
+///
+/// What `recv(2)` says.
+pub(super) fn recv_into(
+    socket: BorrowedFd<'_>,
+    buf: &mut impl BufMut,
+    most: usize,
+) -> io::Result<(usize, usize)> {
+    // SAFETY: bytes are only ever written there, by the system.
+    let room = unsafe { buf.chunk_mut().as_uninit_slice_mut() };
+    let most = most.min(room.len());
+    let room = room.get_mut(..most).unwrap_or_default();
+    let ((received, _), _) = rustix::net::recv(socket, room, RecvFlags::empty())?;
+    let received = received.len();
+    // SAFETY: the system has written so many bytes at the front of the chunk.
+    unsafe { buf.advance_mut(received) };
+    Ok((received, most))
 }

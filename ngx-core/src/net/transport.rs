@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
@@ -12,22 +13,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use ngx_buf::Sink;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType,
+};
 use socket2::{SockAddr, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Addr;
-use super::reactor::{Watched, Way};
+use super::reactor::{Stage, Watched, Way};
+use super::{Addr, sys};
 
 /// The most that one `sendfile(2)` takes: what a fast client reads must not starve the others.
 const SEND_FILE_MAX: u64 = 2 << 20;
 
-/// A connected stream socket, on tokio or, if a client's, on the [reactor](super::reactor) of the
-/// thread that has accepted it, where it has to stay: elsewhere all calls fail.
+/// A connected stream socket, on tokio or, where one runs, on the [reactor](super::reactor) of the
+/// thread that has accepted or connected it. There it has to stay: elsewhere all calls fail.
 ///
 /// Everything takes `&self`, so that a connection can be read and written from different places.
 /// One task may wait for reading and one for writing; a later waiter replaces an earlier one.
@@ -58,7 +62,7 @@ pub struct Transport {
 enum Inner {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// Of a thread's reactor, and of that family.
+    /// On a thread's reactor.
     Watched(Watched, Family),
 }
 
@@ -90,21 +94,42 @@ impl Transport {
     ///
     /// Dropping the future closes the socket.
     pub async fn connect(addr: &Addr, timeout: Duration) -> io::Result<Self> {
-        let connected = async {
-            match addr {
-                Addr::Inet(addr) => TcpStream::connect(*addr).await.map(Self::from),
-                Addr::Unix(path) => UnixStream::connect(path).await.map(Self::from),
-            }
-        };
-        tokio::time::timeout(timeout, connected)
+        tokio::time::timeout(timeout, Self::connect_from(None, addr))
             .await
             .unwrap_or_else(|_| Err(Errno::TIMEDOUT.into()))
     }
 
-    /// A connection that was just accepted, and does not block: the reactor's of this thread if
-    /// one runs, or else tokio's.
-    pub(super) fn accepted(socket: OwnedFd, family: Family) -> io::Result<Self> {
-        let inner = match (Watched::new(socket, false), family) {
+    /// Connects, without blocking, from an address of this machine if there is one and the other is
+    /// no Unix-domain socket. With port 0 the system chooses the port. Waits for as long as the
+    /// system does, minutes: a caller has a timeout of its own.
+    ///
+    /// # Errors
+    ///
+    /// What `bind(2)` and `connect(2)` say.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    pub async fn connect_from(local: Option<SocketAddr>, addr: &Addr) -> io::Result<Self> {
+        let (socket, stage) = connecting(local, addr)?;
+        let family = match addr {
+            Addr::Inet(_) => Family::Tcp,
+            Addr::Unix(_) => Family::Unix,
+        };
+        let transport = Self::registered(socket, family, stage)?;
+        if stage == Stage::Connected {
+            return Ok(transport);
+        }
+        transport.writable().await?;
+        match rustix::net::sockopt::socket_error(&transport)? {
+            Ok(()) => Ok(transport),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A socket that does not block: the reactor's of this thread if one runs, or else tokio's.
+    pub(super) fn registered(socket: OwnedFd, family: Family, stage: Stage) -> io::Result<Self> {
+        let inner = match (Watched::new(socket, stage), family) {
             (Ok(watched), _) => Inner::Watched(watched, family),
             (Err(socket), Family::Tcp) => Inner::Tcp(TcpStream::from_std(socket.into())?),
             (Err(socket), Family::Unix) => Inner::Unix(UnixStream::from_std(socket.into())?),
@@ -141,8 +166,7 @@ impl Transport {
     ///
     /// `WouldBlock` if there is nothing; what `recv(2)` says.
     pub fn try_read_buf(&self, buf: &mut BytesMut) -> io::Result<usize> {
-        let spare = (buf.capacity() - buf.len()).max(1);
-        self.try_read_into(buf, spare)
+        self.try_read_some(buf, usize::MAX)
     }
 
     /// As [`try_read_buf`](Self::try_read_buf), but reads at most `most` bytes, for which `buf` has
@@ -152,43 +176,10 @@ impl Transport {
     ///
     /// As there.
     pub fn try_read_some(&self, buf: &mut BytesMut, most: usize) -> io::Result<usize> {
-        self.try_read_into(&mut buf.limit(most), most)
-    }
-
-    #[inline]
-    fn try_read_into(&self, buf: &mut impl BufMut, spare: usize) -> io::Result<usize> {
-        if let Inner::Watched(..) = &self.inner {
-            return self.try_read_by_way(buf, spare);
-        }
-        let mut read = 0;
-        // The inner call reads; the outer forgets the readiness when the socket is known empty.
-        let outcome = self.try_io(Interest::READABLE, || {
-            read = match &self.inner {
-                Inner::Tcp(stream) => stream.try_read_buf(buf)?,
-                Inner::Unix(stream) => stream.try_read_buf(buf)?,
-                Inner::Watched(..) => return Err(io::ErrorKind::Unsupported.into()),
-            };
-            if 0 < read && read < spare {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                Ok(())
-            }
-        });
-        match outcome {
-            Err(error) if read == 0 => Err(error),
-            _ => Ok(read),
-        }
-    }
-
-    /// Only [`try_read`](Self::try_read) reads a client's connection where that has to be quick.
-    #[cold]
-    fn try_read_by_way(&self, buf: &mut impl BufMut, spare: usize) -> io::Result<usize> {
-        let mut memory = [0; 8192];
-        let most = spare.min(memory.len());
-        let memory = memory.get_mut(..most).unwrap_or_default();
-        let read = self.try_read(memory)?;
-        buf.put_slice(memory.get(..read).unwrap_or_default());
-        Ok(read)
+        self.once(Interest::READABLE, |fd| {
+            let (n, wanted) = sys::recv_into(fd, buf, most)?;
+            Ok((n, 0 < n && n < wanted))
+        })
     }
 
     /// Writes what the socket takes of `buf`.
@@ -585,6 +576,32 @@ impl Sink for &Transport {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_write_ready(cx)
+    }
+}
+
+/// A socket that does not block and is connected, or about to be.
+fn connecting(local: Option<SocketAddr>, addr: &Addr) -> io::Result<(OwnedFd, Stage)> {
+    let family = match addr {
+        Addr::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
+        Addr::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
+        Addr::Unix(_) => AddressFamily::UNIX,
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    let outcome = match addr {
+        Addr::Inet(addr) => {
+            if let Some(local) = local {
+                rustix::net::bind(&socket, &local)?;
+            }
+            rustix::net::connect(&socket, addr)
+        }
+        Addr::Unix(path) => rustix::net::connect(&socket, &SocketAddrUnix::new(&**path)?),
+    };
+    match outcome {
+        // After an interruption the system goes on connecting, too.
+        Err(Errno::INPROGRESS | Errno::INTR) => Ok((socket, Stage::Connecting)),
+        Ok(()) => Ok((socket, Stage::Connected)),
+        Err(error) => Err(error.into()),
     }
 }
 

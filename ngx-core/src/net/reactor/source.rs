@@ -64,13 +64,22 @@ pub(super) struct Source {
     others: Mutex<[Option<Waker>; 2]>,
 }
 
+/// What a socket is at when a reactor begins to watch it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::net) enum Stage {
+    /// Others may listen on it too.
+    Listening,
+    Connecting,
+    Connected,
+}
+
 impl Source {
-    fn new(home: u64) -> Self {
+    fn new(home: u64, stage: Stage) -> Self {
+        let readiness = if stage == Stage::Connected { WRITE } else { 0 };
         Self {
             home,
-            // A socket that is just connected can be written; what there is to read the system
-            // says.
-            readiness: AtomicU8::new(WRITE),
+            // Whatever else it is ready for the system says.
+            readiness: AtomicU8::new(readiness),
             waiting: [const { AtomicU64::new(0) }; 2],
             has_others: AtomicBool::new(false),
             others: Mutex::new([None, None]),
@@ -213,12 +222,12 @@ pub(in crate::net) struct Watched {
 
 impl Watched {
     /// Has the reactor of this thread watch a socket that does not block; if there is none, or the
-    /// system refuses, the socket comes back. Others have the socket too if it `is_shared`.
-    pub(in crate::net) fn new(socket: OwnedFd, is_shared: bool) -> Result<Self, OwnedFd> {
+    /// system refuses, the socket comes back.
+    pub(in crate::net) fn new(socket: OwnedFd, stage: Stage) -> Result<Self, OwnedFd> {
         let Some(reactor) = here() else {
             return Err(socket);
         };
-        let source = Arc::new(Source::new(reactor.home));
+        let source = Arc::new(Source::new(reactor.home, stage));
         let key = reactor.sources.borrow_mut().insert(Arc::clone(&source));
         let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(key);
@@ -230,7 +239,7 @@ impl Watched {
             source,
             key,
             socket,
-            is_shared,
+            is_shared: stage == Stage::Listening,
         })
     }
 

@@ -146,6 +146,31 @@ fn a_task_that_wakes_itself_lets_others_have_their_turn() {
 }
 
 #[test]
+fn a_task_that_wakes_itself_has_a_turn_between_those_of_others() {
+    run(async {
+        let (transport, mut peer) = pair().await;
+        let polls = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&polls);
+        spawn(poll_fn(move |cx| {
+            counted.set(counted.get() + 1);
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        }));
+        let seen = Rc::clone(&polls);
+        let (sender, receiver) = oneshot::channel();
+        spawn(async move {
+            transport.readable().await.unwrap();
+            sender.send(seen.get()).unwrap();
+        });
+        tokio::task::yield_now().await;
+        let before = polls.get();
+        peer.write_all(b"x").unwrap();
+        let turns = receiver.await.unwrap() - before;
+        assert!(turns < 4, "{turns}");
+    });
+}
+
+#[test]
 fn a_panic_ends_one_task() {
     struct Bomb;
     impl Drop for Bomb {
@@ -400,6 +425,44 @@ fn it_belongs_to_its_thread() {
         let (ready, read) = elsewhere.await.unwrap();
         assert!(ready.contains("belongs to"), "{ready}");
         assert_eq!(ready, read);
+    });
+}
+
+#[test]
+fn connecting_waits_and_fails_as_the_system_does() {
+    run(async {
+        let (acceptor, addr) = acceptor(local());
+        let from = std::net::SocketAddr::from(([127, 0, 0, 5], 0));
+        let connected = as_task(async move {
+            let time = Duration::from_secs(5);
+            let plain = Transport::connect(&addr, time).await.unwrap();
+            let bound = Transport::connect_from(Some(from), &addr).await.unwrap();
+            (plain, bound)
+        });
+        let accepted = async {
+            let one = acceptor.accept().await.unwrap().1;
+            (one, acceptor.accept().await.unwrap().1)
+        };
+        let ((plain, bound), (first, second)) = tokio::join!(connected, accepted);
+        assert_eq!(plain.local_addr().unwrap(), first);
+        assert_eq!(bound.local_addr().unwrap(), second);
+        assert!(second.to_string().starts_with("127.0.0.5:"));
+
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let refuses = Addr::from(gone.local_addr().unwrap());
+        drop(gone);
+        let error = Transport::connect_from(None, &refuses).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let missing = Addr::unix("/nonexistent/socket");
+        let error = Transport::connect_from(None, &missing).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let unix = Addr::unix(path.to_str().unwrap());
+        let transport = Transport::connect_from(None, &unix).await.unwrap();
+        assert_eq!(transport.peer_addr().unwrap(), unix);
     });
 }
 
