@@ -54,16 +54,18 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use self::daemon::Daemon;
 use crate::conf::ConfigSource;
 use crate::cycle::{BuildOptions, Cycle, CycleError, Role};
 use crate::error::errno;
-use crate::log::set_default;
+use crate::log::{LogFiles, set_default};
 use crate::module::Registry;
 use crate::net::{Addr, Transport};
+use crate::notice;
 
 pub use self::outcome::ReloadOutcome;
 pub use self::panics::install_panic_hook;
@@ -175,24 +177,43 @@ pub fn run<S: Service>(
     origin.options.inherited = None;
     let daemon = cycle.core().daemon() && origin.predecessor.is_none();
     let daemon = daemon.then(Daemon::new).transpose()?;
-    let runtime = Builder::new_current_thread()
+    let runtime = runtime()?;
+    if cycle.is_master() {
+        origin.options.role = Role::Master;
+        title::show_master();
+        let outcome = runtime.block_on(master::run(origin, cycle, daemon, ready));
+        // A configuration that is being built now is nobody's any more.
+        runtime.shutdown_background();
+        return outcome;
+    }
+    origin.options.role = Role::Whole;
+    let registry = Arc::clone(&origin.registry);
+    let outcome = runtime.block_on(single::run::<S>(origin, cycle, daemon, ready));
+    // Neither is what a worker on this thread has left, which may have something to log.
+    runtime.shutdown_background();
+    let _removed_at_last = outcome?;
+    last_words(&registry);
+    Ok(())
+}
+
+/// The runtime of a main thread. Threads that only build a configuration do not stay for the next.
+fn runtime() -> Result<LocalRuntime, RunError> {
+    Builder::new_current_thread()
         .enable_all()
-        .build()
+        .thread_keep_alive(Duration::from_secs(1))
+        .build_local(LocalOptions::default())
         .map_err(|error| RunError::System {
             call: "epoll_create()",
             error,
-        })?;
-    let outcome = if cycle.is_master() {
-        origin.options.role = Role::Master;
-        title::show_master();
-        runtime.block_on(master::run(origin, cycle, daemon, ready))
-    } else {
-        origin.options.role = Role::Whole;
-        runtime.block_on(single::run::<S>(origin, cycle, daemon, ready))
-    };
-    // A configuration that is being built now is nobody's any more.
-    runtime.shutdown_background();
-    outcome
+        })
+}
+
+/// What a process that has served does when nothing is left in it that could log.
+fn last_words(registry: &Registry) {
+    if let Some(files) = registry.extension::<Arc<LogFiles>>() {
+        files.flush();
+    }
+    notice!("exit");
 }
 
 /// Why the server cannot run, though its configuration is good.
