@@ -27,7 +27,7 @@ pub(super) async fn run<S: Service>(
     // Before the file appears: who reads it may send a signal at once.
     let signals = Signals::new().map_err(system("sigaction()"))?;
     let pid_file = PidFile::write(cycle.pid_file())?;
-    let workers = Workers::<S>::start(cycle).map_err(system("clone()"))?;
+    let workers = Workers::<S>::start_here(cycle).map_err(system("clone()"))?;
     ready();
     let background = daemon.is_some();
     daemon.map_or(Ok(()), Daemon::ready)?;

@@ -225,7 +225,7 @@ impl<S: Service> Post<S> {
         }
         match &mut self.workers {
             Some(workers) => workers.swap(cycle),
-            None => self.workers = Some(Workers::start(cycle)?),
+            None => self.workers = Some(Workers::start_here(cycle)?),
         }
         self.announced = false;
         Ok(())
