@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -33,7 +34,8 @@ impl Channel {
     /// A channel, and the other end for another process.
     pub(super) fn new() -> io::Result<(Self, OwnedFd)> {
         let (socket, other) = UnixStream::pair()?;
-        // A worker process always reads; one that does not is beyond being told anything.
+        // A worker process reads between requests; one that does not for so long, when there is
+        // more than fits into the socket, is beyond being told anything.
         socket.set_write_timeout(Some(PATIENCE))?;
         // Whoever has taken over a worker process is not to have the master's memory.
         let most = MOST_OF_WORKER;
@@ -51,8 +53,20 @@ impl Channel {
         Ok(Self { socket, most })
     }
 
-    /// Sends a message, and duplicates of descriptors with it.
+    /// Sends a message, and duplicates of descriptors with it. After an error there is no telling
+    /// how much of it the other process will see: it hears the end behind that, and nothing
+    /// more can be sent.
     pub(super) fn send<T: Serialize>(
+        &self,
+        message: &T,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        self.try_send(message, descriptors).inspect_err(|_| {
+            let _it_may_be_gone = self.socket.shutdown(Shutdown::Write);
+        })
+    }
+
+    fn try_send<T: Serialize>(
         &self,
         message: &T,
         descriptors: &[BorrowedFd<'_>],
@@ -339,6 +353,19 @@ mod tests {
         for (n, arrived) in arrived.iter().enumerate() {
             assert_eq!(*arrived, expected[n % 3]);
         }
+    }
+
+    #[tokio::test]
+    async fn half_a_message_is_the_last() {
+        let (one, other) = pair();
+        let patience = Duration::from_millis(50);
+        one.socket.set_write_timeout(Some(patience)).unwrap();
+        one.send(&"good".to_owned(), &[]).unwrap();
+        let late = one.send(&"x".repeat(1 << 20), &[]).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::WouldBlock);
+        let gone = one.send(&"more".to_owned(), &[]).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(hear_all(other).await, (vec![("good".to_owned(), 0)], true));
     }
 
     #[test]
