@@ -427,8 +427,8 @@ fn a_lone_worker_has_a_process_of_one_thread() {
         let mut kept = server.connect();
         let alone = pid.to_string();
         assert_eq!(kept.send(ASK).response().text(), alone);
-        // Those that have built the configuration go soon.
-        pause(1500);
+        wait_until("the end of threads that build", || threads(pid) == 1);
+        pause(300);
         assert_eq!(threads(pid), 1, "master_process {master}");
 
         server.rewrite_main(&by_threads(master, 2));
