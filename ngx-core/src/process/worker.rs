@@ -203,20 +203,6 @@ fn run<S: Service>(
     outcome.map_err(listening)
 }
 
-fn listening(error: io::Error) -> RunError {
-    let call = "listening";
-    RunError::System { call, error }
-}
-
-/// Ends what a worker that has died has left on a thread that lives on.
-fn abandon<S: Service>(service: &S) {
-    let end: [&dyn Fn(); 2] = [&|| service.close_gracefully(), &|| service.cut_off(None)];
-    for part in end {
-        // What made it die may do so again.
-        let _logged = catch_unwind(AssertUnwindSafe(part));
-    }
-}
-
 async fn work<S: Service>(mut post: Post<S>, cycle: Arc<Cycle>) -> io::Result<()> {
     let connections = cycle.events().worker_connections();
     let service = S::new(Arc::clone(&cycle), connections);
@@ -282,6 +268,20 @@ async fn work<S: Service>(mut post: Post<S>, cycle: Arc<Cycle>) -> io::Result<()
     }
     notice!("exiting");
     Ok(())
+}
+
+fn listening(error: io::Error) -> RunError {
+    let call = "listening";
+    RunError::System { call, error }
+}
+
+/// Ends what a worker that has died has left on a thread that lives on.
+fn abandon<S: Service>(service: &S) {
+    let end: [&dyn Fn(); 2] = [&|| service.close_gracefully(), &|| service.cut_off(None)];
+    for part in end {
+        // What made it die may do so again.
+        let _logged = catch_unwind(AssertUnwindSafe(part));
+    }
 }
 
 /// What is kept of the generation in use for the time after it.
