@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, geteuid};
-use support::processes::{children, is_alive, open_files, send, status, title};
+use support::processes::{children, is_alive, open_files, send, status, threads, title};
 use support::{Backend, Client, Server, Setup, binary, ours, pause, wait_until};
 
 const ONE: &str = "server { listen 127.0.0.1:{port}; location / { return 200 one; } }";
@@ -396,4 +396,104 @@ fn the_terminal_hears_how_a_reload_went() {
         assert_eq!(server.get("/").text(), "x = 2");
         assert!(!server.path("nginx.pid.reload").exists());
     }
+}
+
+/// Says which thread serves it; the sockets of `reuseport` share connections out evenly.
+fn by_threads(master: &str, workers: usize) -> String {
+    format!(
+        "master_process {master}; worker_processes {workers}; events {{ }}
+         http {{ access_log off; client_body_temp_path {{dir}}/body;
+                 proxy_temp_path {{dir}}/proxy;
+                 server {{ listen 127.0.0.1:{{port}} reuseport;
+                           location / {{ return 200 $pid; }} }} }}"
+    )
+}
+
+/// The process that serves, which may be the only one.
+fn serving(server: &Server) -> u32 {
+    let children = children(server.pid());
+    children.first().copied().unwrap_or_else(|| server.pid())
+}
+
+#[test]
+fn a_lone_worker_has_a_process_of_one_thread() {
+    if !ours("workers are threads") {
+        return;
+    }
+    const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for master in ["on", "off"] {
+        let mut server = Setup::main(&by_threads(master, 1)).start();
+        let pid = serving(&server);
+        let mut kept = server.connect();
+        let alone = pid.to_string();
+        assert_eq!(kept.send(ASK).response().text(), alone);
+        wait_until("the end of threads that build", || threads(pid) == 1);
+        pause(300);
+        assert_eq!(threads(pid), 1, "master_process {master}");
+
+        server.rewrite_main(&by_threads(master, 2));
+        server.control(&["-s", "reload"]).expect(0, "");
+        let (mut by_main, mut by_other) = (false, false);
+        wait_until("connections of both workers", || {
+            let is_main = server.get("/").text() == alone;
+            by_main |= is_main;
+            by_other |= !is_main;
+            by_main && by_other
+        });
+        assert_eq!(kept.send(ASK).response().text(), alone);
+
+        server.rewrite_main(&by_threads(master, 1));
+        server.control(&["-s", "reload"]).expect(0, "");
+        wait_until("the end of the other threads", || threads(pid) == 1);
+        for _ in 0..10 {
+            assert_eq!(server.get("/").text(), alone);
+        }
+        assert_eq!(kept.send(ASK).response().text(), alone);
+        assert_eq!(serving(&server), pid);
+        assert!(server.stop_gracefully().success());
+    }
+}
+
+#[test]
+fn a_worker_with_rights_of_its_own_has_a_thread_of_its_own() {
+    if !ours("workers are threads") {
+        return;
+    }
+    for master in ["on", "off"] {
+        let conf = by_threads(master, 1);
+        let mut server = Setup::main(&format!("worker_cpu_affinity 1; {conf}")).start();
+        let pid = serving(&server);
+        let thread = server.get("/").text();
+        assert_ne!(thread, pid.to_string());
+        let allowed = |thread: &str| {
+            let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status"));
+            let status = status.unwrap_or_default();
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("Cpus_allowed_list"));
+            line.unwrap_or_default().to_owned()
+        };
+        assert_eq!(allowed(&thread), "Cpus_allowed_list:\t0");
+        let every = allowed(&pid.to_string());
+        // What comes in its place is a thread too, with all that the process may have.
+        server.rewrite_main(&conf);
+        server.control(&["-s", "reload"]).expect(0, "");
+        wait_until("another thread", || server.get("/").text() != thread);
+        assert_eq!(allowed(&server.get("/").text()), every);
+        assert!(server.stop_gracefully().success());
+    }
+}
+
+#[test]
+fn a_worker_that_is_busy_for_ever_is_ended_by_its_master() {
+    let http = "server { listen 127.0.0.1:{port};
+        location / { content_by_lua_block { while true do end } } }";
+    let mut server = Setup::lua(http).allow("exited on signal 9").start();
+    let worker = children(server.pid())[0];
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.expect_silence(200);
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    assert!(!is_alive(worker));
 }

@@ -22,7 +22,8 @@ use ngx_core::log::LogFiles;
 use ngx_core::main_module;
 use ngx_core::module::{Arity, Contexts, Directive, Module, Registry};
 use ngx_core::net::{Addr, ListenOptions, Transport};
-use ngx_core::process::{Service, Workers};
+use ngx_core::process::{Service, Workers, worker_index};
+use tokio::runtime::LocalRuntime;
 use tokio::sync::Notify;
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::timeout;
@@ -53,7 +54,9 @@ impl Service for Echo {
 
     fn serve(self: &Rc<Self>, transport: Transport, _peer: Addr, _listener: &Addr) {
         // A panic here is one of the accept loop, and with it of the thread.
-        assert!(self.cycle.borrow().core().priority() != Some(1), "as asked");
+        let cycle = self.cycle.borrow();
+        let panics = cycle.core().priority() == Some(1) || cycle.core().rlimit_core() == Some(1);
+        assert!(!panics, "as asked");
         let service = Rc::clone(self);
         self.connections.set(self.connections.get() + 1);
         spawn_local(async move {
@@ -292,6 +295,61 @@ async fn a_thread_that_dies_is_started_again() {
     assert_eq!(answer, number);
     workers.terminate();
     until(&mut workers, |workers| workers.running() == 0).await;
+}
+
+#[test]
+fn a_lone_worker_is_the_calling_thread_until_it_dies() {
+    LocalRuntime::new().unwrap().block_on(async {
+        let first = build("listen_on 0;", None);
+        let (addr, number) = (addr(&first), first.number());
+        let mut workers = Workers::<Echo>::start_here(first).unwrap();
+        assert_eq!(worker_index(), Some(0));
+        let kept = during(&mut workers, {
+            let addr = addr.clone();
+            move || {
+                let kept = connect(&addr);
+                assert_eq!(ask(&kept), number);
+                kept
+            }
+        })
+        .await;
+
+        // The limit is what makes the service panic, and takes no other thread.
+        let text = "listen_on 0; worker_rlimit_core 1;";
+        workers.swap(build(text, Some(workers.cycle())));
+        until(&mut workers, Workers::is_settled).await;
+        assert_eq!(workers.running(), 1);
+        let unlucky = connect(&addr);
+        until(&mut workers, |workers| workers.running() == 0).await;
+        // The thread goes on, and yet nothing of its connections is left.
+        let ended = move || [kept, unlucky].map(|stream| (&stream).read(&mut [0]).unwrap_or(0));
+        assert_eq!(during(&mut workers, ended).await, [0, 0]);
+
+        let next = build("listen_on 0;", Some(workers.cycle()));
+        let number = next.number();
+        workers.swap(next);
+        let answer = during(&mut workers, move || ask(&connect(&addr))).await;
+        assert_eq!(answer, number);
+        workers.terminate();
+        until(&mut workers, |workers| workers.running() == 0).await;
+    });
+}
+
+#[tokio::test]
+async fn several_workers_or_one_with_other_rights_are_threads() {
+    // Outside of a local runtime a worker on this thread would be a panic.
+    for wishes in [
+        "worker_processes 2;",
+        "worker_cpu_affinity 1;",
+        "worker_priority 2;",
+    ] {
+        let cycle = build(&format!("listen_on 0; {wishes}"), None);
+        let mut workers = Workers::<Echo>::start_here(cycle).unwrap();
+        until(&mut workers, Workers::is_settled).await;
+        assert_eq!(worker_index(), None);
+        workers.terminate();
+        until(&mut workers, |workers| workers.running() == 0).await;
+    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);

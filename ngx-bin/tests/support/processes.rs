@@ -22,6 +22,11 @@ pub fn children(pid: u32) -> Vec<u32> {
     pids
 }
 
+/// How many threads a process has.
+pub fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
 /// A line of a process's status: `Uid` for instance, with its numbers.
 pub fn status(pid: u32, name: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

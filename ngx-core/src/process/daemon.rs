@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::mem::ManuallyDrop;
 
 use super::{RunError, sys};
 use crate::error::errno;
@@ -10,7 +11,9 @@ use crate::log::forked;
 /// A process in the background whose starter still waits in the terminal, to hear how it went.
 #[derive(Debug)]
 pub(super) struct Daemon {
-    starter: PipeWriter,
+    /// Of a process that never is ready, it is closed by the end of the process alone: whatever
+    /// that says about why comes before the end of the command.
+    starter: ManuallyDrop<PipeWriter>,
 }
 
 impl Daemon {
@@ -28,11 +31,12 @@ impl Daemon {
         rustix::process::setsid()
             .map_err(io::Error::from)
             .map_err(failed("setsid()"))?;
+        let starter = ManuallyDrop::new(starter);
         Ok(Self { starter })
     }
 
     /// The server runs: gives up the terminal, which is somebody else's from now on.
-    pub(super) fn ready(mut self) -> Result<(), RunError> {
+    pub(super) fn ready(self) -> Result<(), RunError> {
         let failed = |call| move |error| RunError::System { call, error };
         let null = File::options()
             .read(true)
@@ -44,7 +48,7 @@ impl Daemon {
             .and_then(|()| rustix::stdio::dup2_stderr(&null))
             .map_err(io::Error::from)
             .map_err(failed("dup2()"))?;
-        if let Err(error) = self.starter.write_all(&[0]) {
+        if let Err(error) = ManuallyDrop::into_inner(self.starter).write_all(&[0]) {
             crate::notice!("nobody waits for the start any more {}", errno(&error));
         }
         Ok(())

@@ -1,7 +1,7 @@
-//! The life of the server: processes, signals, generations, and the threads that serve.
+//! The life of the server: processes, signals, generations, and the workers that serve.
 //!
 //! ```text
-//! master process                worker process                  worker threads
+//! master process                worker process                  worker threads, or the main one
 //!   signals                       runs as `user`                  one runtime each, nothing
 //!   HUP: read the files,                                          shared on the way of a
 //!   open sockets and logs ─Prepare▶ builds the Cycle aside        request
@@ -22,8 +22,17 @@
 //! With `master_process off` one process does it all: its main thread does what the master does,
 //! and the worker threads give up their rights one by one, which Linux allows.
 //!
+//! A lone worker is no thread of its own. With more than one thread in a process the kernel counts
+//! references to open files on every system call, so where one worker is wanted, and nothing that
+//! only a thread can set for itself, the main thread does the work beside what else it has to do
+//! ([`Workers::start_here`]), and the process has no other thread. That is for the first worker:
+//! those that come with a later generation, or in place of one that died, are threads.
+//!
 //! The handler of a signal may run in any thread, and reading it is the main thread's; a
-//! reload never runs there, so signals are seen while one is under way.
+//! reload never runs there, so signals are seen while one is under way, and connections served.
+//! Lua that never ends is another matter. As in nginx, a lone worker that is kept busy hears
+//! neither signals nor its master: the master ends it a second after TERM, and without one only
+//! KILL does.
 
 mod accepting;
 mod channel;
@@ -54,16 +63,18 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use self::daemon::Daemon;
 use crate::conf::ConfigSource;
 use crate::cycle::{BuildOptions, Cycle, CycleError, Role};
 use crate::error::errno;
-use crate::log::set_default;
+use crate::log::{LogFiles, set_default};
 use crate::module::Registry;
 use crate::net::{Addr, Transport};
+use crate::notice;
 
 pub use self::outcome::ReloadOutcome;
 pub use self::panics::install_panic_hook;
@@ -73,10 +84,10 @@ pub use self::worker::worker_index;
 pub use self::worker_process::{is_worker, serve_as_worker};
 pub use self::workers::Workers;
 
-/// What a worker thread does with connections. It lives on its thread and within a
-/// [`LocalRuntime`](tokio::runtime::LocalRuntime), so that it may start tasks that are not [`Send`].
+/// What a worker does with connections. It lives on its thread and within a
+/// [`LocalRuntime`], so that it may start tasks that are not [`Send`].
 pub trait Service: 'static {
-    /// The service of one thread under its first generation, with room for so many
+    /// The service of one worker under its first generation, with room for so many
     /// `connections`.
     fn new(cycle: Arc<Cycle>, connections: usize) -> Rc<Self>;
 
@@ -90,7 +101,7 @@ pub trait Service: 'static {
     /// Ends idle connections now, and the others with what they are at.
     fn close_gracefully(&self);
 
-    /// Ends connections with the next response, and idle ones when their time is over: the thread
+    /// Ends connections with the next response, and idle ones when their time is over: the worker
     /// goes, the server stays, and nobody is to see a connection end that could have been used.
     fn leave(&self) {
         self.close_gracefully();
@@ -104,7 +115,7 @@ pub trait Service: 'static {
     fn connections(&self) -> usize;
 }
 
-/// What the main thread tells a worker thread.
+/// What the main thread tells a worker.
 #[derive(Debug)]
 pub enum Command {
     /// Take this generation.
@@ -175,24 +186,43 @@ pub fn run<S: Service>(
     origin.options.inherited = None;
     let daemon = cycle.core().daemon() && origin.predecessor.is_none();
     let daemon = daemon.then(Daemon::new).transpose()?;
-    let runtime = Builder::new_current_thread()
+    let runtime = runtime()?;
+    if cycle.is_master() {
+        origin.options.role = Role::Master;
+        title::show_master();
+        let outcome = runtime.block_on(master::run(origin, cycle, daemon, ready));
+        // A configuration that is being built now is nobody's any more.
+        runtime.shutdown_background();
+        return outcome;
+    }
+    origin.options.role = Role::Whole;
+    let registry = Arc::clone(&origin.registry);
+    let outcome = runtime.block_on(single::run::<S>(origin, cycle, daemon, ready));
+    // Neither is what a worker on this thread has left, which may have something to log.
+    runtime.shutdown_background();
+    let _removed_at_last = outcome?;
+    last_words(&registry);
+    Ok(())
+}
+
+/// The runtime of a main thread. Threads that only build a configuration do not stay for the next.
+fn runtime() -> Result<LocalRuntime, RunError> {
+    Builder::new_current_thread()
         .enable_all()
-        .build()
+        .thread_keep_alive(Duration::from_secs(1))
+        .build_local(LocalOptions::default())
         .map_err(|error| RunError::System {
             call: "epoll_create()",
             error,
-        })?;
-    let outcome = if cycle.is_master() {
-        origin.options.role = Role::Master;
-        title::show_master();
-        runtime.block_on(master::run(origin, cycle, daemon, ready))
-    } else {
-        origin.options.role = Role::Whole;
-        runtime.block_on(single::run::<S>(origin, cycle, daemon, ready))
-    };
-    // A configuration that is being built now is nobody's any more.
-    runtime.shutdown_background();
-    outcome
+        })
+}
+
+/// What a process that has served does when nothing is left in it that could log.
+fn last_words(registry: &Registry) {
+    if let Some(files) = registry.extension::<Arc<LogFiles>>() {
+        files.flush();
+    }
+    notice!("exit");
 }
 
 /// Why the server cannot run, though its configuration is good.

@@ -1,5 +1,6 @@
 //! What threads and the process may do: users, processors, priorities, limits.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd;
 use rustix::fs::Gid;
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Uid, getrlimit, set_dumpable_behavior, setpriority_process,
-    setrlimit,
+    DumpableBehavior, Resource, Rlimit, Uid, getegid, geteuid, getgid, getgroups,
+    getpriority_process, getrlimit, getuid, set_dumpable_behavior, setpriority_process, setrlimit,
 };
 use rustix::thread::{
     CpuSet, sched_setaffinity, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -22,7 +23,8 @@ use crate::cycle::Cycle;
 use crate::error::errno;
 use crate::main_module::Credentials;
 
-/// What a thread sets for itself when it starts, and cannot change later.
+/// What a thread sets for itself when it starts, and cannot change later; not what it has from the
+/// main thread in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ThreadRights {
     user: Option<Credentials>,
@@ -31,14 +33,27 @@ pub(super) struct ThreadRights {
 }
 
 impl ThreadRights {
-    /// What `cycle` says about worker `index` on a machine with so many processors.
+    /// What `cycle` says about worker `index` on a machine with so many processors, beyond what the
+    /// calling thread has.
     pub(super) fn of(cycle: &Cycle, index: usize, processors: usize) -> Self {
         let core = cycle.core();
         Self {
-            user: core.user().cloned(),
+            user: core.user().filter(|user| !is_caller(user)).cloned(),
             cpus: core.affinity().of_worker(index, processors),
-            priority: core.priority(),
+            priority: core.priority().filter(|priority| !has_caller(*priority)),
         }
+    }
+
+    /// Whether there is nothing to set.
+    pub(super) fn are_none(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                user: None,
+                cpus: None,
+                priority: None
+            }
+        )
     }
 
     /// Sets them for the calling thread. Processors and priority are wishes: what the system
@@ -170,6 +185,24 @@ fn identity(user: &Credentials) -> Result<Identity, RunError> {
         gid: user.gid,
         groups: groups.iter().map(|group| group.as_raw()).collect(),
     })
+}
+
+/// Whether the calling thread has the rights of `user` and no others.
+fn is_caller(user: &Credentials) -> bool {
+    let users = [getuid(), geteuid()].map(Uid::as_raw);
+    let groups = [getgid(), getegid()].map(Gid::as_raw);
+    if users != [user.uid; 2] || groups != [user.gid; 2] {
+        return false;
+    }
+    let (Ok(own), Ok(identity)) = (getgroups(), identity(user)) else {
+        return false;
+    };
+    let own: BTreeSet<u32> = own.into_iter().map(Gid::as_raw).chain(groups).collect();
+    own == identity.groups.into_iter().collect()
+}
+
+fn has_caller(priority: i32) -> bool {
+    getpriority_process(None) == Ok(priority)
 }
 
 /// Gives up the thread's rights for those of `user`. Threads that it starts have no more.

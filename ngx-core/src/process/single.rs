@@ -14,19 +14,20 @@ use crate::cycle::{Cycle, CycleError};
 use crate::log::{LogFiles, set_default};
 use crate::{alert, emerg, error, notice, warn};
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it. What is left to do then is to remove the file of the process's
+/// number, which happens when it is dropped.
 pub(super) async fn run<S: Service>(
     origin: Origin,
     cycle: Arc<Cycle>,
     daemon: Option<Daemon>,
     ready: impl FnOnce(),
-) -> Result<(), RunError> {
+) -> Result<PidFile, RunError> {
     rights::apply_to_process(&cycle);
     let system = |call| move |error| RunError::System { call, error };
     // Before the file appears: who reads it may send a signal at once.
     let signals = Signals::new().map_err(system("sigaction()"))?;
     let pid_file = PidFile::write(cycle.pid_file())?;
-    let workers = Workers::<S>::start(cycle).map_err(system("clone()"))?;
+    let workers = Workers::<S>::start_here(cycle).map_err(system("clone()"))?;
     ready();
     let background = daemon.is_some();
     daemon.map_or(Ok(()), Daemon::ready)?;
@@ -39,8 +40,7 @@ pub(super) async fn run<S: Service>(
         again: false,
         swapped: false,
     };
-    single.serve(signals).await;
-    Ok(())
+    Ok(single.serve(signals).await)
 }
 
 type Build = JoinHandle<Result<Arc<Cycle>, CycleError>>;
@@ -59,7 +59,7 @@ struct Single<S> {
 }
 
 impl<S: Service> Single<S> {
-    async fn serve(mut self, mut signals: Signals) {
+    async fn serve(mut self, mut signals: Signals) -> PidFile {
         loop {
             let ask = tokio::select! {
                 ask = signals.next() => ask,
@@ -96,8 +96,7 @@ impl<S: Service> Single<S> {
                 Ask::DismissWorkers => {}
             }
         }
-        self.log_files(LogFiles::flush);
-        notice!("exit");
+        self.pid_file
     }
 
     /// Tells whoever waits for it how a reload went.

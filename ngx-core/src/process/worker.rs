@@ -1,6 +1,6 @@
-//! One worker thread.
+//! One worker: a thread, or a task of the main thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until};
 
 use super::accepting::Accepting;
@@ -19,7 +20,7 @@ use crate::cycle::Cycle;
 use crate::net::reactor;
 use crate::{emerg, notice};
 
-/// What a worker thread tells the main thread.
+/// What a worker tells the main thread.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Thread `id` serves the generation of this number.
@@ -41,7 +42,20 @@ pub(super) enum End {
     Panic,
 }
 
-/// A worker thread, as the main thread sees it.
+impl End {
+    /// How worker `id` ended that came to this; a failure is logged.
+    fn of(id: u64, outcome: Result<(), RunError>) -> Self {
+        match outcome {
+            Ok(()) => Self::Told,
+            Err(error) => {
+                emerg!("worker thread {id} cannot start: {error}");
+                Self::Failed
+            }
+        }
+    }
+}
+
+/// A worker, as the main thread sees it.
 pub(super) struct Worker {
     pub(super) id: u64,
     pub(super) index: usize,
@@ -69,16 +83,10 @@ impl Worker {
                 index,
                 inbox,
                 events,
+                service: Rc::default(),
             };
             let ran = catch_unwind(AssertUnwindSafe(|| run::<S>(post, &own, cycle)));
-            let end = match ran {
-                Ok(Ok(())) => End::Told,
-                Ok(Err(error)) => {
-                    emerg!("worker thread {id} cannot start: {error}");
-                    End::Failed
-                }
-                Err(_logged) => End::Panic,
-            };
+            let end = ran.map_or(End::Panic, |outcome| End::of(id, outcome));
             // Nobody listens when the server ends without waiting for its threads.
             let _main_thread_is_gone = report.send(Event::Ended { id, end });
         };
@@ -94,21 +102,71 @@ impl Worker {
         })
     }
 
+    /// Has the calling thread itself be the worker, which needs no rights of its own; it may do
+    /// so once. The work is a task of the [`LocalRuntime`](tokio::runtime::LocalRuntime) that
+    /// the thread runs.
+    ///
+    /// What a thread leaves behind ends with the thread. What this leaves behind stays with the
+    /// runtime: when it is told to end, it has told everything else to before that; if it dies,
+    /// all that it has begun is told to end.
+    pub(super) fn start_here<S: Service>(
+        id: u64,
+        rights: ThreadRights,
+        cycle: Arc<Cycle>,
+        events: UnboundedSender<Event>,
+    ) -> Self {
+        let (commands, inbox) = unbounded_channel();
+        let index = 0;
+        INDEX.set(Some(index));
+        let service = Rc::new(OnceCell::new());
+        let post = Post::<S> {
+            id,
+            index,
+            inbox,
+            events: events.clone(),
+            service: Rc::clone(&service),
+        };
+        let work = spawn_local(work::<S>(post, cycle));
+        spawn_local(async move {
+            let end = match work.await {
+                Ok(outcome) => End::of(id, outcome.map_err(listening)),
+                Err(_logged) => End::Panic,
+            };
+            if end != End::Told
+                && let Some(service) = service.get()
+            {
+                abandon(&**service);
+            }
+            drop(service);
+            // Nobody listens when the server ends.
+            let _main_task_is_gone = events.send(Event::Ended { id, end });
+        });
+        Self {
+            id,
+            index,
+            rights,
+            serves: 0,
+            commands,
+        }
+    }
+
     /// Sends a command. A thread that has died says so itself.
     pub(super) fn tell(&self, command: Command) {
         let _dead_threads_are_reported = self.commands.send(command);
     }
 }
 
-/// Where a thread stands and whom it talks to.
-struct Post {
+/// Where a worker stands and whom it talks to.
+struct Post<S> {
     id: u64,
     index: usize,
     inbox: UnboundedReceiver<Command>,
     events: UnboundedSender<Event>,
+    /// Where it leaves its service, for whoever is still there when it has died.
+    service: Rc<OnceCell<Rc<S>>>,
 }
 
-impl Post {
+impl<S> Post<S> {
     fn serves(&self, cycle: &Cycle) {
         let (id, number) = (self.id, cycle.number());
         let _main_thread_is_gone = self.events.send(Event::Serves { id, number });
@@ -119,31 +177,38 @@ thread_local! {
     static INDEX: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The number, from 0, of the worker thread that calls; `None` in other threads.
+/// The number, from 0, of the worker that calls; `None` in threads that are none.
 #[must_use]
 pub fn worker_index() -> Option<usize> {
     INDEX.get()
 }
 
-fn run<S: Service>(post: Post, rights: &ThreadRights, cycle: Arc<Cycle>) -> Result<(), RunError> {
+fn run<S: Service>(
+    post: Post<S>,
+    rights: &ThreadRights,
+    cycle: Arc<Cycle>,
+) -> Result<(), RunError> {
     INDEX.set(Some(post.index));
     rights.apply()?;
-    let system = |call| move |error| RunError::System { call, error };
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
-        .map_err(system("epoll_create()"))?;
+        .map_err(|error| RunError::System {
+            call: "epoll_create()",
+            error,
+        })?;
     let outcome = runtime.block_on(work::<S>(post, cycle));
     // Tasks end inside of the runtime, which what connections hold may want once more. A blocking
     // one that still runs keeps nobody waiting.
     runtime.shutdown_background();
-    outcome.map_err(system("listening"))
+    outcome.map_err(listening)
 }
 
-async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
+async fn work<S: Service>(mut post: Post<S>, cycle: Arc<Cycle>) -> io::Result<()> {
     reactor::start()?;
     let connections = cycle.events().worker_connections();
     let service = S::new(Arc::clone(&cycle), connections);
+    let _first = post.service.set(Rc::clone(&service));
     let mut accepting = Accepting::new(Rc::clone(&service), post.index);
     accepting.take(&cycle)?;
     // Of the generation itself the service alone keeps a share, so that its end can be seen.
@@ -205,6 +270,20 @@ async fn work<S: Service>(mut post: Post, cycle: Arc<Cycle>) -> io::Result<()> {
     }
     notice!("exiting");
     Ok(())
+}
+
+fn listening(error: io::Error) -> RunError {
+    let call = "listening";
+    RunError::System { call, error }
+}
+
+/// Ends what a worker that has died has left on a thread that lives on.
+fn abandon<S: Service>(service: &S) {
+    let end: [&dyn Fn(); 2] = [&|| service.close_gracefully(), &|| service.cut_off(None)];
+    for part in end {
+        // What made it die may do so again.
+        let _logged = catch_unwind(AssertUnwindSafe(part));
+    }
 }
 
 /// What is kept of the generation in use for the time after it.

@@ -3,18 +3,15 @@
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout_at};
 
-use super::channel::{self, Channel};
+use super::channel::{self, Channel, Inbox};
 use super::message::{FromWorker, Plan, ToWorker};
 use super::signals::{Ask, Signals};
-use super::{Origin, RunError, Service, Workers, title};
+use super::{Origin, RunError, Service, Workers, last_words, runtime, title};
 use crate::cycle::{Cycle, CycleError};
 use crate::error::errno;
 use crate::log::{ErrorLog, Level, LogFiles, Stderr, set_default};
@@ -76,18 +73,10 @@ fn attend<S: Service>(registry: &Arc<Registry>) -> Result<(), RunError> {
         channel.send(&refused, &[]).map_err(system("sendmsg()"))?;
         return Ok(());
     }
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(system("epoll_create()"))?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let signals = Signals::new().map_err(system("sigaction()"))?;
-        let (sender, inbox) = unbounded_channel();
-        let reader = Arc::clone(&channel);
-        thread::Builder::new()
-            .name("of master".to_owned())
-            .spawn(move || listen(&reader, &sender))
-            .map_err(system("clone()"))?;
+        let inbox = Inbox::new(Arc::clone(&channel)).map_err(system("epoll_ctl()"))?;
         let mut post = Post::<S> {
             registry: Arc::clone(registry),
             channel,
@@ -97,28 +86,26 @@ fn attend<S: Service>(registry: &Arc<Registry>) -> Result<(), RunError> {
             announced: true,
         };
         post.prepare(*plan, descriptors);
-        post.serve(signals, inbox).await;
-        Ok(())
+        Ok::<_, RunError>(post.serve(signals, inbox).await)
     });
+    // What a worker on this thread has left ends with it, and may have something to log.
     runtime.shutdown_background();
-    outcome
+    if outcome? {
+        last_words(registry);
+    }
+    Ok(())
 }
 
-/// Passes on what the master says until it ends.
-fn listen(channel: &Channel, inbox: &UnboundedSender<(ToWorker, Vec<OwnedFd>)>) {
-    loop {
-        match channel.receive() {
-            Ok(Some(message)) => {
-                if inbox.send(message).is_err() {
-                    return;
-                }
-            }
-            Ok(None) => return,
-            Err(error) => {
-                return alert!("recvmsg() from the master process failed {}", errno(&error));
-            }
-        }
-    }
+/// What the master says; nothing more when it has ended.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+async fn heard(inbox: &mut Inbox) -> Option<(ToWorker, Vec<OwnedFd>)> {
+    inbox.next().await.unwrap_or_else(|error| {
+        alert!("recvmsg() from the master process failed {}", errno(&error));
+        None
+    })
 }
 
 type Build = JoinHandle<Result<Arc<Cycle>, CycleError>>;
@@ -136,11 +123,8 @@ struct Post<S> {
 }
 
 impl<S: Service> Post<S> {
-    async fn serve(
-        &mut self,
-        mut signals: Signals,
-        mut inbox: UnboundedReceiver<(ToWorker, Vec<OwnedFd>)>,
-    ) {
+    /// Whether it came to serving.
+    async fn serve(&mut self, mut signals: Signals, mut inbox: Inbox) -> bool {
         loop {
             let message = tokio::select! {
                 biased;
@@ -151,11 +135,11 @@ impl<S: Service> Post<S> {
                 built = finished(&mut self.build) => {
                     self.build = None;
                     if !self.answer(built) {
-                        return;
+                        return false;
                     }
                     continue;
                 }
-                message = inbox.recv() => match message {
+                message = heard(&mut inbox) => match message {
                     Some((ToWorker::Prepare(plan), descriptors)) => {
                         self.prepare(*plan, descriptors);
                         continue;
@@ -178,7 +162,8 @@ impl<S: Service> Post<S> {
             match message {
                 ToWorker::Commit => {
                     if let Err(error) = self.commit() {
-                        return alert!("clone() failed {}", errno(&error));
+                        alert!("clone() failed {}", errno(&error));
+                        return false;
                     }
                 }
                 ToWorker::Abort => self.prepared = None,
@@ -190,10 +175,7 @@ impl<S: Service> Post<S> {
                 ToWorker::Prepare(_) | ToWorker::Reopen(_) => {}
             }
         }
-        if let Some(files) = self.files() {
-            files.flush();
-        }
-        notice!("exit");
+        true
     }
 
     fn files(&self) -> Option<&Arc<LogFiles>> {
@@ -243,7 +225,7 @@ impl<S: Service> Post<S> {
         }
         match &mut self.workers {
             Some(workers) => workers.swap(cycle),
-            None => self.workers = Some(Workers::start(cycle)?),
+            None => self.workers = Some(Workers::start_here(cycle)?),
         }
         self.announced = false;
         Ok(())
@@ -272,11 +254,7 @@ impl<S: Service> Post<S> {
     }
 
     /// Waits for connections to end; TERM and the master cut that short.
-    async fn quit(
-        &mut self,
-        signals: &mut Signals,
-        inbox: &mut UnboundedReceiver<(ToWorker, Vec<OwnedFd>)>,
-    ) {
+    async fn quit(&mut self, signals: &mut Signals, inbox: &mut Inbox) {
         let mut orphan = false;
         let Some(workers) = &mut self.workers else {
             return;
@@ -290,7 +268,7 @@ impl<S: Service> Post<S> {
         {
             let message = tokio::select! {
                 ask = signals.next_of_worker() => (ask == Ask::Terminate).then_some(ToWorker::Terminate),
-                message = inbox.recv(), if !orphan => match message {
+                message = heard(inbox), if !orphan => match message {
                     Some((ToWorker::Reopen(paths), descriptors)) => {
                         self.reopen(paths, descriptors);
                         None

@@ -1,4 +1,4 @@
-//! The worker threads, as the main thread sees them.
+//! The workers, as the main thread sees them.
 
 use std::io;
 use std::marker::PhantomData;
@@ -30,6 +30,8 @@ pub struct Workers<S> {
     next_id: u64,
     processors: usize,
     wanted: bool,
+    /// The calling thread may be the next worker, if that is the only one.
+    here: bool,
     service: PhantomData<fn() -> S>,
 }
 
@@ -40,6 +42,29 @@ impl<S: Service> Workers<S> {
     ///
     /// The system refuses a thread; those that were started end.
     pub fn start(cycle: Arc<Cycle>) -> io::Result<Self> {
+        Self::begin(cycle, false)
+    }
+
+    /// The same, but without a thread if one worker is enough and wants nothing that a thread sets
+    /// for itself (another user, processors, a priority): the calling thread is the worker then,
+    /// within its [`LocalRuntime`](tokio::runtime::LocalRuntime). System calls cost less in a
+    /// process of one thread. Workers that come later, or in its place, are threads.
+    ///
+    /// A connection waits for whatever else the thread does, and the other way round: Lua that
+    /// never ends keeps [`watch`](Self::watch) from being polled.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// When it is called outside of a `LocalRuntime`.
+    pub fn start_here(cycle: Arc<Cycle>) -> io::Result<Self> {
+        Self::begin(cycle, true)
+    }
+
+    fn begin(cycle: Arc<Cycle>, here: bool) -> io::Result<Self> {
         let (events, inbox) = unbounded_channel();
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut workers = Self {
@@ -52,6 +77,7 @@ impl<S: Service> Workers<S> {
             next_id: 1,
             processors,
             wanted: true,
+            here,
             service: PhantomData,
         };
         for index in 0..workers.cycle.core().workers() {
@@ -197,8 +223,13 @@ impl<S: Service> Workers<S> {
         let id = self.next_id;
         self.next_id += 1;
         let rights = ThreadRights::of(&self.cycle, index, self.processors);
-        let cycle = Arc::clone(&self.cycle);
-        let worker = Worker::start::<S>(id, index, rights, cycle, self.events.clone())?;
+        let (cycle, events) = (Arc::clone(&self.cycle), self.events.clone());
+        let alone = self.cycle.core().workers() == 1 && rights.are_none();
+        let worker = if std::mem::take(&mut self.here) && alone {
+            Worker::start_here::<S>(id, rights, cycle, events)
+        } else {
+            Worker::start::<S>(id, index, rights, cycle, events)?
+        };
         notice!("start worker thread {id}");
         self.threads.push(worker);
         Ok(())
