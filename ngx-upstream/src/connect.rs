@@ -78,7 +78,7 @@ impl Stream for Transport {
         self.poll_read_ready(cx).map(|_| ())
     }
 
-    // What tokio remembers says whether there is something to do: it need not be asked first.
+    // What is remembered of the socket says whether there is something to do: it need not be asked first.
 
     fn poll_read_some(
         &mut self,
@@ -108,7 +108,7 @@ impl Stream for Transport {
     }
 
     fn is_stale(&mut self) -> bool {
-        // Reads what tokio remembers: costs neither a system call nor a share of the task's budget.
+        // Reads what is remembered: costs neither a system call nor a share of the task's budget.
         let mut byte = [0; 1];
         !matches!(self.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }

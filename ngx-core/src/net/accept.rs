@@ -1,18 +1,16 @@
 //! Connections out of a listening socket.
 
 use std::cell::Cell;
-use std::ffi::OsStr;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketFlags};
+use rustix::net::{SocketAddrAny, SocketFlags};
+use socket2::{SockAddr, SockRef};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::listener::WorkerListener;
@@ -59,7 +57,8 @@ enum Inner {
 }
 
 impl Acceptor {
-    /// Registers the socket with the current runtime.
+    /// Registers the socket with the reactor of this thread or, where none runs, the current
+    /// runtime.
     ///
     /// # Errors
     ///
@@ -67,7 +66,7 @@ impl Acceptor {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with its I/O driver on.
+    /// Where no reactor runs, outside of a tokio runtime with its I/O driver on.
     pub fn new(listener: WorkerListener) -> io::Result<Self> {
         let (socket, family) = match listener {
             WorkerListener::Tcp(listener) => (OwnedFd::from(listener), Family::Tcp),
@@ -133,13 +132,13 @@ impl Acceptor {
             }
             Inner::Watched(listener, family) => {
                 let (socket, peer) = next(listener).await?;
-                let peer = peer.ok_or(Errno::AFNOSUPPORT)?;
-                let peer = match family {
-                    Family::Tcp => SocketAddr::try_from(peer)?.into(),
-                    Family::Unix => {
-                        let peer = SocketAddrUnix::try_from(peer)?;
-                        let path = peer.path_bytes().map(OsStr::from_bytes);
-                        unix(path.map(Path::new))
+                let peer = match (family, peer) {
+                    (Family::Tcp, Some(peer)) => SocketAddr::try_from(peer)?.into(),
+                    (Family::Tcp, None) => return Err(Errno::NOTCONN.into()),
+                    // Asked for anew: a path may be a byte longer than what there is room for.
+                    (Family::Unix, _) => {
+                        let peer = SockRef::from(&socket).peer_addr().ok();
+                        unix(peer.as_ref().and_then(SockAddr::as_pathname))
                     }
                 };
                 let transport = Transport::registered(socket, *family, Stage::Connected)?;

@@ -12,9 +12,9 @@
 //!                              └─ listeners, clients, backends
 //! ```
 //!
-//! The pump goes on while much comes. It gives the thread to tokio when little does, when a task was
-//! woken while it ran, after [`POLLS_MAX`] polls, or when the tasks have used up the budget with
-//! which tokio has all get their turn.
+//! The pump goes on while much comes. It gives the thread to tokio when little does, when a task has
+//! woken itself, after [`POLLS_MAX`] polls, or when the tasks have used up the budget with which tokio
+//! has all get their turn, and which they share.
 //!
 //! A [`Transport`](super::Transport) that was accepted or connected while a reactor runs on the thread
 //! is registered with it and belongs to that thread; a task that was [spawned](spawn) is polled by it.
@@ -28,7 +28,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,20 +36,19 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
+use rustix::io::retry_on_intr;
 use tokio::task::coop;
 
 use self::source::Sources;
 use self::tasks::{TaskId, Tasks};
 use super::sys;
+use crate::alert;
 use crate::error::errno;
-use crate::{alert, time};
 
 pub(super) use self::source::{Stage, Watched, Way};
 
 /// How many tasks are polled before everybody else has a turn.
-const POLLS_MAX: usize = 64;
+const POLLS_MAX: usize = 128;
 /// How many events are taken at once.
 const EVENTS_MAX: usize = 256;
 
@@ -66,7 +64,8 @@ thread_local! {
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// Starts the reactor of the calling thread; it runs until the runtime ends, which drops its
-/// tasks. Where one runs already this does nothing.
+/// tasks. Where one runs already this does nothing: a thread has one runtime at a time that has a
+/// reactor.
 ///
 /// # Errors
 ///
@@ -98,7 +97,7 @@ pub fn start() -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let home = NUMBER.fetch_add(1, Ordering::Relaxed);
     let reactor = Rc::new(Reactor {
-        epoll: sys::watch_readable(epoll)?,
+        epoll: sys::Readable::new(epoll)?,
         home,
         sources: RefCell::default(),
         tasks: RefCell::default(),
@@ -106,6 +105,7 @@ pub fn start() -> io::Result<()> {
         batch: Cell::default(),
         events: RefCell::new(Vec::with_capacity(EVENTS_MAX)),
         awake: Cell::new(false),
+        in_a_hurry: Cell::new(false),
         remote: Arc::default(),
     });
     HERE.set(Some(Rc::clone(&reactor)));
@@ -137,7 +137,7 @@ fn here() -> Option<Rc<Reactor>> {
 
 /// What a thread's event loop has.
 struct Reactor {
-    epoll: AsyncFd<OwnedFd>,
+    epoll: sys::Readable,
     home: u64,
     sources: RefCell<Sources>,
     tasks: RefCell<Tasks>,
@@ -148,6 +148,8 @@ struct Reactor {
     events: RefCell<Vec<epoll::Event>>,
     /// The pump is at work, or will be.
     awake: Cell<bool>,
+    /// A task was woken while it was polled.
+    in_a_hurry: Cell<bool>,
     remote: Arc<Remote>,
 }
 
@@ -159,6 +161,8 @@ struct Remote(Mutex<Notes>);
 struct Notes {
     woken: Vec<TaskId>,
     pump: Option<Waker>,
+    /// There is nobody to wake any more.
+    has_ended: bool,
 }
 
 /// The task that is being polled, and how to know its waker.
@@ -186,6 +190,9 @@ impl Reactor {
 
     /// Has a task polled soon.
     fn wake(&self, task: TaskId) {
+        if CURRENT.get().task == task {
+            self.in_a_hurry.set(true);
+        }
         if self.queue(task) && !self.awake.replace(true) {
             self.remote.wake_pump();
         }
@@ -200,13 +207,12 @@ impl Reactor {
         queued
     }
 
-    /// Polls the tasks that were woken up to now; says how many it were.
-    fn run_ready(&self) -> usize {
+    /// Polls the tasks that were woken up to now, `most` of them; says how many it were.
+    fn run_ready(&self, most: usize) -> usize {
         let mut batch = self.batch.take();
         batch.append(&mut self.ready.borrow_mut());
-        let _still = time::hold();
         let mut polled = 0;
-        for task in &batch {
+        for task in batch.iter().take(most) {
             if polled > 0 && !coop::has_budget_remaining() {
                 break;
             }
@@ -257,29 +263,30 @@ impl Reactor {
     fn collect(&self) -> usize {
         let mut events = self.events.borrow_mut();
         events.clear();
-        match epoll::wait(
-            self.epoll.get_ref(),
-            spare_capacity(&mut events),
-            Some(&AT_ONCE),
-        ) {
-            Ok(_) => {}
-            Err(Errno::INTR) => {}
-            Err(error) => {
-                alert!("epoll_wait() failed {}", errno(&error.into()));
-            }
+        let taken = retry_on_intr(|| {
+            let room = spare_capacity(&mut events);
+            epoll::wait(&self.epoll, room, Some(&AT_ONCE))
+        });
+        if let Err(error) = taken {
+            alert!("epoll_wait() failed {}", errno(&error.into()));
         }
+        let count = events.len();
+        let mut others = Vec::new();
         let sources = self.sources.borrow();
         for event in events.iter() {
             let Some(source) = sources.get(event.data.u64()) else {
                 continue;
             };
-            for task in source.happened(event.flags) {
+            for task in source.happened(event.flags, &mut others) {
                 if task != TaskId::NONE {
                     self.queue(task);
                 }
             }
         }
-        events.len()
+        // Whoever is woken may do anything.
+        drop((sources, events));
+        others.into_iter().for_each(Waker::wake);
+        count
     }
 
     /// Does what there is to do; `Ready` when others are to have a turn before it goes on.
@@ -291,7 +298,7 @@ impl Reactor {
         let mut polled = 0;
         let mut is_first = true;
         loop {
-            let asked = match self.epoll.poll_read_ready(cx) {
+            let asked = match self.epoll.poll_ready(cx) {
                 Poll::Ready(Ok(mut guard)) => {
                     let events = self.collect();
                     // While more than one comes at a time, it is cheaper to ask than to be woken.
@@ -305,13 +312,13 @@ impl Reactor {
                 Poll::Ready(Err(_)) => return Poll::Pending,
                 Poll::Pending => false,
             };
-            polled += self.run_ready();
-            // Who was woken meanwhile, by itself perhaps, has had its turn.
-            let more = !self.ready.borrow().is_empty();
-            if more || polled >= POLLS_MAX || !coop::has_budget_remaining() {
+            polled += self.run_ready(POLLS_MAX - polled);
+            // Who wakes himself has had his turn.
+            let hurried = self.in_a_hurry.take();
+            if hurried || polled >= POLLS_MAX || !coop::has_budget_remaining() {
                 return Poll::Ready(());
             }
-            if !asked {
+            if !asked && self.ready.borrow().is_empty() {
                 break;
             }
         }
@@ -335,6 +342,9 @@ impl Remote {
     fn wake(&self, task: TaskId) {
         let pump = {
             let mut notes = self.notes();
+            if notes.has_ended {
+                return;
+            }
             notes.woken.push(task);
             notes.pump.clone()
         };
@@ -366,10 +376,20 @@ struct Pump(Rc<Reactor>);
 impl Pump {
     async fn run(self) {
         loop {
-            poll_fn(|cx| self.0.turn(cx)).await;
+            poll_fn(|cx| self.turn(cx)).await;
             // Behind everybody else, and behind a look at what tokio waits for.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// A reactor that has ended would leave a thread that accepts and never answers.
+    fn turn(&self, cx: &mut Context<'_>) -> Poll<()> {
+        catch_unwind(AssertUnwindSafe(|| self.0.turn(cx))).unwrap_or_else(|_| {
+            alert!(
+                "a turn of the event loop was ended by a panic; this is a bug, please report it"
+            );
+            Poll::Ready(())
+        })
     }
 }
 
@@ -378,8 +398,18 @@ impl Drop for Pump {
     fn drop(&mut self) {
         HOME.set(0);
         let _ = HERE.try_with(|here| here.borrow_mut().take());
-        let tasks = self.0.tasks.take();
-        drop(tasks);
+        let ended = Notes {
+            has_ended: true,
+            ..Notes::default()
+        };
+        let left = std::mem::replace(&mut *self.0.remote.notes(), ended);
+        drop(left);
+        for task in self.0.tasks.take().into_tasks() {
+            // The thread may be ending by a panic, and a second one ends the process.
+            if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+                alert!("the end of a task was a panic; this is a bug, please report it");
+            }
+        }
     }
 }
 

@@ -1,27 +1,50 @@
 //! What no crate has a safe function for.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
-/// Has tokio watch a descriptor of whatever kind for being readable.
-///
-/// # Errors
-///
-/// What `epoll_ctl(2)` says.
-///
-/// # Panics
-///
-/// Outside of a tokio runtime with its I/O driver on.
-pub(super) fn watch_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open, and the one descriptor, for as long as it is; it moves into
-    // the `AsyncFd`, which gives nobody a way to change it.
-    let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-    Ok(watched?)
+/// A descriptor of whatever kind that tokio watches for being readable.
+#[derive(Debug)]
+pub(super) struct Readable(AsyncFd<OwnedFd>);
+
+impl Readable {
+    /// # Errors
+    ///
+    /// What `epoll_ctl(2)` says.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its I/O driver on.
+    pub(super) fn new(descriptor: OwnedFd) -> io::Result<Self> {
+        // SAFETY: an `OwnedFd` is open, and the one descriptor, for as long as it is; nobody gets
+        // at this one but by shared reference.
+        let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+        Ok(Self(watched?))
+    }
+
+    /// Waits until there is something to read, as far as is known.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is shutting down.
+    pub(super) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
+        self.0.poll_read_ready(cx)
+    }
+}
+
+impl AsFd for Readable {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
 }
 
 /// Receives what there is, up to `most` bytes, into memory of `buf` that nobody has written to yet,

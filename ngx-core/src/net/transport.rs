@@ -31,7 +31,8 @@ use super::{Addr, sys};
 const SEND_FILE_MAX: u64 = 2 << 20;
 
 /// A connected stream socket, on tokio or, where one runs, on the [reactor](super::reactor) of the
-/// thread that has accepted or connected it. There it has to stay: elsewhere all calls fail.
+/// thread that has accepted or connected it. There it has to stay and to be dropped: elsewhere all
+/// calls fail.
 ///
 /// Everything takes `&self`, so that a connection can be read and written from different places.
 /// One task may wait for reading and one for writing; a later waiter replaces an earlier one.
@@ -273,7 +274,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// The runtime is shutting down.
+    /// The runtime is shutting down, or the reactor's thread is another one.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.inner {
             Inner::Tcp(stream) => stream.poll_read_ready(cx),
@@ -286,7 +287,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// The runtime is shutting down.
+    /// The runtime is shutting down, or the reactor's thread is another one.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.inner {
             Inner::Tcp(stream) => stream.poll_write_ready(cx),
@@ -299,7 +300,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// The runtime is shutting down.
+    /// The runtime is shutting down, or the reactor's thread is another one.
     ///
     /// # Cancel safety
     ///
@@ -312,7 +313,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// The runtime is shutting down.
+    /// The runtime is shutting down, or the reactor's thread is another one.
     ///
     /// # Cancel safety
     ///
@@ -555,7 +556,11 @@ impl AsyncWrite for Transport {
         match &mut this.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Inner::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Inner::Watched(..) => Poll::Ready(this.shutdown_write()),
+            Inner::Watched(..) => Poll::Ready(match this.shutdown_write() {
+                // The peer has gone, which ends the writing too.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                outcome => outcome,
+            }),
         }
     }
 }

@@ -149,7 +149,7 @@ impl Lab {
         drop(Clients::new(server.port, row.target, row.body)?);
         let url = server.url(row.target);
         let mut load = Load {
-            clients: self.effort.clients,
+            clients: self.effort.clients.saturating_mul(row.crowd),
             seconds: 1,
             core: self.cores.load,
         };

@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) target: &'static str,
     /// Bytes of body that a right answer has.
     pub(crate) body: usize,
+    /// So many times the usual number of clients.
+    pub(crate) crowd: u32,
     pub(crate) needs: Needs,
     pub(crate) lua: bool,
     pub(crate) goal: Goal,
@@ -48,6 +50,14 @@ pub(crate) static ROWS: &[Row] = &[
         body: 13,
         goal: Goal::Ratio(1.10),
         ..row("return-200", "`return 200`", RETURN)
+    },
+    Row {
+        // A server that is quicker than the load generator sleeps between a few clients' requests.
+        haproxy: Some(HAPROXY_RETURN),
+        body: 13,
+        crowd: 8,
+        goal: Goal::Ratio(1.10),
+        ..row("return-200-crowd", "`return 200`, 512 clients", RETURN)
     },
     Row {
         target: "/1k",
@@ -112,6 +122,7 @@ const fn row(name: &'static str, title: &'static str, conf: &'static str) -> Row
         haproxy: None,
         target: "/",
         body: KIBIBYTE,
+        crowd: 1,
         needs: Needs::Nothing,
         lua: false,
         goal: Goal::Ratio(1.0),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -51,8 +51,9 @@ impl Way {
 
 /// What a reactor and a socket know of each other.
 ///
-/// Only the reactor's thread reads and writes it: what is atomic is so that a socket may be moved,
-/// not that it may be used elsewhere, and every access is an ordinary one of the processor's.
+/// Only the calls of the reactor's thread get as far as this: what is atomic is so that a socket may
+/// be moved, not that it may be used elsewhere, and every access is an ordinary one of the
+/// processor's.
 pub(super) struct Source {
     home: u64,
     /// What the socket is thought ready for.
@@ -91,9 +92,9 @@ impl Source {
     }
 
     /// Notes what the system says. Who waited for that is no longer thought to: those are to be
-    /// polled, unless they are none.
+    /// polled, unless they are none, and `others` to be woken.
     #[inline]
-    pub(super) fn happened(&self, flags: EventFlags) -> [TaskId; 2] {
+    pub(super) fn happened(&self, flags: EventFlags, others: &mut Vec<Waker>) -> [TaskId; 2] {
         let mut news = 0;
         let broken = EventFlags::HUP | EventFlags::ERR;
         if flags.intersects(EventFlags::IN | EventFlags::PRI | EventFlags::RDHUP | broken) {
@@ -111,7 +112,7 @@ impl Source {
         self.readiness
             .store(self.readiness() | news, Ordering::Relaxed);
         if self.has_others.load(Ordering::Relaxed) {
-            self.wake_others(news);
+            self.take_others(news, others);
         }
         let [reader, writer] = &self.waiting;
         [(Way::Read, reader), (Way::Write, writer)].map(|(way, waiting)| {
@@ -124,41 +125,48 @@ impl Source {
         })
     }
 
+    fn others(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the wakers of who waits elsewhere for what this `mask` has.
     #[cold]
-    fn wake_others(&self, news: u8) {
-        let woken = {
-            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-            let woken = [Way::Read, Way::Write].map(|way| {
-                let other = others.get_mut(way.place())?;
-                other.take_if(|_| news & way.mask() != 0)
-            });
-            let left = others.iter().any(Option::is_some);
-            self.has_others.store(left, Ordering::Relaxed);
-            woken
-        };
-        woken.into_iter().flatten().for_each(Waker::wake);
+    fn take_others(&self, mask: u8, taken: &mut Vec<Waker>) {
+        let mut others = self.others();
+        for (way, other) in [Way::Read, Way::Write].into_iter().zip(others.iter_mut()) {
+            if mask & way.mask() != 0 {
+                taken.extend(other.take());
+            }
+        }
+        let left = others.iter().any(Option::is_some);
+        self.has_others.store(left, Ordering::Relaxed);
     }
 
     #[cold]
     fn wait_elsewhere(&self, way: Way, waker: &Waker) {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(other) = others.get_mut(way.place()) {
-            match other {
-                Some(known) => known.clone_from(waker),
-                None => *other = Some(waker.clone()),
-            }
-        }
+        let mut others = self.others();
         self.has_others.store(true, Ordering::Relaxed);
+        let earlier = match others.get_mut(way.place()) {
+            Some(Some(known)) if known.will_wake(waker) => None,
+            Some(other) => other.replace(waker.clone()),
+            None => None,
+        };
+        // What goes with it may want the lock.
+        drop(others);
+        drop(earlier);
     }
 
+    /// Has this task wait, or whoever has the waker; a later waiter replaces an earlier one.
     fn wait(&self, way: Way, waker: &Waker) {
-        // A later waiter replaces an earlier one.
         let task = current(waker).unwrap_or(TaskId::NONE);
         if let Some(waiting) = self.waiting.get(way.place()) {
             waiting.store(task.0, Ordering::Relaxed);
         }
         if task == TaskId::NONE {
             self.wait_elsewhere(way, waker);
+        } else if self.has_others.load(Ordering::Relaxed) {
+            let mut replaced = Vec::new();
+            self.take_others(way.mask(), &mut replaced);
         }
     }
 }
@@ -212,7 +220,8 @@ impl Sources {
     }
 }
 
-/// A socket that a reactor watches.
+/// A socket that a reactor watches, to be dropped on its thread: elsewhere its place stays taken
+/// until the reactor ends.
 pub(in crate::net) struct Watched {
     source: Arc<Source>,
     key: u64,
@@ -231,7 +240,7 @@ impl Watched {
         let key = reactor.sources.borrow_mut().insert(Arc::clone(&source));
         let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(key);
-        if epoll::add(reactor.epoll.get_ref(), &socket, data, all).is_err() {
+        if epoll::add(&reactor.epoll, &socket, data, all).is_err() {
             reactor.sources.borrow_mut().remove(key);
             return Err(socket);
         }
@@ -302,7 +311,7 @@ impl Drop for Watched {
         {
             if self.is_shared {
                 // The system goes on watching what is open elsewhere.
-                let _ = epoll::delete(reactor.epoll.get_ref(), &self.socket);
+                let _ = epoll::delete(&reactor.epoll, &self.socket);
             }
             reactor.sources.borrow_mut().remove(self.key);
         }

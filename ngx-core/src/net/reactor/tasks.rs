@@ -87,6 +87,11 @@ impl Tasks {
         id
     }
 
+    /// Those that have not ended.
+    pub(super) fn into_tasks(self) -> impl Iterator<Item = Task> {
+        self.places.into_iter().filter_map(|place| place.task)
+    }
+
     #[cfg(test)]
     pub(super) fn places(&self) -> usize {
         self.places.len()

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use tokio::runtime::{Builder, LocalRuntime};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -171,6 +172,38 @@ fn a_task_that_wakes_itself_has_a_turn_between_those_of_others() {
 }
 
 #[test]
+fn tasks_that_wake_each_other_need_no_turn_of_everybody() {
+    run(async {
+        let (there, mut hear) = tokio::sync::mpsc::unbounded_channel();
+        let (back, mut answer) = tokio::sync::mpsc::unbounded_channel();
+        spawn(async move {
+            while let Some(n) = hear.recv().await {
+                back.send(n).unwrap();
+            }
+        });
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let counts = tokio::task::spawn_local(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        let before = turns.get();
+        let after = as_task(async move {
+            for n in 0..10 {
+                there.send(n).unwrap();
+                assert_eq!(answer.recv().await, Some(n));
+            }
+            turns.get()
+        });
+        assert!(after.await - before <= 2);
+        counts.abort();
+    });
+}
+
+#[test]
 fn a_panic_ends_one_task() {
     struct Bomb;
     impl Drop for Bomb {
@@ -203,11 +236,30 @@ fn tasks_end_with_the_runtime() {
             spawn(async move { count.set(count.get() + 100) });
         }
     }
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
     let count = Rc::new(Cell::new(0));
     let runtime = runtime();
+    let waker = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&waker);
     let (held, peer) = runtime.block_on(async {
         start().unwrap();
         start().unwrap();
+        for _ in 0..2 {
+            let bomb = Bomb;
+            spawn(async move {
+                std::future::pending::<()>().await;
+                drop(bomb);
+            });
+        }
+        spawn(poll_fn(move |cx| {
+            *keep.lock().unwrap() = Some(cx.waker().clone());
+            Poll::Pending
+        }));
         for _ in 0..3 {
             let late = Late(Rc::clone(&count));
             spawn(async move {
@@ -224,6 +276,9 @@ fn tasks_end_with_the_runtime() {
     // What is held outlives it, and is of no use.
     assert!(!blocked(held.try_read(&mut [0])));
     drop((held, peer));
+    let waker: Waker = waker.lock().unwrap().take().unwrap();
+    waker.wake_by_ref();
+    std::thread::spawn(move || waker.wake()).join().unwrap();
 }
 
 #[test]
@@ -315,6 +370,34 @@ fn others_wait_for_it_too() {
             peer.write_all(b"y").unwrap();
         };
         tokio::join!(waits, write);
+    });
+}
+
+#[test]
+fn a_later_waiter_replaces_an_earlier_one() {
+    run(async {
+        let (transport, mut peer) = pair().await;
+        let transport = Rc::new(transport);
+        let woken = Rc::new(Cell::new(0));
+        let (earlier, counted) = (Rc::clone(&transport), Rc::clone(&woken));
+        let stale = tokio::task::spawn_local(poll_fn(move |cx| {
+            counted.set(counted.get() + 1);
+            if counted.get() == 1 {
+                assert!(earlier.poll_read_ready(cx).is_pending());
+            }
+            Poll::<()>::Pending
+        }));
+        tokio::task::yield_now().await;
+        let later = Rc::clone(&transport);
+        let waits = as_task(async move { later.readable().await.unwrap() });
+        let write = async {
+            sleep(Duration::from_millis(10)).await;
+            peer.write_all(b"x").unwrap();
+        };
+        tokio::join!(waits, write);
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(woken.get(), 1);
+        stale.abort();
     });
 }
 
@@ -504,6 +587,8 @@ fn addresses_and_options_are_those_of_the_socket() {
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
+        let mut longest = folder.path().join("x").into_os_string();
+        longest.push("x".repeat(108 - longest.len()));
         let wanted = [ListenOptions::new(Addr::unix(path.to_str().unwrap()))];
         // The file goes with the set.
         let set = Listeners::prepare(&Listeners::default(), &wanted, ListenRules::new(1)).unwrap();
@@ -519,5 +604,12 @@ fn addresses_and_options_are_those_of_the_socket() {
         peer.write_all(b"x").unwrap();
         transport.readable().await.unwrap();
         assert_eq!(transport.try_read(&mut [0; 4]).unwrap(), 1);
+        // A client with an address of its own, as long as the system takes: no zero behind it.
+        let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+        let named = rustix::net::socket(family, kind, None).unwrap();
+        rustix::net::bind(&named, &SocketAddrUnix::new(&*longest).unwrap()).unwrap();
+        rustix::net::connect(&named, &SocketAddrUnix::new(&*path).unwrap()).unwrap();
+        let (_transport, from) = acceptor.accept().await.unwrap();
+        assert_eq!(from, Addr::unix(longest.to_str().unwrap()));
     });
 }
