@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The pump goes on while much comes. It gives the thread to tokio when little does, when a task has
-//! woken itself, after [`POLLS_MAX`] polls, or when the tasks have used up the budget with which tokio
+//! woken itself, after 128 polls, or when the tasks have used up the budget with which tokio
 //! has all get their turn, and which they share.
 //!
 //! A [`Transport`](super::Transport) that was accepted or connected while a reactor runs on the thread
