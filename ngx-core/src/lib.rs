@@ -9,7 +9,7 @@
 //!
 //! * [`time`]: coarse clocks, and times as text in the forms that nginx writes;
 //! * [`log`]: the error log, with `tracing` as its façade;
-//! * [`net`]: addresses, listening sockets, connections, deadlines;
+//! * [`net`]: addresses, listening sockets, connections and their event loop, deadlines;
 //! * [`zone`]: memory that threads and generations share, such as the dictionaries of Lua;
 //! * [`resolver`]: names at run time, from the name servers of the `resolver` directive.
 

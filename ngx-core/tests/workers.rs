@@ -157,6 +157,17 @@ fn ask(mut stream: &TcpStream) -> u64 {
     String::from_utf8(line).unwrap().trim().parse().unwrap()
 }
 
+/// A connection that was served once, under the generation of this number.
+async fn kept(workers: &mut Workers<Echo>, addr: &str, number: u64) -> TcpStream {
+    let addr = addr.to_owned();
+    during(workers, move || {
+        let kept = connect(&addr);
+        assert_eq!(ask(&kept), number);
+        kept
+    })
+    .await
+}
+
 /// Lets the workers report while something else goes on.
 async fn during<T: Send + 'static>(
     workers: &mut Workers<Echo>,
@@ -186,15 +197,7 @@ async fn a_swap_reaches_connections_and_keeps_them() {
     let addr = addr(&first);
     let mut workers = Workers::<Echo>::start(Arc::clone(&first)).unwrap();
     let (old_number, weak) = (first.number(), Arc::downgrade(&first));
-    let kept = during(&mut workers, {
-        let addr = addr.clone();
-        move || {
-            let kept = connect(&addr);
-            assert_eq!(ask(&kept), old_number);
-            kept
-        }
-    })
-    .await;
+    let kept = kept(&mut workers, &addr, old_number).await;
 
     let second = build("worker_processes 3; listen_on 0;", Some(&first));
     let number = second.number();
@@ -304,15 +307,7 @@ fn a_lone_worker_is_the_calling_thread_until_it_dies() {
         let (addr, number) = (addr(&first), first.number());
         let mut workers = Workers::<Echo>::start_here(first).unwrap();
         assert_eq!(worker_index(), Some(0));
-        let kept = during(&mut workers, {
-            let addr = addr.clone();
-            move || {
-                let kept = connect(&addr);
-                assert_eq!(ask(&kept), number);
-                kept
-            }
-        })
-        .await;
+        let kept = kept(&mut workers, &addr, number).await;
 
         // The limit is what makes the service panic, and takes no other thread.
         let text = "listen_on 0; worker_rlimit_core 1;";

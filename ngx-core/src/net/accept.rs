@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags};
-use socket2::{SockAddr, SockRef};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::listener::WorkerListener;
@@ -132,16 +131,15 @@ impl Acceptor {
             }
             Inner::Watched(listener, family) => {
                 let (socket, peer) = next(listener).await?;
+                let transport = Transport::registered(socket, *family, Stage::Connected)?;
                 let peer = match (family, peer) {
                     (Family::Tcp, Some(peer)) => SocketAddr::try_from(peer)?.into(),
-                    (Family::Tcp, None) => return Err(Errno::NOTCONN.into()),
+                    (Family::Tcp, None) => transport.peer_addr()?,
                     // Asked for anew: a path may be a byte longer than what there is room for.
-                    (Family::Unix, _) => {
-                        let peer = SockRef::from(&socket).peer_addr().ok();
-                        unix(peer.as_ref().and_then(SockAddr::as_pathname))
-                    }
+                    (Family::Unix, _) => transport
+                        .peer_addr()
+                        .unwrap_or_else(|_| Addr::unix_unnamed()),
                 };
-                let transport = Transport::registered(socket, *family, Stage::Connected)?;
                 Ok((transport, peer))
             }
         }

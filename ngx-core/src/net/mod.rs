@@ -20,7 +20,7 @@ pub mod seats;
     unsafe_code,
     reason = "descriptors of any kind in tokio's epoll, reading into fresh memory; no other room needs it"
 )]
-mod sys;
+pub(crate) mod sys;
 pub mod transport;
 
 pub use self::accept::Acceptor;

@@ -21,11 +21,11 @@
 //! Either works without the other: a task of tokio's may wait for such a transport, and a task of
 //! the reactor's for anything else. Where no reactor runs, both are tokio's.
 
+mod places;
 mod source;
 mod tasks;
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,8 +39,9 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::retry_on_intr;
 use tokio::task::coop;
 
+use self::places::Key;
 use self::source::Sources;
-use self::tasks::{TaskId, Tasks};
+use self::tasks::{Boxed, Task, TaskId, Tasks};
 use super::sys;
 use crate::alert;
 use crate::error::errno;
@@ -180,7 +181,7 @@ impl Current {
 }
 
 impl Reactor {
-    fn spawn(&self, future: tasks::Boxed) {
+    fn spawn(&self, future: Boxed) {
         let task = self
             .tasks
             .borrow_mut()
@@ -251,11 +252,9 @@ impl Reactor {
     }
 
     /// Drops a task: with its place free, for it may wake or start others.
-    fn end(&self, id: TaskId, task: tasks::Task) {
+    fn end(&self, id: TaskId, task: Task) {
         self.tasks.borrow_mut().remove(id);
-        if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
-            alert!("the end of a task was a panic; this is a bug, please report it");
-        }
+        drop_task(task);
     }
 
     /// Takes the events that there are, without waiting, and wakes whom they concern; says how
@@ -274,7 +273,7 @@ impl Reactor {
         let mut others = Vec::new();
         let sources = self.sources.borrow();
         for event in events.iter() {
-            let Some(source) = sources.get(event.data.u64()) else {
+            let Some(source) = sources.get(Key(event.data.u64())) else {
                 continue;
             };
             for task in source.happened(event.flags, &mut others) {
@@ -324,12 +323,6 @@ impl Reactor {
         }
         self.awake.set(false);
         Poll::Pending
-    }
-}
-
-impl fmt::Debug for Reactor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").finish_non_exhaustive()
     }
 }
 
@@ -404,12 +397,15 @@ impl Drop for Pump {
         };
         let left = std::mem::replace(&mut *self.0.remote.notes(), ended);
         drop(left);
-        for task in self.0.tasks.take().into_tasks() {
-            // The thread may be ending by a panic, and a second one ends the process.
-            if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
-                alert!("the end of a task was a panic; this is a bug, please report it");
-            }
-        }
+        self.0.tasks.take().into_tasks().for_each(drop_task);
+    }
+}
+
+/// What a task holds may panic when it goes. That is nothing to others; and where the thread is ending
+/// by a panic, a second one would end the process.
+fn drop_task(task: Task) {
+    if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+        alert!("the end of a task was a panic; this is a bug, please report it");
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 /// A descriptor of whatever kind that tokio watches for being readable.
 #[derive(Debug)]
-pub(super) struct Readable(AsyncFd<OwnedFd>);
+pub(crate) struct Readable(AsyncFd<OwnedFd>);
 
 impl Readable {
     /// # Errors
@@ -21,7 +21,7 @@ impl Readable {
     /// # Panics
     ///
     /// Outside of a tokio runtime with its I/O driver on.
-    pub(super) fn new(descriptor: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(descriptor: OwnedFd) -> io::Result<Self> {
         // SAFETY: an `OwnedFd` is open, and the one descriptor, for as long as it is; nobody gets
         // at this one but by shared reference.
         let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
@@ -33,7 +33,7 @@ impl Readable {
     /// # Errors
     ///
     /// The runtime is shutting down.
-    pub(super) fn poll_ready(
+    pub(crate) fn poll_ready(
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {

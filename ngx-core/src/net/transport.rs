@@ -362,13 +362,7 @@ impl Transport {
     ///
     /// What `getpeername(2)` says: the peer may have gone.
     pub fn peer_addr(&self) -> io::Result<Addr> {
-        match &self.inner {
-            Inner::Tcp(stream) => stream.peer_addr().map(Addr::from),
-            Inner::Unix(stream) => stream.peer_addr().map(|addr| unix(addr.as_pathname())),
-            Inner::Watched(..) => SockRef::from(self)
-                .peer_addr()
-                .and_then(|addr| addr_of(&addr)),
-        }
+        addr_of(&SockRef::from(self).peer_addr()?)
     }
 
     /// Our own address.
@@ -377,13 +371,7 @@ impl Transport {
     ///
     /// What `getsockname(2)` says.
     pub fn local_addr(&self) -> io::Result<Addr> {
-        match &self.inner {
-            Inner::Tcp(stream) => stream.local_addr().map(Addr::from),
-            Inner::Unix(stream) => stream.local_addr().map(|addr| unix(addr.as_pathname())),
-            Inner::Watched(..) => SockRef::from(self)
-                .local_addr()
-                .and_then(|addr| addr_of(&addr)),
-        }
+        addr_of(&SockRef::from(self).local_addr()?)
     }
 
     /// Makes one system call if the socket is thought ready. The call says how much it moved, and
@@ -532,4 +520,4 @@ fn addr_of(addr: &SockAddr) -> io::Result<Addr> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,10 +3,11 @@
 //! A message is a head (its length and how many descriptors follow, little-endian), its bytes,
 //! and then the descriptors, with one byte for each batch of them.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,8 @@ use rustix::net::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::unix::AsyncFd;
 
-use super::sys;
+use crate::net::sys::Readable;
 
 /// One end. Sending blocks, and so does receiving but by an [`Inbox`].
 #[derive(Debug)]
@@ -108,15 +108,11 @@ impl Channel {
     }
 }
 
-impl AsRawFd for Channel {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-}
-
 /// Receives from a channel without holding up the thread. Nobody else may receive from it.
 pub(super) struct Inbox {
-    channel: AsyncFd<Arc<Channel>>,
+    channel: Arc<Channel>,
+    /// A duplicate of its socket.
+    watched: Readable,
     message: Incoming,
     over: bool,
 }
@@ -125,7 +121,8 @@ impl Inbox {
     /// Must be called within a runtime.
     pub(super) fn new(channel: Arc<Channel>) -> io::Result<Self> {
         Ok(Self {
-            channel: sys::await_input(channel)?,
+            watched: Readable::new(channel.socket.try_clone()?.into())?,
+            channel,
             message: Incoming::default(),
             over: false,
         })
@@ -149,11 +146,10 @@ impl Inbox {
 
     async fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         loop {
-            let mut ready = self.channel.readable().await?;
+            let mut ready = poll_fn(|cx| self.watched.poll_ready(cx)).await?;
             // Readiness stays until a call finds nothing; the socket blocks those who do not say
             // that they will not wait, such as the sending half.
-            let step =
-                |fd: &AsyncFd<Arc<Channel>>| self.message.step(fd.get_ref(), RecvFlags::DONTWAIT);
+            let step = |_: &_| self.message.step(&self.channel, RecvFlags::DONTWAIT);
             match ready.try_io(step) {
                 Ok(Ok(Step::Part)) | Err(_) => {}
                 Ok(Ok(Step::Whole)) => return std::mem::take(&mut self.message).take().map(Some),

@@ -2,16 +2,11 @@
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
 use nix::unistd::{self, ForkResult};
 use rustix::io::Errno;
 use rustix::process::{PrctlMmMap, configure_virtual_memory_map};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
-use super::channel::Channel;
 
 /// Splits the process in two; tells which half runs on: `true` in the new one.
 ///
@@ -79,18 +74,6 @@ pub(super) fn show_as_arguments(text: &'static [AtomicU8]) -> io::Result<()> {
     // since it asked.
     unsafe { configure_virtual_memory_map(&map) }?;
     Ok(())
-}
-
-/// Has the runtime say when there is something to receive.
-///
-/// # Errors
-///
-/// What `epoll_ctl(2)` says.
-pub(super) fn await_input(channel: Arc<Channel>) -> io::Result<AsyncFd<Arc<Channel>>> {
-    // SAFETY: the descriptor is always the one of the channel's socket, which nothing replaces, and
-    // which is open for as long as there is a handle on the channel, such as the one in there.
-    let registered = unsafe { AsyncFd::register_with_interest(channel, Interest::READABLE) };
-    registered.map_err(io::Error::from)
 }
 
 /// Takes over a descriptor that the process was started with; the programs that it starts do not

@@ -398,7 +398,7 @@ mod tests {
     use super::{Http1, Serve};
 
     /// With the counts of an `Rc` the connection just fills a class of 272 bytes of glibc's
-    /// allocator; the task, with 100 bytes or so of tokio's, two lines of 128.
+    /// allocator; the task of the reactor's, one of 144.
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of::<Http1>() <= 248, "{}", size_of::<Http1>());

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use tokio::task::coop;
 
+use super::places::{Key, Places};
 use super::tasks::TaskId;
 use super::{current, here, is_home};
 
@@ -171,60 +172,14 @@ impl Source {
     }
 }
 
-/// The sockets of a reactor, by place.
-#[derive(Default)]
-pub(super) struct Sources {
-    places: Vec<(u32, Option<Arc<Source>>)>,
-    free: Vec<u32>,
-}
-
-impl Sources {
-    /// `key` is what the system returns with an event.
-    pub(super) fn get(&self, key: u64) -> Option<&Source> {
-        let (number, source) = self.places.get((key & u64::from(u32::MAX)) as usize)?;
-        (*number == (key >> 32) as u32)
-            .then_some(source.as_deref())
-            .flatten()
-    }
-
-    #[cfg(test)]
-    pub(super) fn watched(&self) -> usize {
-        self.places
-            .iter()
-            .filter(|(_, source)| source.is_some())
-            .count()
-    }
-
-    fn insert(&mut self, source: Arc<Source>) -> u64 {
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.places.push((0, None));
-            u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
-        });
-        let mut key = u64::from(at);
-        if let Some((number, place)) = self.places.get_mut(at as usize) {
-            *number = number.wrapping_add(1);
-            key |= u64::from(*number) << 32;
-            *place = Some(source);
-        }
-        key
-    }
-
-    fn remove(&mut self, key: u64) {
-        let at = (key & u64::from(u32::MAX)) as u32;
-        if let Some((number, place)) = self.places.get_mut(at as usize)
-            && *number == (key >> 32) as u32
-            && place.take().is_some()
-        {
-            self.free.push(at);
-        }
-    }
-}
+/// The sockets of a reactor; their keys are what the system returns with an event.
+pub(super) type Sources = Places<Arc<Source>>;
 
 /// A socket that a reactor watches, to be dropped on its thread: elsewhere its place stays taken
 /// until the reactor ends.
 pub(in crate::net) struct Watched {
     source: Arc<Source>,
-    key: u64,
+    key: Key,
     socket: OwnedFd,
     is_shared: bool,
 }
@@ -237,9 +192,9 @@ impl Watched {
             return Err(socket);
         };
         let source = Arc::new(Source::new(reactor.home, stage));
-        let key = reactor.sources.borrow_mut().insert(Arc::clone(&source));
+        let key = reactor.sources.borrow_mut().insert(|_| Arc::clone(&source));
         let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let data = EventData::new_u64(key);
+        let data = EventData::new_u64(key.0);
         if epoll::add(&reactor.epoll, &socket, data, all).is_err() {
             reactor.sources.borrow_mut().remove(key);
             return Err(socket);

@@ -1,6 +1,7 @@
 mod transports;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;

@@ -246,12 +246,22 @@ async fn nobody_there_refuses() {
 
 #[tokio::test]
 async fn it_is_an_async_stream_too() {
-    let (mut transport, mut peer) = pair().await;
+    let (transport, peer) = pair().await;
+    speaks_as_a_stream(transport, peer).await;
+}
+
+/// Whatever watches the socket.
+pub(in crate::net) async fn speaks_as_a_stream(
+    mut transport: Transport,
+    mut peer: std::net::TcpStream,
+) {
     transport.write_all(b"ping").await.unwrap();
+    let parts = [IoSlice::new(b"a"), IoSlice::new(b"b")];
+    assert_eq!(transport.write_vectored(&parts).await.unwrap(), 2);
     transport.shutdown().await.unwrap();
     let mut text = String::new();
     peer.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "ping");
+    assert_eq!(text, "pingab");
     peer.write_all(b"pong").unwrap();
     drop(peer);
     text.clear();

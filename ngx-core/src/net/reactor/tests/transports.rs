@@ -1,6 +1,7 @@
 //! Connections that the reactor watches.
 
 use super::*;
+use crate::net::transport::tests::speaks_as_a_stream;
 
 #[test]
 fn a_short_read_takes_the_readiness_back_and_the_end_stays() {
@@ -191,9 +192,9 @@ fn more_connections_than_events_at_once() {
         assert!(seen.iter().all(|seen| *seen));
         let reactor = here().unwrap();
         // The listener is left.
-        assert_eq!(reactor.sources.borrow().watched(), 1);
+        assert_eq!(reactor.sources.borrow().count().1, 1);
         drop(acceptor);
-        assert_eq!(reactor.sources.borrow().watched(), 0);
+        assert_eq!(reactor.sources.borrow().count().1, 0);
     });
 }
 
@@ -272,21 +273,9 @@ fn connecting_waits_and_fails_as_the_system_does() {
 
 #[test]
 fn it_is_an_async_stream_too() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     run(async {
-        let (mut transport, mut peer) = pair().await;
-        transport.write_all(b"ping").await.unwrap();
-        let parts = [io::IoSlice::new(b"a"), io::IoSlice::new(b"b")];
-        assert_eq!(transport.write_vectored(&parts).await.unwrap(), 2);
-        transport.shutdown().await.unwrap();
-        let mut text = String::new();
-        peer.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "pingab");
-        peer.write_all(b"pong").unwrap();
-        drop(peer);
-        text.clear();
-        transport.read_to_string(&mut text).await.unwrap();
-        assert_eq!(text, "pong");
+        let (transport, peer) = pair().await;
+        speaks_as_a_stream(transport, peer).await;
     });
 }
 
